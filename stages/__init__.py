@@ -1,0 +1,15 @@
+"""Lightbox: train, compare and explain transfer-learning models on medical images.
+
+One module per stage of dvc.yaml, under the same name:
+
+    download     a source (phantom, kaggle, folder)      -> data/raw.zip
+    validate     data/raw.zip                            -> data/manifest.parquet, reports/validate/
+    preprocess   archive + manifest                      -> data/processed/
+    train        arrays                                  -> models/<key>/, reports/train/<key>/
+    evaluate     model + arrays                          -> reports/evaluate/<key>/
+    explain      model + arrays                          -> reports/explain/<key>/
+    compare      the files of every key                  -> reports/compare/
+
+A stage exposes two names: `Params`, its settings, and `run(params, job) -> Result`. Everything above a stage
+(`__main__`, `params`) may import it; a stage imports `shared` and its own parts, never another stage.
+"""

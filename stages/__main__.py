@@ -1,0 +1,112 @@
+"""The one way in.
+
+    python -m stages <stage> [--backbone B --strategy S --sample N]    run one stage, as dvc.yaml does
+    python -m stages check                                             params.yaml, without running anything
+    python -m stages use <preset>                                      write a preset into params.yaml
+    python -m stages summary                                           the leaderboard, once more
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import sys
+from collections.abc import Sequence
+from typing import Any
+
+from . import params
+from .shared import settings
+from .shared.errors import UserError
+from .shared.files import disk_full, read_json
+from .shared.job import Job
+from .shared.paths import Key, model_dir, project_root
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    arguments = arguments_of(argv)
+    try:
+        arguments.action(arguments)
+    except UserError as error:
+        return complain(error)
+    except OSError as error:
+        full = disk_full(project_root(), error)
+        if full is None:
+            raise
+        return complain(full)
+    except KeyboardInterrupt:
+        print("\nInterrupted. `dvc repro` goes on from here.", file=sys.stderr)
+        return 130
+    return 0
+
+
+def complain(error: UserError) -> int:
+    for line in str(error).splitlines():
+        print(f"error: {line}", file=sys.stderr)
+    return 1
+
+
+def arguments_of(argv: Sequence[str] | None) -> argparse.Namespace:
+    parser = argparse.ArgumentParser(prog="python -m stages", description="Run one stage of the pipeline, or ask about it.")
+    commands = parser.add_subparsers(required=True, metavar="command")
+    for stage, module in params.STAGES.items():
+        command = commands.add_parser(stage, help=(module.__doc__ or "").partition("\n")[0])
+        command.set_defaults(action=run_stage, stage=stage)
+        if stage in params.PER_MEMBER:
+            for axis in ("backbone", "strategy", "sample"):
+                command.add_argument(f"--{axis}", required=True, help=f"a name from matrix.{axis}")
+    commands.add_parser("check", help="Check params.yaml without running anything.").set_defaults(action=check)
+    use = commands.add_parser("use", help="Write a preset into params.yaml, keeping comments.")
+    use.add_argument("preset", nargs="?", help="its name; without one, list them")
+    use.add_argument("--images", help="folder or archive of images (sets download to it)")
+    use.set_defaults(action=use_preset)
+    commands.add_parser("summary", help="Print the leaderboard.").set_defaults(action=summary)
+    return parser.parse_args(argv)
+
+
+def run_stage(arguments: argparse.Namespace) -> None:
+    """Check all of params.yaml, open the MLflow run, call the stage, log what comes back."""
+    from .shared import tracking
+
+    stage = arguments.stage
+    key = Key(arguments.backbone, arguments.strategy, arguments.sample) if stage in params.PER_MEMBER else None
+    raw = settings.read()
+    params.check(raw)
+    resolved = params.resolve(stage, raw, key)
+    with tracking.recording(stage, key, told(stage, key, resolved)) as recorder:
+        recorder.result = params.STAGES[stage].run(resolved, Job(key, recorder.report))
+
+
+def told(stage: str, key: Key | None, resolved: Any) -> dict[str, Any]:
+    """The params an MLflow run shows: the stage's own, and behind training those of the model it speaks of, so that test
+    metrics stand beside every hyperparameter."""
+    own = {stage: resolved.model_dump(mode="json")}
+    if key is None or stage == "train":
+        return own
+    path = model_dir(key) / "recipe.json"
+    if not path.exists():
+        raise UserError(f"{path}: missing. Run `dvc repro train@{key}`.")
+    recipe = read_json(path)
+    return {**own, "train": recipe["params"], "preprocess": recipe["preprocess"]}
+
+
+def check(_: argparse.Namespace) -> None:
+    keys = params.check(settings.read())
+    print(f"{settings.PARAMS}: fine. {len(keys)} models: {', '.join(map(str, keys)) or 'none'}.")
+
+
+def use_preset(arguments: argparse.Namespace) -> None:
+    from . import presets
+
+    presets.use(arguments.preset, arguments.images)
+
+
+def summary(_: argparse.Namespace) -> None:
+    from .compare.summary import show
+
+    show()
+
+
+if __name__ == "__main__":
+    # OpenMP's threads spin while they wait; beside another busy process on few cores that made training 8 times slower
+    os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+    sys.exit(main())

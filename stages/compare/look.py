@@ -1,0 +1,35 @@
+"""What every figure of a comparison agrees on: colours, marks and names of models."""
+
+from __future__ import annotations
+
+import pandas as pd
+
+from ..shared.plots import MUTED, sample_marks, strategy_colours
+
+DOTTED = {"color": MUTED, "linewidth": 0.8, "linestyle": (0, (2, 3))}
+
+
+class Look:
+    """Colour per strategy, marker and line style per sample, a short name per model."""
+
+    def __init__(self, board: pd.DataFrame) -> None:
+        self.strategies = list(dict.fromkeys(board.strategy))
+        self.samples = list(dict.fromkeys(board.sort_values("train_images", kind="stable")["sample"]))
+        self.backbones = list(dict.fromkeys(board.backbone))
+        self.colour = strategy_colours(self.strategies)
+        self.mark = sample_marks(self.samples)
+
+    def name(self, row: object) -> str:
+        parts = [row.backbone] if len(self.backbones) > 1 else []
+        parts += [row.strategy] if len(self.strategies) > 1 or not parts else []
+        return ", ".join(parts + ([row.sample] if len(self.samples) > 1 else []))
+
+
+def percent(board: pd.DataFrame) -> str:
+    """Coverage of the intervals, as "95%"."""
+    return f"{100 * board.confidence[0]:g}%"
+
+
+def plain(text: str) -> str:
+    """A class name is data: a dollar sign in it is no mathematics."""
+    return text.replace("$", r"\$")

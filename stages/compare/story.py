@@ -1,0 +1,104 @@
+"""What the numbers say, in sentences that claim no more than the intervals allow."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import pandas as pd
+
+from .look import percent
+
+VERDICT = {"better": "yes", "worse": "no: it hurt", "undecided": "not shown"}
+
+
+def number(value: float, digits: int = 3) -> str:
+    return "–" if pd.isna(value) else f"{value:.{digits}f}"
+
+
+def signed(value: float) -> str:
+    """With a true minus sign, so that columns line up."""
+    return "–" if pd.isna(value) else f"{value:+.3f}".replace("-", "−")
+
+
+def span(low: float, high: float) -> str:
+    return f"{number(low)}–{number(high)}"
+
+
+def signed_span(low: float, high: float) -> str:
+    return f"{signed(low)} to {signed(high)}"
+
+
+def duration(seconds: float) -> str:
+    if pd.isna(seconds):
+        return "–"
+    if seconds < 100:
+        return f"{seconds:.0f} s"
+    minutes = round(seconds / 60)
+    return f"{minutes} min" if minutes < 100 else f"{minutes // 60} h {minutes % 60:02d} min"
+
+
+def question(contrasts: pd.DataFrame) -> str:
+    if contrasts.empty:
+        return "Which model reads these images best?"
+    few = contrasts["train_images"].nunique() > 1
+    return "Does transfer help, and with how few images?" if few else "Does transfer help?"
+
+
+def chosen(contrasts: pd.DataFrame) -> pd.DataFrame:
+    """Per sample, fewest images first, the strategy with the best *validation* AUROC: choosing it on the test split
+    would flatter it."""
+    if contrasts.empty:
+        return contrasts
+    best = contrasts.groupby("sample", sort=False)["val_auroc"].idxmax().dropna()
+    return contrasts.loc[best].sort_values("train_images", kind="stable")
+
+
+def verdict(picks: pd.DataFrame) -> str:
+    """ "With 45 training images, yes. With 450, not shown.\""""
+    parts = [
+        f"With {row.train_images:,.0f}{' training images' if i == 0 else ''}, {VERDICT[row.verdict]}."
+        for i, row in enumerate(picks.itertuples())
+    ]
+    return " ".join(parts)
+
+
+def findings(picks: pd.DataFrame, board: pd.DataFrame, baseline: str, images: int) -> list[tuple[str, str]]:
+    """(heading, text): one per sample, then one on the top of the leaderboard."""
+    told = [
+        (f"{row.train_images:,.0f} training images ({row.sample})", _contrast(row, baseline, images, percent(board)))
+        for row in picks.itertuples()
+    ]
+    return [*told, ("The leaderboard", top(board))]
+
+
+def _contrast(row: object, baseline: str, images: int, level: str) -> str:
+    ends = {
+        "better": "which excludes zero.",
+        "worse": "which excludes zero: transfer did harm.",
+        "undecided": f"which holds zero: {images:,} test images cannot tell the two apart.",
+    }
+    return (
+        f"{row.strategy} of {row.backbone} reaches a test AUROC of {number(row.auroc)} "
+        f"[{span(row.auroc_low, row.auroc_high)}], {baseline} {number(row.baseline_auroc)} "
+        f"[{span(row.baseline_low, row.baseline_high)}]. The difference is {signed(row.difference)} with a {level} "
+        f"interval of {signed_span(row.low, row.high)}, {ends[row.verdict]}"
+    )
+
+
+def top(board: pd.DataFrame) -> str:
+    first, rest = board.iloc[0], board.iloc[1:]
+    lead = f"{first.key} leads with an AUROC of {number(first.auroc)} [{span(first.auroc_low, first.auroc_high)}]"
+    ties = int(rest.tie.sum())
+    if rest.empty:
+        return f"One model was trained: {lead.replace(' leads with', ' has')}."
+    if ties == 0:
+        return f"{lead}; the interval of its difference to every other model excludes zero."
+    return f"{lead}, but {ties} of the {len(rest)} other models cannot be told apart from it on these images."
+
+
+def leaks(index: pd.DataFrame) -> Sequence[tuple[str, int]]:
+    """(what, how many of them are in more than one split) for patients and duplicate groups."""
+    return [
+        (what, int((index.groupby(column)["split"].nunique() > 1).sum()))
+        for what, column in (("patient", "patient"), ("group of duplicates", "group"))
+    ]

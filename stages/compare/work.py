@@ -1,0 +1,75 @@
+"""compare at its edge: write reports/compare/, print the leaderboard."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import pandas as pd
+from matplotlib.figure import Figure
+
+from ..shared import paths
+from ..shared.files import atomic, write_json
+from ..shared.job import Result
+from ..shared.plots import save
+from . import Params, curves, figures, films, report, summary, tables
+from .look import Look
+from .study import Study, analyse
+
+
+def compare(params: Params) -> Result:
+    out = paths.report_dir("compare")
+    study = analyse(params)
+    write_tables(out, study)
+    drawn = draw_figures(study)
+    page = report.page(study, drawn)
+    pictures = [save(fig, out / "figures" / f"{name}.png") for name, fig in drawn.items()]
+    with atomic(out / "index.html") as partial:
+        partial.write_text(page, encoding="utf-8")
+    if not os.environ.get("LIGHTBOX_DEFER_SUMMARY"):
+        summary.show(out)
+    return Result(metrics=best_metrics(study.board), figures=(*pictures, out / "index.html"))
+
+
+def write_tables(out: Path, study: Study) -> None:
+    first = study.ranked[0].test
+    for name, table in {
+        "leaderboard": study.board,
+        "contrasts": study.contrasts,
+        "histories": tables.histories(study.ranked),
+        "roc": tables.rocs(study.ranked),
+        "confusion": pd.DataFrame({"truth": first["label"].astype(str), "predicted": first["predicted"].astype(str)}),
+    }.items():
+        with atomic(out / f"{name}.csv") as partial:
+            table.to_csv(partial, index=False, float_format="%.6g", lineterminator="\n")
+    write_json(out / "metrics.json", {row["key"]: metrics(row) for row in study.board.to_dict("records")})
+
+
+def metrics(row: dict[str, float]) -> dict[str, float]:
+    """The test metrics that a model has, to six digits."""
+    return {name: float(f"{row[name]:.6g}") for name in tables.METRICS if pd.notna(row[name])}
+
+
+def draw_figures(study: Study) -> dict[str, Figure]:
+    """By name of the file. A learning curve needs two sizes of training set, the film sheet at least one film."""
+    board, by_key, params = study.board, study.by_key, study.params
+    made = {
+        "auroc_intervals": figures.auroc_intervals(board),
+        "precision_recall_f1": figures.precision_recall_f1(board, by_key, params.replicates, params.seed),
+        "histories": curves.histories(board, by_key),
+        "roc": curves.roc(board, {key: curves.mean_roc(m) for key, m in by_key.items()}),
+        "confusion": figures.confusions(board, by_key),
+    }
+    if study.grows:
+        made["data_efficiency"] = figures.data_efficiency(board)
+    if rows := films.choose(study.ranked[0], params.samples, params.seed):
+        look = Look(board)
+        named = {look.name(row): by_key[row.key] for row in board.itertuples()}
+        made["samples"] = films.sheet(films.pixels_of(study.data, study.ranked[0].test, rows), rows, named)
+    return made
+
+
+def best_metrics(board: pd.DataFrame) -> dict[str, float]:
+    """The first model's test metrics and how many share its place, for the tracking store."""
+    first = {f"best.{name}": value for name, value in metrics(board.iloc[0].to_dict()).items()}
+    return first | {"models": float(len(board)), "ties": float(board.tie.iloc[1:].sum())}

@@ -1,0 +1,152 @@
+"""The `download` section of params.yaml."""
+
+from __future__ import annotations
+
+import os
+import re
+from pathlib import PurePath
+from typing import Annotated, Literal, Self
+
+from pydantic import AfterValidator, Field, model_validator
+
+from ..shared.settings import Settings
+
+Finding = Literal["normal", "consolidation", "haze", "effusion", "nodule", "cardiomegaly"]
+Share = Annotated[float, Field(gt=0)]
+Count = Annotated[int, Field(ge=0)]
+Opacity = Annotated[float, Field(gt=0, le=1)]
+
+
+class Faults(Settings):
+    """Faults planted in a phantom set, each in other patients; `phantom.json` in the archive lists them by name."""
+
+    exact_duplicates: Count = 3
+    """Files stored a second time, byte for byte, under another patient's name."""
+    near_duplicates: Count = 3
+    """Films stored a second time under another patient's name, re-saved as JPEG would and a little brighter."""
+    truncated: Count = 1
+    """Image files that end half-way."""
+    blank: Count = 1
+    """Films of one even grey."""
+    conflicting_patients: Count = 1
+    """Patients with films under two labels."""
+    corner_marker: Annotated[float, Field(ge=0, le=1)] = 0.0
+    """How often a bright letter in the corner gives the class away. 0: no film has one. p: films with a finding carry
+    it with probability p, normal ones with 1 - p. So 1 is a perfect giveaway, and 0.5 says nothing."""
+
+
+class Phantom(Settings):
+    """Synthetic chest films, fully determined by these settings."""
+
+    patients: Annotated[int, Field(ge=2, le=9999)] = 320
+    """How many patients; a patient's films share the anatomy and the disease."""
+    images_per_patient: tuple[Annotated[int, Field(ge=1)], Annotated[int, Field(ge=1, le=99)]] = (1, 3)
+    """The fewest and the most films of one patient."""
+    size: Annotated[int, Field(ge=64, le=2048)] = 128
+    """Width and height of the films, in pixels."""
+    seed: int = Field(default=0, ge=0)
+    """Same seed, same films. Apart from the top-level seed, so that training can be repeated with other seeds on the
+    same films."""
+    findings: dict[Finding, Share] = Field(default={"normal": 0.45, "consolidation": 0.30, "haze": 0.25})
+    """Which findings there are, and their shares of the patients (any scale). Folder of a film: images/NORMAL for
+    normal, images/PNEUMONIA for consolidation and haze, images/EFFUSION, images/NODULE, images/CARDIOMEGALY."""
+    opacity: tuple[Opacity, Opacity] = (0.25, 0.75)
+    """Difficulty: how dense the findings are, from the faintest to the plainest patient; lower is harder. With the
+    default, a small network trained from scratch on 400 films tells pneumonia from normal with an AUROC near 0.88."""
+    faults: Faults = Faults()
+    """Known faults among the films."""
+
+    @model_validator(mode="after")
+    def _consistent(self) -> Self:
+        for name in ("images_per_patient", "opacity"):
+            low, high = getattr(self, name)
+            if low > high:
+                raise ValueError(f"{name}: [{low}, {high}] runs backwards; write the smaller value first.")
+        if not self.findings:
+            raise ValueError("findings: empty; name at least one, for example {normal: 1}.")
+        needed = 2 * (self.faults.exact_duplicates + self.faults.near_duplicates)
+        needed += self.faults.truncated + self.faults.blank + self.faults.conflicting_patients
+        if needed > self.patients:
+            raise ValueError(
+                f"faults: they need {needed} different patients and there are {self.patients}. "
+                "Plant fewer, or raise patients."
+            )
+        return self
+
+
+def _dataset(value: str) -> str:
+    if value and not re.fullmatch(r"[\w-]+/[\w-]+", value, re.ASCII):
+        raise ValueError(
+            f"{value!r} is not a data set's name; write owner/name as in its address, kaggle.com/datasets/owner/name."
+        )
+    return value
+
+
+class Limits(Settings):
+    """What an archive may hold before it is refused as a zip bomb or a mistake."""
+
+    unpacked_gb: Annotated[float, Field(gt=0)] = 50.0
+    """Most gigabytes (10⁹ bytes) that all its members may unpack to."""
+    files: Annotated[int, Field(gt=0)] = 1_000_000
+    """Most members."""
+    ratio: Annotated[float, Field(gt=1)] = 200.0
+    """Most bytes that one stored byte may unpack to. Images are compressed already and stay far below."""
+
+
+class Kaggle(Settings):
+    """A Kaggle data set, pinned."""
+
+    dataset: Annotated[str, AfterValidator(_dataset)] = ""
+    """owner/name, as in the set's address: kaggle.com/datasets/owner/name."""
+    version: Annotated[int, Field(ge=1)] | None = None
+    """The set's version, so that the same params mean the same images next year."""
+    limits: Limits = Limits()
+    """What the downloaded archive may hold."""
+
+
+def _reachable(value: str) -> str:
+    if not value.strip():
+        raise ValueError("empty; write the path of a folder or an archive of images.")
+    full = os.path.abspath(os.path.expanduser(value))
+    if value.startswith("~"):
+        raise ValueError(f"{value!r} is not expanded by DVC; write the absolute path: {full}")
+    if not PurePath(value).is_absolute() and PurePath(os.path.normpath(value)).parts[0] == "..":
+        raise ValueError(
+            f"{value!r} leaves the repository. `dvc exp run --temp` and `--queue` work in a copy where it is not "
+            f"there; write the absolute path: {full}"
+        )
+    return value
+
+
+class Folder(Settings):
+    """Your own images."""
+
+    path: Annotated[str, AfterValidator(_reachable)] = "data/folder"
+    """A directory tree of images, or an archive of one (.zip, .tar, .tar.gz, .tar.bz2, .tar.xz). Absolute, or inside
+    the repository."""
+    limits: Limits = Limits()
+    """What the archive may hold, when it is one."""
+
+
+class Params(Settings):
+    """Where the images come from."""
+
+    source: Literal["phantom", "kaggle", "folder"] = "phantom"
+    """phantom: synthetic films, without any network. kaggle: a public data set. folder: your own images."""
+    phantom: Phantom = Phantom()
+    """Read when source is phantom."""
+    kaggle: Kaggle = Kaggle()
+    """Read when source is kaggle."""
+    folder: Folder = Folder()
+    """Read when source is folder."""
+
+    @model_validator(mode="after")
+    def _pinned(self) -> Self:
+        if self.source == "kaggle" and not self.kaggle.dataset:
+            raise ValueError("kaggle.dataset: missing; source kaggle needs it, as owner/name.")
+        if self.source == "kaggle" and self.kaggle.version is None:
+            raise ValueError(
+                f"kaggle.version: missing; pin the version of {self.kaggle.dataset} "
+                f"(kaggle.com/datasets/{self.kaggle.dataset}/versions lists them), for example version: 1."
+            )
+        return self

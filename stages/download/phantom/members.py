@@ -1,0 +1,91 @@
+"""The plan's films as members of the archive: images, masks and the known answers."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from contextlib import contextmanager
+from functools import lru_cache
+
+import cv2
+import numpy as np
+from tqdm import tqdm
+
+from ..params import Phantom
+from .anatomy import Anatomy, draw_anatomy, draw_view
+from .film import expose
+from .findings import FINDINGS, Textures, draw_lesion, draw_textures, progress
+from .plan import Film, Scene, make_plan
+
+PNG = [cv2.IMWRITE_PNG_COMPRESSION, 6]
+Members = Iterator[tuple[str, bytes]]
+
+
+@contextmanager
+def members(settings: Phantom, counts: dict[str, float]) -> Iterator[Members]:
+    """(name, bytes) of every file of the set. A lesion mask is there for every film, black where there is none."""
+    plan = make_plan(settings)
+    counts.update(images=len(plan.films), patients=settings.patients)
+    yield _members(settings, plan.films, plan.answers)
+
+
+def _members(settings: Phantom, films: list[Film], answers: dict[str, list]) -> Members:
+    marked = []
+    for film in tqdm(films, desc="drawing films", unit="film"):
+        image, lung, lesion = draw(film.scene, settings)
+        if has_marker(film.scene, settings):
+            image = put_marker(image)
+            marked.append(film.image)
+        yield film.image, spoil(encode(alter(image, film.fault)), film.fault)
+        yield film.mask("lung"), encode(lung)
+        yield film.mask("lesion"), encode(lesion)
+    known = {"seed": settings.seed, "faults": {**answers, "corner_marker": marked}}
+    yield "phantom.json", (json.dumps(known, indent=1) + "\n").encode()
+
+
+def draw(scene: Scene, settings: Phantom) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Image, lung mask, lesion mask: uint8, size×size. Every stream of random numbers belongs to one patient, finding
+    or film, so no film depends on which others are drawn."""
+    anatomy, textures = patient_of(settings.seed, scene.patient, settings.size)
+    kind = list(FINDINGS).index(scene.finding)
+    lesion = draw_lesion(np.random.default_rng([settings.seed, scene.patient, 2, kind]), scene.finding)
+    rng = np.random.default_rng([settings.seed, scene.patient, 3, scene.number])
+    view, lesion = draw_view(rng), progress(lesion, rng)
+    return expose(anatomy, view, lesion, textures, settings.size, settings.opacity, rng)
+
+
+@lru_cache(maxsize=4)
+def patient_of(seed: int, patient: int, size: int) -> tuple[Anatomy, Textures]:
+    rng = np.random.default_rng([seed, patient, 1])
+    anatomy = draw_anatomy(rng)
+    return anatomy, draw_textures(rng, anatomy, size)
+
+
+def has_marker(scene: Scene, settings: Phantom) -> bool:
+    p = settings.faults.corner_marker
+    chance = (1 - p) if scene.finding == "normal" else p
+    return p > 0 and np.random.default_rng([settings.seed, scene.patient, 4, scene.number]).random() < chance
+
+
+def put_marker(image: np.ndarray) -> np.ndarray:
+    """A letter as radiographers lay it on the cassette."""
+    size = image.shape[0]
+    at, scale = (round(0.04 * size), round(0.14 * size)), size / 240
+    return cv2.putText(image.copy(), "L", at, cv2.FONT_HERSHEY_SIMPLEX, scale, 235, max(1, size // 90), cv2.LINE_AA)
+
+
+def alter(image: np.ndarray, fault: str) -> np.ndarray:
+    if fault == "blank":
+        return np.full_like(image, 12)
+    if fault == "near_duplicate":
+        brighter = cv2.convertScaleAbs(image, alpha=1.03, beta=2)
+        return cv2.imdecode(cv2.imencode(".jpg", brighter, [cv2.IMWRITE_JPEG_QUALITY, 92])[1], cv2.IMREAD_GRAYSCALE)
+    return image
+
+
+def spoil(data: bytes, fault: str) -> bytes:
+    return data[: len(data) // 2] if fault == "truncated" else data
+
+
+def encode(image: np.ndarray) -> bytes:
+    return cv2.imencode(".png", image, PNG)[1].tobytes()

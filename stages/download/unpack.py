@@ -1,0 +1,133 @@
+"""Reading someone else's archive without unpacking it to disk, and without believing what it says."""
+
+from __future__ import annotations
+
+import lzma
+import stat
+import tarfile
+import zipfile
+import zlib
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path, PurePosixPath
+
+from ..shared.errors import UserError
+from .entries import Entry
+from .params import Limits
+
+SMALL = 10_000_000  # bytes; below this no ratio is suspicious (a black mask packs a thousandfold)
+DAMAGE = (zipfile.BadZipFile, tarfile.TarError, zlib.error, lzma.LZMAError, EOFError, UnicodeDecodeError)
+
+
+class ArchiveError(UserError):
+    """The archive itself is at fault: fetching or packing the same bytes again would not help."""
+
+
+@contextmanager
+def open_archive(path: Path, limits: Limits, remedy: str) -> Iterator[tuple[Iterator[Entry], int | None]]:
+    """The files of a .zip (sorted by name) or a .tar, plain or compressed (in its own order), and their number where
+    that is known.
+
+    Raises:
+        ArchiveError: no archive, damaged, encrypted, larger than `limits`, or with a member that would land outside
+            the folder it is unpacked in.
+    """
+    try:
+        if zipfile.is_zipfile(path):
+            with zipfile.ZipFile(path) as archive:
+                infos = sorted((i for i in archive.infolist() if not i.is_dir()), key=lambda i: i.filename)
+                measure(infos, path, limits)
+                yield zip_entries(archive, infos, path), len(infos)
+        elif is_tar(path):
+            with tarfile.open(path) as archive:
+                yield tar_entries(archive, path, limits), None
+        else:
+            raise ArchiveError(f"{path}: not a readable .zip or .tar archive. {remedy}")
+    except NotImplementedError as error:  # a way of packing that Python does not know
+        raise ArchiveError(f"{path}: {error}. {remedy}") from None
+    except (*DAMAGE, OSError) as error:
+        if isinstance(error, OSError) and error.errno is not None:  # the disk's fault, not the archive's
+            if error.filename != str(path):
+                raise
+            raise UserError(f"{path}: cannot be read ({error.strerror}). Check its permissions.") from None
+        raise ArchiveError(f"{path}: the archive is damaged ({error or type(error).__name__}). {remedy}") from None
+
+
+def is_tar(path: Path) -> bool:
+    try:
+        return tarfile.is_tarfile(path)
+    except DAMAGE:
+        return False
+
+
+def measure(infos: list[zipfile.ZipInfo], path: Path, limits: Limits) -> None:
+    """Refuse by what the table of contents declares; members cannot hold more than that (see `zip_entries`)."""
+    refuse_bomb(sum(i.file_size for i in infos), len(infos), path, limits)
+
+
+def zip_entries(archive: zipfile.ZipFile, infos: list[zipfile.ZipInfo], path: Path) -> Iterator[Entry]:
+    """zipfile stops reading at the declared size and then finds the checksum wrong, so a false size cannot flood us."""
+    for info in infos:
+        if stat.S_ISLNK(info.external_attr >> 16):
+            raise refuse_link(path, info.filename)
+        if info.flag_bits & 0x1:
+            raise ArchiveError(
+                f"{path}: {info.filename!r} is encrypted. Unpack the archive with its password and point "
+                "download.folder.path at the folder."
+            )
+        yield Entry(safe_name(info.filename, path), info.file_size, lambda i=info: archive.read(i))
+
+
+def tar_entries(archive: tarfile.TarFile, path: Path, limits: Limits) -> Iterator[Entry]:
+    """Checked header by header: a compressed tar has no table of contents, and listing a bomb would unpack it."""
+    total = 0
+    for count, info in enumerate(archive, start=1):
+        total += info.size
+        refuse_bomb(total, count, path, limits)
+        if info.issym() or info.islnk():
+            raise refuse_link(path, info.name)
+        name = safe_name(info.name, path)
+        if info.isdir():
+            continue
+        if not info.isfile():
+            raise ArchiveError(f"{path}: {info.name!r} is neither a file nor a folder. Pack the images without it.")
+        yield Entry(name, info.size, lambda i=info: archive.extractfile(i).read())
+
+
+def safe_name(name: str, path: Path) -> str:
+    """`name` with forward slashes and without a leading "./"."""
+    plain = name.replace("\\", "/")
+    parts = PurePosixPath(plain).parts
+    if plain.startswith("/") or ".." in parts or (parts and parts[0].endswith(":")) or "\0" in plain:
+        raise ArchiveError(
+            f"{path}: refused, because member {name!r} would be unpacked outside its folder. Such an archive is broken "
+            "or hostile: get it from another source, or unpack it yourself and use that folder as download.folder.path."
+        )
+    return str(PurePosixPath(*parts)) if parts else plain
+
+
+def refuse_link(path: Path, name: str) -> ArchiveError:
+    return ArchiveError(
+        f"{path}: refused, because member {name!r} is a link and may point anywhere. Pack the images again with the "
+        "files themselves (`tar --dereference`, `zip` without -y)."
+    )
+
+
+def refuse_bomb(total: int, count: int, path: Path, limits: Limits) -> None:
+    """Against what an archive declares; called before anything is unpacked."""
+    packed = path.stat().st_size
+    if total > limits.unpacked_gb * 1e9:
+        reason = f"it unpacks to {total / 1e9:,.1f} GB or more, over limits.unpacked_gb = {limits.unpacked_gb:g}"
+    elif count > limits.files:
+        reason = f"it holds {count:,} files or more, over limits.files = {limits.files:,}"
+    elif total > SMALL and total > limits.ratio * packed:
+        reason = (
+            f"its {packed / 1e6:,.1f} MB unpack to {total / 1e6:,.0f} MB or more, {total / packed:,.0f} to 1, over "
+            f"limits.ratio = {limits.ratio:g}"
+        )
+    else:
+        return
+    raise ArchiveError(
+        f"{path}: refused as a zip bomb: {reason}. If you know it to be sound, raise that limit in params.yaml "
+        "(download, under kaggle or folder)."
+    )

@@ -1,0 +1,29 @@
+"""data/raw.zip + data/manifest.parquet -> data/processed/: arrays, and who is trained on and who is tested
+on.
+
+params.py     the settings: what is done to an image (shared.preprocessing), and the split
+groups.py     patients and duplicate clusters -> groups that must stay together
+deal.py       groups -> parts of given shares, the classes in proportion
+split.py      the manifest's rows -> test, folds, train and val
+arrays.py     images -> images.npy and masks.npy, in parallel, never all in memory
+figures.py    before and after; counts per split
+work.py       the stage
+"""
+
+from __future__ import annotations
+
+from ..shared.job import Job, Result
+from .params import Params
+
+__all__ = ["Params", "run"]
+
+
+def run(params: Params, job: Job) -> Result:
+    """Writes data/processed/ and reports/preprocess/before_after.png and split.png.
+
+    Raises: UserError: an unknown step or argument, too few groups for the folds, a part of the split without
+        a class, a provided split that a patient crosses, a full disk.
+    """
+    from . import work
+
+    return work.run(params)

@@ -1,0 +1,98 @@
+"""Images -> .npy files, decoded by many threads and written row by row.
+
+Threads, because decoding and filtering happen in C without Python's lock. Plain writes rather than a memory
+map, because a full disk then raises an error; under a memory map it kills the process.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import sys
+from collections import deque
+from collections.abc import Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import ExitStack
+from pathlib import Path
+
+import cv2
+import numpy as np
+from tqdm import tqdm
+
+from ..shared.archive import Archive
+from ..shared.preprocessing import Preprocessor
+
+Pair = tuple[np.ndarray, np.ndarray | None]
+AHEAD = 4  # images per thread that may wait in memory to be written
+
+
+class NpyWriter:
+    """A .npy file of uint8 rows that are written one after the other; `sha256` covers what was written."""
+
+    def __init__(self, path: Path, shape: tuple[int, ...]) -> None:
+        self._file = path.open("wb")
+        self._row = shape[1:]
+        self.sha256 = hashlib.sha256()
+        header = {"descr": "|u1", "fortran_order": False, "shape": shape}
+        np.lib.format.write_array_header_1_0(self._file, header)
+
+    def __enter__(self) -> NpyWriter:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._file.close()
+
+    def write(self, row: np.ndarray) -> None:
+        if row.shape != self._row or row.dtype != np.uint8:
+            raise ValueError(f"a row of {row.dtype} {row.shape} for uint8 {self._row}")
+        data = row.tobytes()
+        self.sha256.update(data)
+        self._file.write(data)
+
+
+def write_arrays(
+    folder: Path,
+    archive: Archive,
+    paths: Sequence[str],
+    masks: Sequence[str | None] | None,
+    make: Preprocessor,
+) -> str:
+    """images.npy (uint8 N×H×W×C) and, where `masks` is given, masks.npy (uint8 N×H×W; zeros for an image
+    without one). Returns a digest of both. Holds a few images per thread in memory, whatever N is."""
+    height, width = make.spec.height_width
+    shape = (len(paths), height, width)
+    with ExitStack() as stack:
+        images = stack.enter_context(NpyWriter(folder / "images.npy", (*shape, make.spec.channels)))
+        outlines = stack.enter_context(NpyWriter(folder / "masks.npy", shape)) if masks is not None else None
+        pairs = _in_order(archive, paths, masks or [None] * len(paths), make)
+        for image, mask in tqdm(pairs, total=len(paths), desc="preprocess", unit="image", file=sys.stderr):
+            images.write(image)
+            if outlines:
+                outlines.write(np.zeros((height, width), np.uint8) if mask is None else mask)
+        return images.sha256.hexdigest() + (outlines.sha256.hexdigest() if outlines else "")
+
+
+def _in_order(
+    archive: Archive, paths: Sequence[str], masks: Sequence[str | None], make: Preprocessor
+) -> Iterator[Pair]:
+    """Each image with its mask, in order; the archive is read here, the rest happens in the threads."""
+    cv2.setNumThreads(1)  # one image per thread beats several threads per image
+    threads = os.cpu_count() or 1
+    waiting: deque[Future[Pair]] = deque()
+    with ThreadPoolExecutor(threads) as pool:
+        try:
+            for path, mask in zip(paths, masks, strict=True):
+                outline = archive.read(mask) if mask else None
+                waiting.append(pool.submit(_one, make, archive.read(path), path, outline, mask))
+                if len(waiting) > AHEAD * threads:
+                    yield waiting.popleft().result()
+            while waiting:
+                yield waiting.popleft().result()
+        finally:
+            pool.shutdown(cancel_futures=True)
+
+
+def _one(make: Preprocessor, data: bytes, path: str, mask: bytes | None, mask_path: str | None) -> Pair:
+    if mask is None or mask_path is None:
+        return make(data, path), None
+    return make.with_mask(data, path, mask, mask_path)

@@ -1,0 +1,39 @@
+"""The `preprocess` section of params.yaml."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from pydantic import Field
+
+from ..shared.preprocessing import PreprocessSpec
+from ..shared.settings import Settings
+
+
+class Split(Settings):
+    """Who is trained on, who is validated on, who is tested on. A group (patients joined by copies of a
+    picture) is never divided."""
+
+    method: Literal["grouped", "provided"] = "grouped"
+    """grouped: hold out `test` of the images. provided: the test part of validate.provided_split is the test;
+    its train and val are dealt into folds anew, because provided validation parts are often too small to stop
+    on (16 images in the chest X-rays of Kermany et al.)."""
+    test: float = Field(default=0.2, gt=0, lt=1)
+    """Share of the images held out, once; used where `method` is grouped."""
+    folds: int = Field(default=5, ge=2, le=50)
+    """The other images are dealt into so many folds. Fold k is the validation part of samples with `fold:
+    k`."""
+    seed: int = Field(default=0, ge=0)
+    """Another seed deals the groups differently."""
+
+
+class Params(PreprocessSpec):
+    """What is done to every image, and the split."""
+
+    split: Split = Split()
+    """Test, train and validation parts."""
+
+    @property
+    def spec(self) -> PreprocessSpec:
+        """What travels with a model."""
+        return PreprocessSpec.model_validate(self.model_dump(exclude={"split"}))

@@ -1,0 +1,98 @@
+"""Rows of the manifest -> group, fold and split of each, or a clear word on why that cannot be."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+import pandas as pd
+
+from ..shared.errors import UserError
+from ..shared.paths import MANIFEST, PARAMS
+from .deal import deal
+from .groups import groups
+from .params import Split
+
+SECTION = f"{PARAMS}: preprocess.split"
+
+
+def assign(rows: pd.DataFrame, split: Split) -> pd.DataFrame:
+    """path, label, patient, group, split, fold: in the order of `rows`, which hold no quarantined image.
+
+    Raises: UserError: fewer groups than folds, a part without images of a class, a provided split that is
+        missing, has no test part, or divides a group.
+    """
+    index = rows[["path", "label", "patient"]].reset_index(drop=True)
+    index["group"] = groups(rows["patient"].tolist(), rows["cluster"].tolist())
+    table = _counts(index)
+    _enough_groups(table, split)
+    held_out = _provided_test(index, rows) if split.method == "provided" else _hold_out(table, split)
+    fold = np.full(len(table), -1, np.int64)
+    fold[~held_out] = deal(table[~held_out].to_numpy(), [1 / split.folds] * split.folds, split.seed)
+    index["split"] = np.where(held_out, "test", np.where(fold == 0, "val", "train"))[index["group"]]
+    index["fold"] = fold[index["group"]]
+    _every_class_everywhere(index, split)
+    return index
+
+
+def _counts(index: pd.DataFrame) -> pd.DataFrame:
+    """Images of each class (columns) in each group (rows)."""
+    return pd.crosstab(index["group"], index["label"], dropna=False)
+
+
+def _enough_groups(table: pd.DataFrame, split: Split) -> None:
+    parts = split.folds + 1
+    groups_of = (table > 0).sum()
+    poor = {str(label): int(n) for label, n in groups_of.items() if n < parts}
+    if poor:
+        found = ", ".join(f"{label} has {n}" for label, n in poor.items())
+        fewest = min(poor.values())
+        advice = f"Set folds to at most {fewest - 1}, or add" if fewest > 2 else "Add"
+        raise UserError(
+            f"{SECTION}.folds: {split.folds} folds and a test part need {parts} groups (patients, joined where they "
+            f"share a picture) of every class, but {found}. {advice} images of other patients, or join classes."
+        )
+
+
+def _hold_out(table: pd.DataFrame, split: Split) -> np.ndarray:
+    return deal(table.to_numpy(), [split.test, 1 - split.test], split.seed) == 0
+
+
+def _provided_test(index: pd.DataFrame, rows: pd.DataFrame) -> np.ndarray:
+    """bool, one per group."""
+    provided = rows["provided_split"].reset_index(drop=True)
+    if not (provided == "test").any() or not provided.isin(["train", "val"]).any():
+        raise UserError(
+            f"{SECTION}.method: provided, but {MANIFEST} lacks images of the test part or of the others. "
+            f"Set {PARAMS}: validate.provided_split, e.g. {{train: 'train/**', test: 'test/**'}}, or this to grouped."
+        )
+    test = provided == "test"
+    share = test.groupby(index["group"]).mean()
+    crossing = share[(share > 0) & (share < 1)].index
+    if len(crossing):
+        raise UserError(_crossing(index, test, crossing))
+    return (share == 1).to_numpy()
+
+
+def _crossing(index: pd.DataFrame, test: pd.Series, crossing: Sequence[int]) -> str:
+    lines = [
+        f"{SECTION}.method: provided, but {len(crossing)} groups (a patient, or copies of a picture) have images on "
+        "both sides of the set's own split, which would leak. Set it to grouped, or leave these images out:"
+    ]
+    for group in list(crossing)[:5]:
+        inside = index["group"] == group
+        one, other = index["path"][inside & test].iloc[0], index["path"][inside & ~test].iloc[0]
+        lines.append(f"  patient {index['patient'][inside].iloc[0]}: {one} (test) and {other}")
+    return "\n".join(lines + (["  …"] if len(crossing) > 5 else []))
+
+
+def _every_class_everywhere(index: pd.DataFrame, split: Split) -> None:
+    part = index["fold"].map(lambda fold: "test" if fold < 0 else f"fold {fold}")
+    table = pd.crosstab(part, index["label"], dropna=False)
+    table = table.reindex([*(f"fold {k}" for k in range(split.folds)), "test"], fill_value=0)
+    if (table == 0).any(axis=None):
+        raise UserError(
+            f"{SECTION}: a part without images of a class can be neither learnt from nor judged. Images per part and "
+            f"class:\n{table.rename_axis(None).rename_axis(None, axis=1).to_string()}\n"
+            "Use fewer folds, another test share or seed, or more patients."
+        )

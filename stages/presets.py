@@ -1,0 +1,81 @@
+"""`python -m stages use <preset>`: write a ready set of params for a known study into params.yaml, keeping its comments.
+
+A preset (presets/<name>.yaml) holds only what differs from presets/phantom.yaml, the shipped defaults, so presets can
+follow each other in any order: each starts from the defaults.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, MutableMapping
+from pathlib import Path
+from typing import Any
+
+from . import params
+from .shared.errors import UserError, unknown
+from .shared.files import atomic
+from .shared.paths import PARAMS
+
+FOLDER = Path(__file__).parents[1] / "presets"
+DEFAULT = "phantom"
+# mappings whose keys the user invents: taken whole, or normal/pneumonia would stay beside yes/no
+WHOLE = ("validate.classes", "validate.provided_split", "validate.severity", "download.phantom.findings")
+
+
+def use(name: str | None, images: str | None = None) -> None:
+    """Write the preset; with `images`, take them from that folder or archive instead of where the preset has them.
+
+    Raises:
+        UserError: no such preset, no such folder, or the result would not be valid; params.yaml is then as it was.
+    """
+    from ruamel.yaml import YAML
+
+    known = {path.stem: path for path in FOLDER.glob("*.yaml")}
+    if name is None:
+        print("\n".join(f"{stem:14} {headline(path)}" for stem, path in sorted(known.items())))
+        return
+    if name not in known:
+        raise unknown("python -m stages use", name, known)
+    yaml = YAML()
+    yaml.preserve_quotes, yaml.width = True, 10_000
+    document = yaml.load(PARAMS.read_text(encoding="utf-8"))
+    for layer in (DEFAULT, name):
+        overlay(document, yaml.load(known[layer].read_text(encoding="utf-8")) or {})
+    if images is not None:
+        overlay(document, {"download": {"source": "folder", "folder": {"path": existing(images)}}})
+    members = params.check(document)
+    with atomic(PARAMS) as partial, partial.open("w", encoding="utf-8") as file:
+        yaml.dump(document, file)
+    print(f"{PARAMS} now holds {name}: {len(members)} models from {source_of(document)}. Next: dvc repro")
+
+
+def headline(path: Path) -> str:
+    """The first line of a preset is a comment that says what it is."""
+    return path.read_text(encoding="utf-8").partition("\n")[0].lstrip("# ")
+
+
+def existing(images: str) -> str:
+    path = Path(images).expanduser().resolve()
+    if not path.exists():
+        raise UserError(f"--images {images}: no such folder or archive.")
+    return str(path)
+
+
+def source_of(document: Mapping[str, Any]) -> str:
+    download = document["download"]
+    source = download["source"]
+    detail = {"kaggle": "dataset", "folder": "path"}.get(source)
+    return f"{source} {download[source][detail]}" if detail else source
+
+
+def overlay(base: MutableMapping[str, Any], values: Mapping[str, Any], where: str = "") -> None:
+    """Set `values` in `base`, mapping by mapping, in place: so the comments of `base` stay."""
+    for key, value in values.items():
+        path = f"{where}.{key}" if where else str(key)
+        inner = base.get(key)
+        if isinstance(value, Mapping) and isinstance(inner, MutableMapping):
+            if path in WHOLE or "plan" in value:
+                for gone in [name for name in inner if name not in value]:
+                    del inner[gone]
+            overlay(inner, value, path)
+        else:
+            base[key] = value

@@ -1,0 +1,1 @@
+"""What two or more stages use, and nothing else. Imports no stage."""

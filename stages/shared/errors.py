@@ -1,0 +1,27 @@
+"""Errors that a user can mend: each message names the culprit, the bad value, the valid ones and the remedy."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterable
+
+
+class UserError(Exception):
+    """Printed without a traceback; the process then exits with code 1."""
+
+
+def closest(bad: object, valid: Iterable[str]) -> str | None:
+    """The valid name that `bad` was most likely meant to be, or None."""
+    valid = list(valid)
+    by_folded = {name.casefold(): name for name in valid}
+    matches = difflib.get_close_matches(str(bad).casefold(), by_folded, n=1, cutoff=0.6)
+    return by_folded[matches[0]] if matches else None
+
+
+def unknown(what: str, bad: object, valid: Iterable[str]) -> UserError:
+    """`what` names the place, e.g. "params.yaml: matrix.backbone"."""
+    valid = sorted(valid)
+    guess = closest(bad, valid)
+    hint = f" Did you mean {guess!r}?" if guess else ""
+    shown = ", ".join(valid[:20]) + (f", … ({len(valid)} in all)" if len(valid) > 20 else "")
+    return UserError(f"{what}: {bad!r} is not known.{hint} Valid: {shown or 'none'}.")

@@ -1,0 +1,61 @@
+"""recipe.json: all that is needed to predict with models/<key>/weights.safetensors, and where it came from."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any, Literal
+
+from pydantic import ValidationError
+
+from .errors import UserError
+from .files import read_json, write_json
+from .preprocessing import PreprocessSpec
+from .settings import Settings
+
+WEIGHTS = "weights.safetensors"
+
+
+class Architecture(Settings):
+    """The network, without its weights."""
+
+    source: Literal["lightbox", "torchvision"]
+    """Who defines the backbone."""
+    name: str
+    """Its name there."""
+    dropout: float = 0.0
+    """Share of the features dropped before the head, while training."""
+
+
+class Recipe(Settings):
+    """After training, facts about a model come from here, never from params.yaml."""
+
+    format: Literal[1] = 1
+    key: str
+    architecture: Architecture
+    classes: list[str]
+    """In the order of the model's outputs. In a binary problem the last one is the positive one."""
+    size: tuple[int, int]
+    """Height and width of the input, pixels."""
+    preprocess: PreprocessSpec
+    """From a file's bytes to the model's uint8 input."""
+    params: dict[str, Any]
+    """The resolved params of the training."""
+    data: str
+    """Fingerprint of the arrays it was trained on."""
+    best_epoch: int
+    weights_sha256: str
+
+    def write(self, folder: Path) -> None:
+        write_json(folder / "recipe.json", self.model_dump(mode="json"))
+
+    @classmethod
+    def read(cls, folder: Path) -> Recipe:
+        """Raises UserError when the folder holds no recipe this version can read."""
+        try:
+            return cls.model_validate(read_json(folder / "recipe.json"))
+        except FileNotFoundError:
+            raise UserError(f"{folder}/recipe.json: missing. Run `dvc repro train@{folder.name}`.") from None
+        except (ValidationError, ValueError) as error:
+            raise UserError(
+                f"{folder}/recipe.json: not a recipe of this version ({error}). Run `dvc repro -f train@{folder.name}`."
+            ) from None

@@ -1,0 +1,50 @@
+"""What goes beside the weights when a model is logged: signature, input example, requirements, code."""
+
+from __future__ import annotations
+
+import base64
+import io
+from importlib.metadata import version
+from pathlib import Path
+
+import mlflow
+import pandas as pd
+from mlflow.models import ModelSignature
+from mlflow.types import ColSpec, DataType, Schema
+
+from ..recipe import Recipe
+
+CODE = Path(__file__).parents[2]
+REQUIREMENTS = ("albumentations", "mlflow", "numpy", "opencv-python-headless", "pandas", "pillow", "pydantic", "pydicom")
+REQUIREMENTS += ("ruamel.yaml", "safetensors", "torch", "torchvision")
+
+
+def log_model(folder: Path) -> None:
+    """Log models/<key> to the active run, so that `mlflow models serve` answers requests for it."""
+    recipe = Recipe.read(folder)
+    mlflow.pyfunc.log_model(
+        name="model",
+        python_model=str(Path(__file__).with_name("serving_model.py")),
+        artifacts={"model": str(folder)},
+        code_paths=[str(CODE)],
+        signature=signature(recipe),
+        input_example=input_example(recipe),
+        pip_requirements=[f"{name}=={version(name)}" for name in REQUIREMENTS],
+    )
+
+
+def signature(recipe: Recipe) -> ModelSignature:
+    outputs = [ColSpec(DataType.string, "predicted")]
+    outputs += [ColSpec(DataType.double, f"prob_{name}") for name in recipe.classes]
+    return ModelSignature(inputs=Schema([ColSpec(DataType.string, "image")]), outputs=Schema(outputs))
+
+
+def input_example(recipe: Recipe) -> pd.DataFrame:
+    """A grey wedge of the model's input size: no patient's image travels with a model."""
+    from PIL import Image
+
+    height, width = recipe.size
+    wedge = Image.linear_gradient("L").resize((width, height))
+    buffer = io.BytesIO()
+    wedge.save(buffer, format="PNG")
+    return pd.DataFrame({"image": [base64.b64encode(buffer.getvalue()).decode("ascii")]})

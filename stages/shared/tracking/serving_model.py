@@ -1,0 +1,44 @@
+"""The model as MLflow serves it. MLflow stores this file as code ("models from code") and runs it on its own, with
+`stages` beside it: hence the absolute imports."""
+
+from __future__ import annotations
+
+import base64
+import binascii
+from typing import Any
+
+import mlflow
+import numpy as np
+import pandas as pd
+
+
+class ServedClassifier(mlflow.pyfunc.PythonModel):
+    """Column `image`: an image file (PNG, JPEG, DICOM, …), base64. Back come `predicted` and one `prob_<class>`."""
+
+    def load_context(self, context: Any) -> None:
+        from pathlib import Path
+
+        from stages.shared.model import load
+        from stages.shared.preprocessing import Preprocessor
+
+        self.model, self.recipe = load(Path(context.artifacts["model"]))
+        self.preprocess = Preprocessor(self.recipe.preprocess)
+
+    def predict(self, context: Any, model_input: pd.DataFrame, params: dict[str, Any] | None = None) -> pd.DataFrame:
+        from stages.shared.model import probabilities
+
+        images = np.stack([self._read(i, text) for i, text in enumerate(model_input["image"])])
+        probs = probabilities(self.model, images)
+        answer = pd.DataFrame({f"prob_{c}": probs[:, i] for i, c in enumerate(self.recipe.classes)})
+        answer.insert(0, "predicted", [self.recipe.classes[i] for i in probs.argmax(axis=1)])
+        return answer
+
+    def _read(self, row: int, text: str) -> np.ndarray:
+        try:
+            data = base64.b64decode(text, validate=True)
+        except (binascii.Error, ValueError) as error:
+            raise ValueError(f"row {row}: `image` is not base64 ({error}); send the bytes of an image file.") from None
+        return self.preprocess(data, f"row {row}")
+
+
+mlflow.models.set_model(ServedClassifier())

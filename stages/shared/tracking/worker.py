@@ -1,0 +1,144 @@
+"""The process that writes to MLflow: JSON lines in on stdin, answers out on stdout. See the package's docstring."""
+
+from __future__ import annotations
+
+import json
+import logging
+import sys
+from pathlib import Path
+from typing import Any
+
+import mlflow
+from filelock import FileLock
+from mlflow import MlflowClient
+from mlflow.exceptions import MlflowException
+
+from ..errors import UserError
+
+SAMPLING = 2.0  # seconds between two readings of the machine's load: stages can be short
+LONGEST_VALUE = 6000  # characters of a param, MLflow's own limit
+
+
+def main() -> None:
+    sys.stdout = sys.stderr  # MLflow prints there as it likes; our answers go to the real one
+    for name in ("mlflow", "alembic"):
+        logging.getLogger(name).setLevel(logging.WARNING)
+    try:
+        serve()
+    except UserError as error:
+        answer(error=str(error))
+        sys.exit(1)
+    except (MlflowException, OSError) as error:
+        answer(error=f"MLflow refused: {error}. Tracking URI: {mlflow.get_tracking_uri()}.")
+        sys.exit(1)
+
+
+def serve() -> None:
+    first = json.loads(sys.stdin.readline() or "null")
+    if first is None:
+        return  # the stage died before it said anything
+    parent = open_run(first)
+    answer(state="started", run_id=mlflow.active_run().info.run_id)
+    status = "FAILED"  # unless we hear otherwise before the pipe closes
+    try:
+        for line in sys.stdin:
+            message = json.loads(line)
+            if message["do"] == "metrics":
+                mlflow.log_metrics(message["metrics"], step=message["step"])
+            elif message["do"] == "finish":
+                log_result(message)
+                status = message["status"]
+                break
+    finally:
+        mlflow.end_run(status)
+        MlflowClient().set_terminated(parent, status)
+    answer(state="finished")
+
+
+def answer(**values: Any) -> None:
+    print(json.dumps(values), file=sys.__stdout__, flush=True)
+
+
+def open_run(first: dict[str, Any]) -> str:
+    """Start the stage's run below its parent; returns the parent's id."""
+    experiment_id, parent = experiment_and_parent(first)
+    key = first["key"] or {}
+    name = first["stage"] + ("/" + "-".join(key.values()) if key else "")
+    tags = {"stage": first["stage"], **identity(first), **key}
+    if key:
+        tags["key"] = "-".join(key.values())
+    mlflow.set_system_metrics_sampling_interval(SAMPLING)
+    mlflow.set_system_metrics_samples_before_logging(1)
+    mlflow.start_run(
+        experiment_id=experiment_id, run_name=name, tags=tags, parent_run_id=parent, log_system_metrics=True
+    )
+    mlflow.log_params({k: str(v)[:LONGEST_VALUE] for k, v in flatten(first["params"]).items()})
+    return parent
+
+
+def identity(first: dict[str, Any]) -> dict[str, str]:
+    """The tags that tie a run to DVC and git."""
+    tags = {"commit": first["commit"], "dvc_experiment": first["dvc_experiment"]}
+    return {name: value for name, value in tags.items() if value}
+
+
+def experiment_and_parent(first: dict[str, Any]) -> tuple[str, str]:
+    """(experiment id, parent run id), made on first use. Several fresh processes at once crash in the store's
+    migrations, and would each make a parent: so one at a time."""
+    lock = Path(first["lock"])
+    lock.parent.mkdir(parents=True, exist_ok=True)
+    with FileLock(lock):
+        client = MlflowClient()
+        experiment = client.get_experiment_by_name(first["experiment"])
+        experiment_id = experiment.experiment_id if experiment else create_experiment(client, first)
+        name = first["dvc_experiment"] or f"workspace@{(first['commit'] or 'no commit')[:9]}"
+        return experiment_id, find_parent(client, experiment_id, name) or create_parent(
+            client, experiment_id, name, identity(first)
+        )
+
+
+def create_experiment(client: MlflowClient, first: dict[str, Any]) -> str:
+    artifacts = Path(first["artifacts"]).as_uri() if first["artifacts"] else None
+    return client.create_experiment(first["experiment"], artifact_location=artifacts)
+
+
+def find_parent(client: MlflowClient, experiment_id: str, name: str) -> str | None:
+    runs = client.search_runs([experiment_id], f"tags.stage = 'experiment' and attributes.run_name = '{name}'")
+    return runs[0].info.run_id if runs else None
+
+
+def create_parent(client: MlflowClient, experiment_id: str, name: str, tags: dict[str, str]) -> str:
+    return client.create_run(experiment_id, run_name=name, tags={"stage": "experiment", **tags}).info.run_id
+
+
+def flatten(values: Any, path: str = "") -> dict[str, Any]:
+    """Nested mappings as dotted keys; lists stay whole."""
+    if not isinstance(values, dict):
+        return {path: values}
+    return {k: v for name, inner in values.items() for k, v in flatten(inner, f"{path}.{name}" if path else name).items()}
+
+
+def log_result(message: dict[str, Any]) -> None:
+    mlflow.log_metrics(message["metrics"])
+    for figure in message["figures"]:
+        mlflow.log_artifact(figure, "figures")
+    if message["dataset"]:
+        log_dataset(Path(message["dataset"]))
+    if message["model"]:
+        from .package import log_model
+
+        log_model(Path(message["model"]))
+
+
+def log_dataset(manifest: Path) -> None:
+    import pandas as pd
+    from mlflow.data.pandas_dataset import from_pandas
+
+    table = pd.read_parquet(manifest)
+    table["label"] = table["label"].astype(str)
+    dataset = from_pandas(table, source=str(manifest.resolve()), targets="label", name="manifest")
+    mlflow.log_input(dataset, context="validation")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,15 @@
+"""Train one member of the matrix: data/processed -> models/<key>/ and reports/train/<key>/."""
+
+from __future__ import annotations
+
+from ..shared.job import Job, Result
+from .params import Params
+
+__all__ = ["Params", "run"]
+
+
+def run(params: Params, job: Job) -> Result:
+    """Train, keep the best weights, write the history. Resumes an interrupted run from its last epoch."""
+    from .fit import train_member
+
+    return train_member(params, job)

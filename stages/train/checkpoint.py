@@ -1,0 +1,51 @@
+"""Where an interrupted training waits. DVC deletes a stage's outs before it runs, so checkpoints lie outside them, in
+the main repository, under a name that changes with anything the training depends on."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from filelock import FileLock, Timeout
+
+from ..shared.model import sha256
+from ..shared.paths import Key, find_input, project_root
+from .params import Params
+
+CODE = Path(__file__).parents[1]
+
+
+def name_of(key: Key, params: Params, data: str) -> str:
+    """A digest of key, params, data, the weights file it starts from, and the code that trains."""
+    start = find_input(params.backbone.weights)
+    told = [str(key), params.model_dump(mode="json"), data, sha256(start) if start.is_file() else None]
+    digest = hashlib.sha256(json.dumps(told, sort_keys=True).encode())
+    for path in sorted([*(CODE / "train").rglob("*.py"), *(CODE / "shared").glob("*.py"), *(CODE / "shared" / "backbones").glob("*.py")]):
+        digest.update(path.read_bytes())
+    return f"{key}-{digest.hexdigest()[:16]}"
+
+
+@contextmanager
+def checkpoints(name: str) -> Iterator[Path]:
+    """The folder of this training's checkpoints, alone to us; deleted on success, kept on failure.
+
+    Two queued experiments may need the very same model at once: the second waits.
+    """
+    folder = project_root() / ".lightbox" / "checkpoints" / name
+    folder.mkdir(parents=True, exist_ok=True)
+    lock = FileLock(folder.with_suffix(".lock"))
+    try:
+        lock.acquire(timeout=0)
+    except Timeout:
+        print(f"{name}: another process is training this very model; waiting for it.")
+        lock.acquire()
+    try:
+        folder.mkdir(exist_ok=True)
+        yield folder
+        shutil.rmtree(folder)
+    finally:
+        lock.release()

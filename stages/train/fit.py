@@ -1,0 +1,166 @@
+"""From params and arrays to a model folder."""
+
+from __future__ import annotations
+
+import logging
+import resource
+import sys
+import warnings
+from dataclasses import dataclass
+from pathlib import Path
+
+import lightning.pytorch as pl
+import numpy as np
+import torch
+from lightning.pytorch.callbacks import Callback, EarlyStopping, ModelCheckpoint, TQDMProgressBar
+
+from ..shared import paths
+from ..shared.arrays import Arrays, load_arrays
+from ..shared.files import write_json
+from ..shared.job import Job, Result
+from ..shared.model import Classifier, create, save
+from ..shared.recipe import Architecture, Recipe
+from .checkpoint import checkpoints, name_of
+from .data import loaders
+from .history import History
+from .learner import Learner
+from .params import Params
+from .plan import make_plan
+from .plots import draw_history
+from .sample import select
+from .weights import load_pretrained
+
+
+@dataclass(frozen=True)
+class Trained:
+    model: Classifier
+    history: History
+    best_epoch: int
+
+
+def train_member(params: Params, job: Job) -> Result:
+    arrays = load_arrays()
+    train, validation = select(arrays.index, params.sample)
+    with checkpoints(name_of(job.member, params, arrays.fingerprint)) as folder:
+        trained = fit(params, arrays, train, validation, job, folder)
+        save(trained.model, recipe_of(params, job, arrays, trained), paths.model_dir(job.member))
+        return write_report(trained, arrays, train, job)
+
+
+def fit(
+    params: Params, arrays: Arrays, train: np.ndarray, validation: np.ndarray, job: Job, folder: Path
+) -> Trained:
+    """Train, from `folder`'s last checkpoint if it holds one, and come back with the best epoch's weights."""
+    seed = params.seed + params.sample.seed
+    torch.manual_seed(seed)
+    model = create(Architecture(**params.backbone.model_dump(exclude={"weights"})), len(arrays.classes))
+    if params.strategy.plan != "from_scratch":
+        load_pretrained(model.backbone, params.backbone)
+    plan = make_plan(params.strategy, list(model.backbone.stages), params.epochs)
+    weights = class_weights(arrays.targets[train], len(arrays.classes), params)
+    learner = Learner(model, plan, params, weights, seed)
+    history = History(str(job.member), job.report)
+    best = ModelCheckpoint(
+        folder, filename="best", monitor=params.early_stopping.monitor, mode=params.early_stopping.mode,
+        save_last=True, save_on_train_epoch_end=True, enable_version_counter=False,
+    )  # fmt: skip
+    trainer = make_trainer(params, [history, *stopping(params), best])
+    last = folder / "last.ckpt"
+    if last.exists():
+        print(f"{job.member}: resuming from {last}", file=sys.stderr)
+    trainer.fit(learner, *loaders(arrays, train, validation, params, seed), ckpt_path=last if last.exists() else None)
+    if trainer.interrupted:
+        raise KeyboardInterrupt
+    state = torch.load(best.best_model_path, map_location="cpu", weights_only=True)
+    learner.load_state_dict(state["state_dict"])
+    return Trained(learner.model, history, int(state["epoch"]))
+
+
+def class_weights(targets: np.ndarray, classes: int, params: Params) -> torch.Tensor:
+    """float K. Balanced as in scikit-learn's compute_class_weight."""
+    if params.class_weights == "none":
+        return torch.ones(classes)
+    counts = np.bincount(targets, minlength=classes)
+    return torch.tensor(len(targets) / (classes * counts), dtype=torch.float32)
+
+
+def stopping(params: Params) -> list[Callback]:
+    rule = params.early_stopping
+    if rule.patience is None:
+        return []
+    return [
+        EarlyStopping(
+            rule.monitor, min_delta=rule.min_delta, patience=rule.patience, mode=rule.mode, check_on_train_epoch_end=True
+        )
+    ]
+
+
+def make_trainer(params: Params, callbacks: list[Callback]) -> pl.Trainer:
+    logging.getLogger("lightning.pytorch").setLevel(logging.WARNING)
+    warnings.filterwarnings("ignore", message=".*does not have many workers.*")  # on purpose: see data.loaders
+    shown = sys.stderr.isatty()
+    return pl.Trainer(
+        max_epochs=params.epochs,
+        accelerator="auto",
+        devices=1,
+        precision=params.precision,
+        callbacks=[*callbacks, *([TQDMProgressBar(leave=True)] if shown else [])],
+        logger=False,
+        enable_progress_bar=shown,
+        enable_model_summary=False,
+        deterministic="warn",
+        num_sanity_val_steps=0,
+        use_distributed_sampler=False,
+        default_root_dir=paths.project_root() / ".lightbox",
+    )
+
+
+def recipe_of(params: Params, job: Job, arrays: Arrays, trained: Trained) -> Recipe:
+    return Recipe(
+        key=str(job.member),
+        architecture=Architecture(**params.backbone.model_dump(exclude={"weights"})),
+        classes=arrays.classes,
+        size=arrays.size,
+        preprocess=arrays.preprocess,
+        params=params.model_dump(mode="json"),
+        data=arrays.fingerprint,
+        best_epoch=trained.best_epoch,
+        weights_sha256="",  # save() fills it in
+    )
+
+
+def write_report(trained: Trained, arrays: Arrays, train: np.ndarray, job: Job) -> Result:
+    """reports/train/<key>: history.csv, history.png, summary.json."""
+    folder = paths.report_dir("train", job.key)
+    folder.mkdir(parents=True, exist_ok=True)
+    table = trained.history.table()
+    table.to_csv(folder / "history.csv", index=False)
+    picture = draw_history(table, trained.best_epoch, str(job.member), folder / "history.png")
+    summary = summarise(trained, arrays, train)
+    write_json(folder / "summary.json", summary)
+    return Result(metrics=summary, figures=(picture,), model=paths.model_dir(job.member))
+
+
+def summarise(trained: Trained, arrays: Arrays, train: np.ndarray) -> dict[str, float]:
+    parameters = list(trained.model.parameters())
+    rows = trained.history.rows
+    return {
+        "train_images": len(train),
+        "train_patients": int(arrays.index.iloc[train]["patient"].nunique()),
+        "epochs": len(rows),
+        "best_epoch": trained.best_epoch,
+        "seconds": round(trained.history.seconds, 2),
+        "parameters": sum(p.numel() for p in parameters),
+        "trainable_parameters": sum(p.numel() for p in parameters if p.requires_grad),
+        "peak_memory_mb": round(peak_memory_mb(), 1),
+        **{f"best_{name}": rows[trained.best_epoch][name] for name in ("val_loss", "val_accuracy", "val_auroc")},
+    }
+
+
+def peak_memory_mb() -> float:
+    """Of the accelerator where there is one, else of this process."""
+    if torch.cuda.is_available():
+        return torch.cuda.max_memory_allocated() / 2**20
+    unit = 2**20 if sys.platform == "darwin" else 2**10  # macOS counts bytes, Linux KiB
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / unit
+

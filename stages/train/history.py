@@ -1,0 +1,60 @@
+"""What happened epoch by epoch: kept inside the checkpoint, so that a resumed training has all of it."""
+
+from __future__ import annotations
+
+import math
+import sys
+import time
+from typing import Any
+
+import lightning.pytorch as pl
+import pandas as pd
+
+from ..shared.errors import UserError
+from ..shared.job import Report
+from .learner import Learner
+
+
+class History(pl.Callback):
+    """One row per finished epoch; reports it, and says it in a line where there is no terminal for a progress bar."""
+
+    def __init__(self, name: str, report: Report) -> None:
+        self.name, self.report = name, report
+        self.rows: list[dict[str, float]] = []
+        self._earlier = 0.0  # seconds, from before an interruption
+        self._start = time.monotonic()
+
+    @property
+    def seconds(self) -> float:
+        return self._earlier + time.monotonic() - self._start
+
+    def on_train_epoch_end(self, trainer: pl.Trainer, learner: pl.LightningModule) -> None:
+        assert isinstance(learner, Learner)
+        names = ("val_loss", "val_accuracy", "val_auroc")
+        row = {
+            "epoch": float(trainer.current_epoch),
+            "train_loss": learner.train_loss(),
+            **{name: float(trainer.callback_metrics[name]) for name in names},
+            "lr": float(trainer.optimizers[0].param_groups[-1]["lr"]),
+            "seconds": round(self.seconds, 3),
+        }
+        if not math.isfinite(row["train_loss"]):
+            raise UserError(
+                f"train@{self.name}: the loss is {row['train_loss']} in epoch {trainer.current_epoch}. "
+                "Lower train.optimizer.lr, or set train.precision to 32-true."
+            )
+        self.rows.append(row)
+        self.report({k: v for k, v in row.items() if k != "epoch"}, trainer.current_epoch)
+        if not sys.stderr.isatty():
+            said = "  ".join(f"{k} {row[k]:.4f}" for k in ("train_loss", *names))
+            print(f"{self.name}  epoch {trainer.current_epoch + 1}/{trainer.max_epochs}  {said}", file=sys.stderr)
+
+    def table(self) -> pd.DataFrame:
+        return pd.DataFrame(self.rows).astype({"epoch": int})
+
+    def state_dict(self) -> dict[str, Any]:
+        return {"rows": self.rows, "seconds": self.seconds}
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        self.rows, self._earlier = list(state["rows"]), float(state["seconds"])
+        self._start = time.monotonic()

@@ -1,0 +1,31 @@
+"""data/raw.zip -> data/manifest.parquet, with every image looked at once and Great Expectations' verdict on
+the whole.
+
+params.py      what a user may say about an image set
+globs.py       patterns on member names
+members.py     names -> label, patient, mask, provided split of each image
+scan.py        bytes -> size, hashes, brightness, contrast, sharpness; in parallel
+duplicates.py  hashes -> clusters of images that are the same picture
+checks.py      what is expected of a manifest row, and the words for a row that fails
+suite.py       the checks as Great Expectations runs them
+docs.py        Data Docs with a front page that needs no network
+work.py        the stage
+"""
+
+from __future__ import annotations
+
+from ..shared.job import Job, Result
+from .params import Params
+
+__all__ = ["Params", "run"]
+
+
+def run(params: Params, job: Job) -> Result:
+    """Writes data/manifest.parquet, reports/validate/validation.json and reports/validate/data_docs/.
+
+    Raises: UserError: a pattern that matches nothing, a file with two labels, critical failures under
+        `on_failure: stop`.
+    """
+    from . import work
+
+    return work.run(params)

@@ -1,0 +1,121 @@
+"""The `validate` section of params.yaml."""
+
+from __future__ import annotations
+
+import re
+from string import Formatter
+from typing import Annotated, Any, Literal
+
+from pydantic import AfterValidator, BeforeValidator, Field, model_validator
+
+from ..shared.settings import Settings
+
+Severity = Literal["critical", "warning", "info"]
+Adjustable = Literal[
+    "too_small", "too_large", "aspect", "blank", "duplicate_across_labels",
+    "duplicate_across_patients", "one_label_per_patient",
+    "mask_present", "other_files", "images_per_class",
+]  # fmt: skip
+MASK_FIELDS = ("stem", "name", "folder", "parent")
+
+
+def _as_list(value: Any) -> Any:
+    return [value] if isinstance(value, str) else value
+
+
+def _check_regex(value: str) -> str:
+    try:
+        re.compile(value)
+    except re.error as error:
+        raise ValueError(f"{value!r} is not a regular expression: {error}.") from None
+    return value
+
+
+def _check_template(value: str) -> str:
+    try:
+        fields = [field for _, field, _, _ in Formatter().parse(value) if field is not None]
+    except ValueError as error:
+        raise ValueError(f"{value!r}: {error}.") from None
+    wrong = [field for field in fields if field not in MASK_FIELDS]
+    if wrong or not fields:
+        valid = ", ".join(f"{{{field}}}" for field in MASK_FIELDS)
+        found = f"has {{{wrong[0]}}}" if wrong else "would give every image the same mask"
+        raise ValueError(f"{value!r} {found}. Valid: {valid}, at least one of them.")
+    return value
+
+
+Globs = Annotated[list[str], BeforeValidator(_as_list), Field(min_length=1)]
+
+
+class NearDuplicates(Settings):
+    """Two images are one picture when their difference hashes (dHash) are close and their thumbnails confirm it."""
+
+    hash_size: int = Field(default=16, ge=4, le=32)
+    """The hash has hash_size² bits."""
+    distance: int = Field(default=16, ge=0, le=256)
+    """Bits in which two hashes of one picture may differ. 16 of 256 bears a new JPEG quality, size or brightness."""
+    correlation: float = Field(default=0.99, ge=0, le=1)
+    """Pearson correlation that the two 32×32 thumbnails then must reach. Chests resemble each other: films of different
+    patients come within the distance, with correlations of 0.93 to 0.987; copies have 0.992 and more."""
+
+
+class Limits(Settings):
+    """What is in range."""
+
+    min_side: int = Field(default=28, ge=1)
+    """Pixels of the shorter side."""
+    max_side: int = Field(default=10_000, ge=1)
+    """Pixels of the longer side."""
+    max_aspect: float = Field(default=4.0, ge=1)
+    """Longer side over shorter side."""
+    min_contrast: float = Field(default=2.0, ge=0)
+    """Standard deviation of the grey levels (0…255). Below it the image counts as blank; real films have 25
+    and more."""
+    min_images_per_class: int = Field(default=10, ge=1)
+    """Images that a class must keep after the faulty ones are set aside."""
+
+
+class Params(Settings):
+    """What the files of the archive mean, and what is expected of them.
+
+    Patterns are globs on the name in the archive: `*` is anything but a slash, `**` anything, `?` one
+    character, `[ab]` one of them. A pattern without a slash is compared with the file name alone, in any
+    folder.
+    """
+
+    classes: Annotated[dict[str, Globs], Field(min_length=2)]
+    """Label: pattern or list of patterns. The order is kept; of two classes, the second is the positive
+    one."""
+    ignore: Annotated[list[str], BeforeValidator(_as_list)] = Field(default=[])
+    """Patterns of files to leave alone. Hidden files, __MACOSX/, Thumbs.db and desktop.ini always are."""
+    patient: Annotated[str, AfterValidator(_check_regex)] | None = None
+    """Regular expression searched in the name; the patient is its group `patient`, else its groups joined
+    with "-", else the whole match. null: every image is a patient of its own (copies of a picture still stay
+    together)."""
+    mask: Annotated[str, AfterValidator(_check_template)] | None = None
+    """Name of an image's mask in the archive, from {stem} (file name without suffix), {name} (with it),
+    {folder} (the image's folder) and {parent} (that folder's last part), e.g. "masks/lung/{stem}.png". null:
+    no masks."""
+    provided_split: dict[Literal["train", "val", "test"], Globs] | None = None
+    """The set's own split, as patterns, e.g. {train: "train/**", test: "test/**"}. null: it has none."""
+    near_duplicates: NearDuplicates = NearDuplicates()
+    """When two files count as the same picture."""
+    limits: Limits = Limits()
+    """What is in range."""
+    on_failure: Literal["stop", "quarantine"] = "stop"
+    """What critical failures do: stop the pipeline and name the files, or set those images aside, with the
+    reason."""
+    severity: dict[Adjustable, Severity] = Field(default={})
+    """Another severity for a check, e.g. {aspect: warning}. Only critical ones stop or set aside."""
+
+    @model_validator(mode="after")
+    def _consistent(self) -> Params:
+        limits, near = self.limits, self.near_duplicates
+        if limits.min_side > limits.max_side:
+            raise ValueError(f"limits: min_side {limits.min_side} is more than max_side {limits.max_side}.")
+        if near.distance > near.hash_size**2 // 4:
+            raise ValueError(
+                f"near_duplicates.distance: {near.distance} of {near.hash_size**2} bits joins nearly everything. "
+                f"Valid: at most {near.hash_size**2 // 4}; usual: {max(1, near.hash_size**2 // 16)}."
+            )
+        return self

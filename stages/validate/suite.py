@@ -1,0 +1,77 @@
+"""The checks as Great Expectations runs them. Importing it takes seconds: do so while the workers look at
+images."""
+
+from __future__ import annotations
+
+import os
+
+os.environ["GX_ANALYTICS_ENABLED"] = "false"  # before the import: it would report to its makers
+
+import logging
+import shutil
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import great_expectations as gx
+import great_expectations.expectations as gxe
+import pandas as pd
+from great_expectations.expectations.row_conditions import Column
+
+from .checks import Check, Outcome
+
+logging.getLogger("great_expectations").setLevel(logging.WARNING)
+
+
+class Suites:
+    """Run checks on tables; `write_docs` then renders every run as Data Docs."""
+
+    def __init__(self, docs: Path) -> None:
+        shutil.rmtree(docs, ignore_errors=True)
+        docs.mkdir(parents=True)
+        self._context = gx.get_context(mode="ephemeral")
+        self._context.variables.progress_bars = {"globally": False}
+        for site in list(self._context.list_data_docs_sites()):
+            self._context.delete_data_docs_site(site)
+        self._context.add_data_docs_site("lightbox", _site(docs))
+        self._source = self._context.data_sources.add_pandas("archive")
+
+    def run(self, name: str, table: pd.DataFrame, checks: Sequence[Check]) -> list[Outcome]:
+        """Every check on `table`, whose column `path` names its rows; outcomes in the order of `checks`."""
+        batch = self._source.add_dataframe_asset(name).add_batch_definition_whole_dataframe("all")
+        suite = self._context.suites.add(gx.ExpectationSuite(name, expectations=[_expectation(c) for c in checks]))
+        definition = gx.ValidationDefinition(name=name, data=batch, suite=suite)
+        result = self._context.validation_definitions.add(definition).run(
+            batch_parameters={"dataframe": table},
+            result_format={"result_format": "COMPLETE", "unexpected_index_column_names": ["path"]},
+        )
+        found = {r.expectation_config.meta["check"]: r for r in result.results}
+        return [_outcome(check, found[check.name]) for check in checks]
+
+    def write_docs(self) -> None:
+        self._context.build_data_docs()
+
+
+def _site(docs: Path) -> dict[str, Any]:
+    return {
+        "class_name": "SiteBuilder",
+        "site_index_builder": {"class_name": "DefaultSiteIndexBuilder"},
+        "store_backend": {"class_name": "TupleFilesystemStoreBackend", "base_directory": str(docs.resolve())},
+    }
+
+
+def _expectation(check: Check) -> gxe.Expectation:
+    arguments = dict(check.arguments)
+    if "label" in arguments:
+        arguments["row_condition"] = Column("label") == arguments.pop("label")
+    return getattr(gxe, check.kind)(
+        **arguments, severity=check.severity, description=check.description, meta={"check": check.name}
+    )
+
+
+def _outcome(check: Check, result: Any) -> Outcome:
+    raised = result.exception_info
+    if raised and raised.get("raised_exception", True):  # a fault of ours, never of the data: do not let it pass as one
+        raise RuntimeError(f"Great Expectations could not run {check.name}: {raised}")
+    rows = result.result.get("unexpected_index_list") or []
+    return Outcome(check, bool(result.success), sorted(row["path"] for row in rows))

@@ -1,0 +1,303 @@
+"""A made-up project: the files that six models would leave behind, with images that look like films."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import shutil
+from collections.abc import Callable
+from itertools import product
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+from PIL import Image
+from sklearn import metrics as reference
+
+from stages import compare
+from stages.shared.job import Job
+
+STRATEGIES, SAMPLES = ["from_scratch", "feature_extraction", "fine_tune"], ["tenth", "full"]
+SKILL = {  # how far a model's score separates the classes
+    ("from_scratch", "tenth"): 0.7,
+    ("from_scratch", "full"): 1.7,
+    ("feature_extraction", "tenth"): 1.4,
+    ("feature_extraction", "full"): 1.6,
+    ("fine_tune", "tenth"): 1.6,
+    ("fine_tune", "full"): 2.0,
+}
+
+
+def film(rng: np.random.Generator, size: int, finding: float) -> np.ndarray:
+    """A crude chest film: (size, size) uint8."""
+    y, x = np.mgrid[-1 : 1 : size * 1j, -1 : 1 : size * 1j]
+    body = 150 * np.exp(-(((x / 0.95) ** 6) + (y / 1.3) ** 6))
+    for side in (-1, 1):
+        lung = 1 / (1 + np.exp(14 * (((x - side * 0.42) / 0.33) ** 2 + ((y + 0.02) / 0.72) ** 2 - 1)))
+        body -= (95 + rng.normal(0, 5)) * lung
+        body += 14 * lung * (np.sin(22 * (y + 0.25 * np.abs(x)) + side) > 0.55)
+    body += 45 * np.exp(-((x / 0.11) ** 2)) + 40 * np.exp(-(((x - 0.16) / 0.27) ** 2 + ((y - 0.35) / 0.3) ** 2))
+    cx, cy = rng.choice([-1, 1]) * 0.42, rng.uniform(-0.3, 0.45)
+    body += finding * 75 * np.exp(-(((x - cx) / 0.17) ** 2 + ((y - cy) / 0.2) ** 2))
+    return np.clip(body + rng.normal(0, 5, body.shape) + 18, 0, 255).astype(np.uint8)
+
+
+def heat(rng: np.random.Generator, image: np.ndarray) -> np.ndarray:
+    """(size, size) uint8, as explain writes it."""
+    y, x = np.mgrid[-1 : 1 : len(image) * 1j, -1 : 1 : len(image) * 1j]
+    cx, cy = rng.choice([-1, 1]) * 0.4, rng.uniform(-0.4, 0.5)
+    return (255 * np.exp(-(((x - cx) / 0.3) ** 2 + ((y - cy) / 0.3) ** 2))).astype(np.uint8)
+
+
+def write_json(path: Path, value: object) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(json.dumps(value))
+
+
+def write_data(root: Path, classes: list[str], patients: int, size: int, rng: np.random.Generator) -> pd.DataFrame:
+    rows = []
+    for patient in range(patients):
+        label = int(rng.choice(len(classes)))
+        split = "test" if patient % 4 == 0 else "val" if patient % 4 == 1 else "train"
+        rows += [(patient, label, split, i) for i in range(rng.integers(1, 5))]
+    index = pd.DataFrame(rows, columns=["group", "code", "split", "number"])
+    index["patient"] = [f"p{n:03d}" for n in index.group]
+    index["label"] = pd.Categorical.from_codes(index.code, categories=classes)
+    index["path"] = [
+        f"{classes[c]}/{p}_{i}.png" for c, p, i in zip(index.code, index.patient, index.number, strict=True)
+    ]
+    index["fold"] = index.split.map({"test": -1, "val": 0, "train": 1})
+    index = index.sort_values("path", ignore_index=True)
+    folder = root / "data/processed"
+    folder.mkdir(parents=True)
+    top = max(len(classes) - 1, 1)
+    np.save(folder / "images.npy", np.stack([film(rng, size, c / top) for c in index.code])[..., None])
+    index[["path", "label", "patient", "group", "split", "fold"]].to_parquet(folder / "index.parquet")
+    write_json(
+        folder / "meta.json",
+        {
+            "classes": classes,
+            "size": [size, size],
+            "channels": 1,
+            "preprocess": {"mode": "grey", "size": size, "steps": [{"clahe": {"clip_limit": 2.0, "tile_grid": 8}}]},
+            "fingerprint": "5f3c" * 16,
+        },
+    )
+    return index
+
+
+def write_validation(root: Path, index: pd.DataFrame, classes: list[str]) -> None:
+    check = {"severity": "critical", "success": True, "failed": 0, "examples": []}
+    write_json(
+        root / "reports/validate/validation.json",
+        {
+            "success": True,
+            "images": len(index) + 3,
+            "quarantined": 3,
+            "patients": int(index.patient.nunique()),
+            "classes": {c: int((index.label == c).sum()) for c in classes},
+            "checks": [
+                check | {"name": "label_known", "description": "Every image belongs to exactly one class."},
+                check
+                | {
+                    "name": "readable",
+                    "success": False,
+                    "failed": 2,
+                    "description": "Every file decodes as an image.",
+                    "examples": [f"{classes[0]}/p900_0.png", f"{classes[0]}/p901_0.png"],
+                },
+                check
+                | {
+                    "name": "not_blank",
+                    "severity": "warning",
+                    "success": False,
+                    "failed": 1,
+                    "description": "No image is a single shade.",
+                    "examples": [f"{classes[-1]}/p902_0.png"],
+                },
+            ],
+        },
+    )
+
+
+def scores(code: np.ndarray, classes: int, skill: float, shared: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+    """(N, classes) probabilities; `shared` is the noise of the image itself, common to all models."""
+    logits = 1.1 * shared + 0.7 * rng.normal(size=shared.shape)
+    logits[np.arange(len(code)), code] += skill
+    values = np.exp(logits)
+    return values / values.sum(1, keepdims=True)
+
+
+def values(truth: np.ndarray, predicted: np.ndarray, prob: np.ndarray) -> dict[str, float]:
+    k = prob.shape[1]
+    recalls = reference.recall_score(truth, predicted, average=None, labels=range(k), zero_division=0)
+    score, extra = (prob[:, 1], {}) if k == 2 else (prob, {"multi_class": "ovr"})
+    one_hot = np.eye(k)[truth]
+    return {
+        "accuracy": reference.accuracy_score(truth, predicted),
+        "balanced_accuracy": reference.balanced_accuracy_score(truth, predicted),
+        "sensitivity": recalls[-1],
+        "specificity": recalls[0],
+        "ppv": reference.precision_score(truth, predicted, average="macro", zero_division=0),
+        "npv": reference.precision_score(truth, predicted, average="macro", zero_division=0),
+        "f1": reference.f1_score(truth, predicted, average="macro"),
+        "auroc": reference.roc_auc_score(truth, score, **extra),
+        "auprc": reference.average_precision_score(one_hot[:, -1] if k == 2 else one_hot, score),
+    }
+
+
+def write_model(
+    root: Path, key: str, index: pd.DataFrame, classes: list[str], skill: float, shared: np.ndarray, seed: int
+) -> None:
+    rng = np.random.default_rng(seed)
+    code = index.label.cat.codes.to_numpy().astype(int)
+    prob = scores(code, len(classes), skill, shared, rng)
+    table = index[["path", "label", "patient", "split"]].assign(
+        predicted=[classes[i] for i in prob.argmax(1)], **{f"prob_{c}": prob[:, i] for i, c in enumerate(classes)}
+    )
+    keep = (index.split != "train").to_numpy()
+    folder = root / "reports/evaluate" / key
+    folder.mkdir(parents=True)
+    table[keep].to_parquet(folder / "predictions.parquet", index=False)
+    of = {
+        s: values(code[index.split == s], prob[index.split == s].argmax(1), prob[index.split == s])
+        for s in ("val", "test")
+    }
+    at = (index.split == "test").to_numpy()
+    half = {m: 1.8 * (v * (1 - v) / at.sum()) ** 0.5 for m, v in of["test"].items()}
+    test = {m: {"value": v, "low": v - half[m], "high": min(1.0, v + half[m])} for m, v in of["test"].items()}
+    report = reference.precision_recall_fscore_support(
+        code[at], prob[at].argmax(1), labels=range(len(classes)), zero_division=0
+    )
+    per_class = {
+        c: dict(zip(("precision", "recall", "f1", "support"), map(float, column), strict=True))
+        for c, column in zip(classes, zip(*report, strict=True), strict=True)
+    }
+    write_json(
+        folder / "metrics.json",
+        {"val": of["val"], "test": test, "per_class": per_class, "confidence": 0.95, "bootstrap": 1000},
+    )
+    write_training(root, key, index, skill, rng)
+    write_cases(root, key, table[at], rng)
+
+
+def write_training(root: Path, key: str, index: pd.DataFrame, skill: float, rng: np.random.Generator) -> None:
+    folder, epochs = root / "reports/train" / key, 12
+    folder.mkdir(parents=True)
+    epoch = np.arange(1, epochs + 1)
+    train = 0.75 * np.exp(-epoch * skill / 9) + rng.normal(0, 0.01, epochs)
+    history = pd.DataFrame(
+        {
+            "epoch": epoch - 1,
+            "train_loss": train,
+            "val_loss": train + 0.004 * epoch**1.5 + 0.05,
+            "val_accuracy": 0.9 - train / 2,
+            "val_auroc": 0.5 + 0.19 * skill * (1 - np.exp(-epoch / 4)) + rng.normal(0, 0.01, epochs),
+            "lr": 1e-3,
+        }
+    )
+    history.to_csv(folder / "history.csv", index=False)
+    used = index[index.split == "train"]
+    used = used if key.endswith("full") else used[used.patient.isin(sorted(used.patient.unique())[::10])]
+    write_json(
+        folder / "summary.json",
+        {
+            "epochs": epochs,
+            "best_epoch": int(history.val_loss.idxmin()),
+            "seconds": 12.3 + 30 * key.endswith("full"),
+            "parameters": 502_211,
+            "trainable_parameters": 514 if "feature" in key else 502_211,
+            "peak_memory_mb": 612.0,
+            "train_images": len(used),
+            "train_patients": int(used.patient.nunique()),
+        },
+    )
+
+
+def write_cases(root: Path, key: str, test: pd.DataFrame, rng: np.random.Generator) -> None:
+    folder = root / "reports/explain" / key
+    for name in ("images", "heatmaps"):
+        (folder / name).mkdir(parents=True)
+    images = np.load(root / "data/processed/images.npy", mmap_mode="r")
+    correct = (test.predicted.astype(str) == test.label.astype(str)).to_numpy()
+    chosen = pd.concat([test[correct].iloc[::9][:4], test[~correct][:3]])
+    cases = []
+    for row, case in chosen.iterrows():
+        name = case.path.replace("/", "_").replace("<", "").replace(">", "")
+        picture = images[row, ..., 0]
+        Image.fromarray(picture).save(folder / "images" / name)
+        Image.fromarray(heat(rng, picture)).save(folder / "heatmaps" / name)
+        cases.append(
+            {
+                "path": case.path,
+                "label": str(case.label),
+                "predicted": case.predicted,
+                "confidence": float(case[f"prob_{case.predicted}"]),
+                "correct": str(case.label) == case.predicted,
+                "image": f"images/{name}",
+                "heatmap": f"heatmaps/{name}",
+            }
+        )
+    write_json(folder / "cases.json", cases)
+
+
+def fabricate(root: Path, classes: list[str] | None = None, patients: int = 160, size: int = 32) -> Path:
+    """Every file that compare reads, for small_cnn × three strategies × two samples."""
+    classes = classes or ["normal", "pneumonia"]
+    rng = np.random.default_rng(7)
+    index = write_data(root, classes, patients, size, rng)
+    write_validation(root, index, classes)
+    shared = rng.normal(size=(len(index), len(classes)))
+    for seed, (strategy, sample) in enumerate(product(STRATEGIES, SAMPLES)):
+        key = f"small_cnn-{strategy}-{sample}"
+        write_model(root, key, index, classes, SKILL[strategy, sample], shared, seed)
+    return root
+
+
+@pytest.fixture(scope="session")
+def made(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
+    """Read-only projects, made once: binary, three classes."""
+    three = ["normal", "bacterial", "viral"]
+    return {
+        "binary": fabricate(tmp_path_factory.mktemp("binary")),
+        "three": fabricate(tmp_path_factory.mktemp("three"), three),
+    }
+
+
+@pytest.fixture(scope="session")
+def compared(made: dict[str, Path]) -> dict[str, Path]:
+    """reports/compare/ of each project."""
+    return {name: compare_in(root) for name, root in made.items()}
+
+
+@pytest.fixture
+def project(made: dict[str, Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A copy of the binary project that a test may spoil; the working directory is in it."""
+    shutil.copytree(made["binary"], tmp_path / "project", ignore=shutil.ignore_patterns("compare"))
+    monkeypatch.chdir(tmp_path / "project")
+    monkeypatch.setenv("LIGHTBOX_DEFER_SUMMARY", "1")
+    return tmp_path / "project"
+
+
+@pytest.fixture
+def fabricated() -> Callable[..., Path]:
+    return fabricate
+
+
+@pytest.fixture
+def params() -> Callable[..., compare.Params]:
+    return settings
+
+
+def settings(**changes: object) -> compare.Params:
+    """Params of the six models; `backbone`, `strategy`, `sample` change the matrix, the rest are compare's own."""
+    matrix = {"backbone": ["small_cnn"], "strategy": STRATEGIES, "sample": SAMPLES}
+    matrix |= {name: changes.pop(name) for name in list(matrix) if name in changes}
+    return compare.Params.model_validate({"matrix": matrix, "replicates": 300} | changes)
+
+
+def compare_in(root: Path, **changes: object) -> Path:
+    with contextlib.chdir(root):
+        compare.run(settings(**changes), Job())
+    return root / "reports/compare"

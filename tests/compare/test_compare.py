@@ -1,0 +1,244 @@
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+from PIL import Image
+from sklearn import metrics as reference
+
+from stages import compare
+from stages.compare.study import analyse
+from stages.shared.errors import UserError
+from stages.shared.job import Job
+
+TABLES = ["leaderboard.csv", "contrasts.csv", "histories.csv", "roc.csv", "confusion.csv"]
+
+
+def board(folder: Path) -> pd.DataFrame:
+    return pd.read_csv(folder / "leaderboard.csv")
+
+
+def edit_json(path: Path, change: Callable[[dict], None]) -> None:
+    value = json.loads(path.read_text())
+    change(value)
+    path.write_text(json.dumps(value))
+
+
+def test_leaderboard_is_sorted_and_holds_every_metric_with_its_interval(compared: dict[str, Path]) -> None:
+    table = board(compared["binary"])
+    assert list(table["rank"]) == [1, 2, 3, 4, 5, 6]
+    assert table.auroc.is_monotonic_decreasing
+    assert (table.auroc_low <= table.auroc).all()
+    assert (table.auroc <= table.auroc_high).all()
+    stated = json.loads((compared["binary"].parent / "evaluate" / table.key[0] / "metrics.json").read_text())
+    for name, value in stated["test"].items():
+        assert table[name][0] == pytest.approx(value["value"], rel=1e-5)
+    assert {"train_images", "parameters", "trainable_parameters", "seconds", "val_auroc"} <= set(table)
+
+
+def test_sort_by_another_metric(project: Path, params: Callable[..., compare.Params]) -> None:
+    table = analyse(params(sort_by="specificity")).board
+    assert table.specificity.is_monotonic_decreasing
+    assert table.difference[0] == 0
+
+
+def test_difference_to_best_is_paired_and_a_tie_is_an_interval_that_holds_zero(compared: dict[str, Path]) -> None:
+    table, folder = board(compared["binary"]), compared["binary"].parent / "evaluate"
+    assert table.difference[0] == 0
+    assert table.tie[0]
+    for row in table.iloc[1:].itertuples():
+        first, other = (
+            pd.read_parquet(folder / key / "predictions.parquet").query("split == 'test'")
+            for key in (table.key[0], row.key)
+        )
+        area = [reference.roc_auc_score(p.label == "pneumonia", p.prob_pneumonia) for p in (other, first)]
+        assert row.difference == pytest.approx(area[0] - area[1], abs=1e-5)
+        assert row.tie == (row.difference_low <= 0 <= row.difference_high)
+    assert table.tie.iloc[1:].any()
+    assert not table.tie.all()
+
+
+def test_metrics_json_holds_test_metrics_by_key(compared: dict[str, Path]) -> None:
+    metrics = json.loads((compared["binary"] / "metrics.json").read_text())
+    assert len(metrics) == 6
+    first = board(compared["binary"]).iloc[0]
+    assert metrics[first.key]["auroc"] == pytest.approx(first.auroc)
+
+
+def test_contrasts_name_every_strategy_against_the_baseline(compared: dict[str, Path]) -> None:
+    table = pd.read_csv(compared["binary"] / "contrasts.csv")
+    assert set(table.strategy) == {"feature_extraction", "fine_tune"}
+    assert len(table) == 4
+    few = table[table["sample"] == "tenth"]
+    assert (few.verdict == "better").all()  # made with a far better score
+    assert np.allclose(table.difference, table.auroc - table.baseline_auroc, atol=1e-5)
+    assert ((table.low < table.difference) & (table.difference < table.high)).all()
+
+
+def test_a_class_of_three_is_compared_too(compared: dict[str, Path]) -> None:
+    assert set(pd.read_csv(compared["three"] / "roc.csv")["class"]) == {"normal", "bacterial", "viral"}
+    confusion = pd.read_csv(compared["three"] / "confusion.csv")
+    assert set(confusion.truth) == {"normal", "bacterial", "viral"}
+
+
+@pytest.mark.parametrize("name", ["binary", "three"])
+def test_figures_are_pictures(compared: dict[str, Path], name: str) -> None:
+    drawn = {path.stem: Image.open(path) for path in (compared[name] / "figures").iterdir()}
+    assert set(drawn) == {
+        "auroc_intervals", "confusion", "data_efficiency", "histories", "precision_recall_f1", "roc", "samples",
+    }  # fmt: skip
+    for image in drawn.values():
+        assert np.asarray(image.convert("L")).std() > 5
+
+
+def test_the_same_files_give_the_same_bytes(
+    project: Path, params: Callable[..., compare.Params], compared: dict[str, Path]
+) -> None:
+    compare.run(params(), Job())
+    runs = [
+        {str(path.relative_to(out)): path.read_bytes() for path in out.rglob("*") if path.is_file()}
+        for out in (project / "reports/compare", compared["binary"])
+    ]
+    assert runs[0] == runs[1]
+    assert set(runs[0]) >= {*TABLES, "index.html", "metrics.json"}
+
+
+def test_a_model_out_of_the_matrix_leaves_the_comparison_though_its_files_stay(
+    project: Path, params: Callable[..., compare.Params]
+) -> None:
+    compare.run(params(strategy=["from_scratch", "feature_extraction"], sample=["full"]), Job())
+    out = project / "reports/compare"
+    assert (project / "reports/evaluate/small_cnn-fine_tune-full").is_dir()
+    for name in [*TABLES, "metrics.json", "index.html"]:
+        assert "fine_tune" not in (out / name).read_text().replace(",fine_tune:", "")
+
+
+@pytest.mark.parametrize("changes", [{"strategy": ["fine_tune"]}, {"sample": ["full"], "samples": 0}])
+def test_a_smaller_question_still_gets_an_answer(
+    project: Path, params: Callable[..., compare.Params], changes: dict
+) -> None:
+    compare.run(params(**changes), Job())
+    assert "AUROC" in (project / "reports/compare/index.html").read_text()
+
+
+def test_two_backbones_are_told_apart(project: Path, params: Callable[..., compare.Params]) -> None:
+    for stage in ("train", "evaluate", "explain"):
+        for path in list((project / "reports" / stage).iterdir()):
+            path.with_name(path.name.replace("small_cnn", "resnet18")).symlink_to(path)
+    table = analyse(params(backbone=["small_cnn", "resnet18"])).board
+    assert len(table) == 12
+    assert (table.groupby("backbone").size() == 6).all()
+    assert list(table.difference[:2]) == [0, 0]  # the same predictions under two names
+
+
+def test_a_missing_model_names_itself_and_the_command(project: Path, params: Callable[..., compare.Params]) -> None:
+    (project / "reports/evaluate/small_cnn-fine_tune-full/metrics.json").unlink()
+    with pytest.raises(
+        UserError,
+        match=r"model small_cnn-fine_tune-full .*metrics.json is missing.*dvc repro evaluate@small_cnn-fine_tune-full",
+    ):
+        analyse(params())
+
+
+@pytest.mark.parametrize(
+    ("path", "stage"),
+    [("reports/validate/validation.json", "validate"), ("data/processed/index.parquet", "preprocess")],
+)
+def test_missing_data_names_the_stage(
+    project: Path, params: Callable[..., compare.Params], path: str, stage: str
+) -> None:
+    (project / path).unlink()
+    with pytest.raises(UserError, match=f"{path}: missing.*dvc repro {stage}"):
+        analyse(params())
+
+
+@pytest.mark.parametrize("name", ["history.csv", "summary.json"])
+def test_a_damaged_file_names_itself(project: Path, params: Callable[..., compare.Params], name: str) -> None:
+    (project / "reports/train/small_cnn-fine_tune-full" / name).write_text("")
+    with pytest.raises(UserError, match=rf"{name}: not readable.*dvc repro -f train@small_cnn-fine_tune-full"):
+        analyse(params())
+
+
+def test_an_empty_matrix_is_refused(project: Path, params: Callable[..., compare.Params]) -> None:
+    with pytest.raises(UserError, match="matrix: one of backbone, strategy and sample is empty"):
+        analyse(params(sample=[]))
+
+
+def test_models_tested_on_different_images_are_refused(project: Path, params: Callable[..., compare.Params]) -> None:
+    path = project / "reports/evaluate/small_cnn-fine_tune-full/predictions.parquet"
+    pd.read_parquet(path).query("path != 'normal/p004_0.png'").to_parquet(path)
+    with pytest.raises(UserError, match="different images"):
+        analyse(params())
+
+
+def test_predictions_that_contradict_their_metrics_are_refused(
+    project: Path, params: Callable[..., compare.Params]
+) -> None:
+    def change(value: dict) -> None:
+        value["test"]["auroc"]["value"] -= 0.01
+
+    edit_json(project / "reports/evaluate/small_cnn-fine_tune-full/metrics.json", change)
+    with pytest.raises(UserError, match=r"small_cnn-fine_tune-full: metrics.json states an AUROC .* stale"):
+        analyse(params())
+
+
+def test_a_metric_without_a_value_is_shown_as_missing(project: Path, params: Callable[..., compare.Params]) -> None:
+    key = "small_cnn-from_scratch-tenth"
+    edit_json(project / f"reports/evaluate/{key}/metrics.json", lambda v: v["test"].update(auprc=None, npv=None))
+    compare.run(params(sample=["tenth"]), Job())
+    table = board(project / "reports/compare").set_index("key")
+    assert np.isnan(table.auprc[key])
+    assert table.auprc.notna().sum() == 2
+    assert "auprc" not in json.loads((project / "reports/compare/metrics.json").read_text())[key]
+
+
+def test_what_cannot_be_computed_is_a_tie_never_a_victory(project: Path, params: Callable[..., compare.Params]) -> None:
+    for key in (project / "reports/evaluate").iterdir():
+        table = pd.read_parquet(key / "predictions.parquet")
+        table[(table.split == "val") | (table.label == "normal")].to_parquet(key / "predictions.parquet")
+        edit_json(key / "metrics.json", lambda v: v["test"].update(auroc={"value": None, "low": None, "high": None}))
+    study = analyse(params())
+    assert study.board.tie.all()
+    assert set(study.contrasts.verdict) == {"undecided"}
+
+
+def test_intervals_have_the_coverage_of_evaluates_params(project: Path, params: Callable[..., compare.Params]) -> None:
+    wide = analyse(params()).board
+    for path in (project / "reports/evaluate").glob("*/metrics.json"):
+        edit_json(path, lambda value: value.update(confidence=0.5))
+    narrow = analyse(params()).board
+    assert (narrow.confidence == 0.5).all()
+    assert (narrow.difference_low[1:] > wide.difference_low[1:]).all()
+
+
+def test_result_reports_the_first_model(project: Path, params: Callable[..., compare.Params]) -> None:
+    result = compare.run(params(strategy=["from_scratch"], samples=0), Job())
+    first = board(project / "reports/compare").iloc[0]
+    assert result.metrics["best.auroc"] == pytest.approx(first.auroc, rel=1e-5)
+    assert result.metrics["models"] == 2
+    assert all(path.is_file() for path in result.figures)
+
+
+def test_it_runs_without_torch_or_scikit_learn(project: Path, params: Callable[..., compare.Params]) -> None:
+    code = (
+        "import sys, json; from stages import compare; from stages.shared.job import Job\n"
+        "light = {'numpy', 'pandas', 'matplotlib', 'jinja2'} & set(sys.modules)\n"
+        "compare.run(compare.Params.model_validate(json.loads(sys.argv[1])), Job())\n"
+        "print(sorted(light), [n for n in ('torch', 'sklearn', 'scipy', 'matplotlib.pyplot') if n in sys.modules])"
+    )
+    root = Path(compare.__file__).parents[2]
+    given = params(sample=["full"], strategy=["fine_tune"], replicates=100).model_dump_json()
+    done = subprocess.run(
+        [sys.executable, "-c", code, given],
+        capture_output=True,
+        text=True,
+        check=True,
+        env={"PYTHONPATH": str(root), "LIGHTBOX_DEFER_SUMMARY": "1"},
+    )
+    assert done.stdout.strip() == "[] []"

@@ -1,0 +1,138 @@
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from html.parser import HTMLParser
+from pathlib import Path
+
+import pandas as pd
+import pytest
+
+from stages import compare
+from stages.shared.job import Job
+
+FETCHED = {"src", "href", "srcset", "poster", "action", "data", "background", "xlink:href"}
+VOID = {"meta", "img", "br", "link", "input", "hr"}
+
+
+class Page(HTMLParser):
+    """Links, ids, text and nesting of a page."""
+
+    def __init__(self, html: str) -> None:
+        super().__init__()
+        self.links, self.ids, self.images, self.tags = [], [], [], []
+        self.open: list[str] = []
+        self.text = ""
+        self.feed(html)
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        values = dict(attrs)
+        self.tags.append(tag)
+        self.links += [(tag, name, value) for name, value in attrs if name in FETCHED]
+        self.ids += [values["id"]] if "id" in values else []
+        self.images += [values] if tag == "img" else []
+        if tag not in VOID:
+            self.open.append(tag)
+
+    def handle_startendtag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.handle_starttag(tag, attrs)
+        if tag not in VOID:
+            self.handle_endtag(tag)
+
+    def handle_endtag(self, tag: str) -> None:
+        assert self.open.pop() == tag, f"</{tag}> closes something else"
+
+    def handle_data(self, data: str) -> None:
+        if not self.open or self.open[-1] not in ("style", "script"):
+            self.text += data
+
+
+@pytest.fixture(scope="session", params=["binary", "three"])
+def html(request: pytest.FixtureRequest, compared: dict[str, Path]) -> str:
+    return (compared[request.param] / "index.html").read_text(encoding="utf-8")
+
+
+def test_the_page_fetches_nothing(html: str) -> None:
+    for tag, name, value in Page(html).links:
+        assert value.startswith(("#", "data:")), f"{tag} {name}={value[:60]}"
+    assert not re.search(r"https?://|file:|@import|//cdn", html)
+    assert all(target.startswith("#") for target in re.findall(r"url\(([^)]*)\)", html))
+
+
+def test_the_page_is_well_formed_and_every_anchor_leads_somewhere(html: str) -> None:
+    page = Page(html)
+    assert page.open == []
+    assert len(page.ids) == len(set(page.ids))
+    anchors = {value[1:] for _, _, value in page.links if value.startswith("#")}
+    anchors |= set(re.findall(r"url\(#([^)]*)\)", html))
+    assert anchors <= set(page.ids)
+
+
+def test_every_picture_has_a_description_unless_it_is_decoration(html: str) -> None:
+    images = Page(html).images
+    assert all("alt" in image for image in images)
+    assert sum(image["alt"] == "" for image in images) <= 6  # the films of the header
+    assert html.count("<svg") == html.count("aria-label=") - html.count('role="region"') - 2 + html.count('class="bar"')
+
+
+def test_the_page_stays_small(html: str) -> None:
+    assert len(html.encode()) < 8e6
+
+
+def test_the_page_says_what_a_careful_reader_asks(html: str) -> None:
+    text = Page(html).text
+    for words in (
+        "Does transfer help, and with how few images?",
+        "not for clinical use",
+        "No patient and no group of duplicates is in more than one split",
+        "95% interval",
+        "Limitations",
+        "No external data",
+        "tie",
+    ):
+        assert words in text
+
+
+def test_the_page_has_every_model_once_with_its_gallery(html: str) -> None:
+    assert len(re.findall(r'<details class="model"', html)) == 6
+    assert html.count('<figure class="case">') == html.count("Grad-CAM heat map of the same image")
+
+
+def test_names_from_the_data_are_text_never_markup(
+    tmp_path: Path,
+    params: Callable[..., compare.Params],
+    fabricated: Callable[..., Path],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    classes = ["<b>normal</b>", 'x$\\frac$ & "y" <script>alert(1)</script>']
+    monkeypatch.chdir(fabricated(tmp_path, classes, patients=60))
+    monkeypatch.setenv("LIGHTBOX_DEFER_SUMMARY", "1")
+    compare.run(params(title="A < B & C", sample=["full"], strategy=["fine_tune"]), Job())
+    html = (tmp_path / "reports/compare/index.html").read_text(encoding="utf-8")
+    page = Page(html)
+    assert page.tags.count("script") == 1
+    assert "<b>normal" not in html
+    assert "<script>alert" not in html
+    assert classes[0] in page.text
+    assert classes[1] in page.text
+    assert "A < B & C" in page.text
+
+
+def test_a_patient_in_two_splits_is_told(project: Path, params: Callable[..., compare.Params]) -> None:
+    path = project / "data/processed/index.parquet"
+    index = pd.read_parquet(path)
+    patient = index.patient.value_counts().index[0]
+    index.loc[index.index[index.patient == patient][0], "split"] = "train"
+    index.loc[index.index[index.patient == patient][1], "split"] = "test"
+    index.to_parquet(path)
+    compare.run(params(sample=["full"], strategy=["fine_tune"], samples=0), Job())
+    text = Page((project / "reports/compare/index.html").read_text()).text
+    assert "1 patient in more than one split" in text
+    assert "No patient and no group" not in text
+
+
+def test_a_title_from_params_replaces_the_question(project: Path, params: Callable[..., compare.Params]) -> None:
+    compare.run(params(title="Kermany, 128 px", strategy=["fine_tune"], samples=0), Job())
+    text = Page((project / "reports/compare/index.html").read_text()).text
+    assert "Kermany, 128 px" in text
+    assert "how few images?" not in text

@@ -1,0 +1,64 @@
+from __future__ import annotations
+
+import io
+from collections.abc import Callable
+from pathlib import Path
+
+import pandas as pd
+import pytest
+from rich.console import Console
+
+from stages import compare
+from stages.compare import summary
+from stages.shared.errors import UserError
+from stages.shared.job import Job
+
+
+def printed(folder: Path, width: int = 100) -> str:
+    out = io.StringIO()
+    summary.show(folder, Console(file=out, width=width, force_terminal=True, color_system=None))
+    return out.getvalue()
+
+
+def test_it_shows_every_model_the_report_and_the_way_to_mlflow(compared: dict[str, Path]) -> None:
+    text = printed(compared["binary"])
+    table = pd.read_csv(compared["binary"] / "leaderboard.csv")
+    for row in table.itertuples():
+        assert f"{row.auroc:.3f} [{row.auroc_low:.3f}–{row.auroc_high:.3f}]" in text
+    assert "index.html" in text
+    assert summary.MLFLOW_UI in text
+    assert text.index("fine_tune") < text.index("from_scratch")
+
+
+@pytest.mark.parametrize(
+    "names", [("small_cnn", "fine_tune"), ("vit_base_patch16_224_augreg_in21k", "progressive_unfreezing")]
+)
+def test_it_fits_100_columns(compared: dict[str, Path], tmp_path: Path, names: tuple[str, str]) -> None:
+    table = pd.read_csv(compared["binary"] / "leaderboard.csv").assign(train_images=123_456, seconds=99_000)
+    table.loc[0, ["backbone", "strategy"]] = names
+    table.to_csv(tmp_path / "leaderboard.csv", index=False)
+    lines = [line for line in printed(tmp_path).splitlines() if "index.html" not in line]
+    assert max(map(len, lines)) <= 100
+    assert "0.9" in "".join(lines)
+    assert "123,456" in "".join(lines)
+
+
+def test_a_tie_is_marked(compared: dict[str, Path]) -> None:
+    table = pd.read_csv(compared["binary"] / "leaderboard.csv")
+    assert printed(compared["binary"]).count("= ") >= table.tie.iloc[1:].sum()
+
+
+def test_without_a_leaderboard_it_says_what_to_run(tmp_path: Path) -> None:
+    with pytest.raises(UserError, match=r"no leaderboard yet.*make run"):
+        summary.show(tmp_path)
+
+
+def test_a_run_prints_it_unless_told_to_wait(
+    project: Path, params: Callable[..., compare.Params], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture
+) -> None:
+    one = params(sample=["full"], strategy=["fine_tune"], samples=0)
+    compare.run(one, Job())
+    assert capsys.readouterr().out == ""
+    monkeypatch.delenv("LIGHTBOX_DEFER_SUMMARY")
+    compare.run(one, Job())
+    assert "Leaderboard" in capsys.readouterr().out

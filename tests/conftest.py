@@ -1,0 +1,90 @@
+"""What tests of several stages share: a small set of arrays with a known answer, and params for a training on it."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pytest
+
+REPOSITORY = Path(__file__).parents[1]
+
+
+@pytest.fixture(scope="session")
+def repository() -> Path:
+    return REPOSITORY
+
+
+@pytest.fixture
+def workspace(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """An empty working directory that is its own project root."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.delenv("DVC_ROOT", raising=False)
+    return tmp_path
+
+
+def write_processed(folder: Path, classes: tuple[str, ...] = ("normal", "sick"), patients: int = 40) -> None:
+    """Two 32-px images a patient. Class k has a bright square in corner k: anything that learns gets it right."""
+    rng = np.random.default_rng(0)
+    rows, images = [], []
+    for patient in range(patients):
+        k = patient % len(classes)
+        for view in range(2):
+            image = rng.integers(40, 120, (32, 32, 1), dtype=np.uint8)
+            top, left = divmod(k, 2)
+            image[16 * top + 2 : 16 * top + 14, 16 * left + 2 : 16 * left + 14] = 230
+            images.append(image)
+            fold = -1 if patient % 5 == 0 and patient >= patients // 2 else (patient // len(classes)) % 4
+            name = f"images/{classes[k]}/p{patient:03d}_{view}.png"
+            rows.append({"path": name, "label": classes[k], "patient": f"p{patient:03d}", "group": patient, "fold": fold})
+    index = pd.DataFrame(rows)
+    index["label"] = pd.Categorical(index["label"], categories=list(classes))
+    index["split"] = np.select([index["fold"] < 0, index["fold"] == 0], ["test", "val"], "train")
+    folder.mkdir(parents=True)
+    np.save(folder / "images.npy", np.stack(images))
+    index.to_parquet(folder / "index.parquet", index=False)
+    meta = {
+        "classes": list(classes),
+        "size": [32, 32],
+        "channels": 1,
+        "preprocess": {"mode": "grey", "size": 32, "steps": [], "keep_aspect": False},
+        "fingerprint": f"test-{len(classes)}-{patients}",
+    }
+    (folder / "meta.json").write_text(json.dumps(meta))
+
+
+@pytest.fixture
+def make_processed() -> Callable[..., None]:
+    return write_processed
+
+
+@pytest.fixture
+def processed(workspace: Path) -> Path:
+    """data/processed with two classes that are easy to tell apart; the working directory is above it."""
+    write_processed(workspace / "data" / "processed")
+    return workspace / "data" / "processed"
+
+
+@pytest.fixture
+def train_params() -> Callable[..., Any]:
+    """Params of a quick training; keyword arguments replace fields, e.g. epochs=1 or strategy={"plan": …}."""
+    from stages.train import Params
+
+    def make(**changes: Any) -> Params:
+        values: dict[str, Any] = {
+            "task": "classification",
+            "seed": 0,
+            "backbone": {"source": "lightbox", "name": "small_cnn"},
+            "strategy": {"plan": "from_scratch"},
+            "sample": {},
+            "epochs": 3,
+            "batch_size": 16,
+            "early_stopping": {"patience": None},
+        }
+        return Params.model_validate({**values, **changes})
+
+    return make

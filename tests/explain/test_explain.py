@@ -1,0 +1,119 @@
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+from PIL import Image
+
+from stages.explain import Params, run
+from stages.explain.choose import choose
+from stages.explain.grad_cam import grad_cam
+from stages.shared.files import read_json
+from stages.shared.job import Job
+from stages.shared.model import create
+from stages.shared.paths import Key
+from stages.shared.recipe import Architecture
+
+KEY = Key("small_cnn", "from_scratch", "full")
+
+
+def predictions(n=60):
+    rng = np.random.default_rng(0)
+    label = pd.Categorical.from_codes(rng.integers(0, 2, n), ["normal", "sick"])
+    prob = rng.random(n)
+    return pd.DataFrame(
+        {
+            "path": [f"p{i // 2}_{i}.png" for i in range(n)],
+            "label": label,
+            "patient": [f"p{i // 2}" for i in range(n)],
+            "split": np.where(np.arange(n) < 10, "val", "test"),
+            "predicted": pd.Categorical.from_codes((prob > 0.5).astype(int), ["normal", "sick"]),
+            "prob_normal": 1 - prob,
+            "prob_sick": prob,
+        }
+    )
+
+
+@pytest.mark.parametrize("how", ["random", "confident", "uncertain"])
+def test_right_and_wrong_test_cases_of_each_class_are_chosen(how):
+    chosen = choose(predictions(), ["normal", "sick"], Params(right=2, wrong=3, choose=how))
+    assert chosen.groupby(["label", "correct"], observed=True).size().to_dict() == {
+        ("normal", False): 3, ("normal", True): 2, ("sick", False): 3, ("sick", True): 2,
+    }  # fmt: skip
+    assert set(chosen["split"]) == {"test"}
+    assert not chosen.duplicated(["patient", "label", "correct"]).any()
+
+
+def test_confident_takes_the_surest_and_uncertain_the_least_sure():
+    table = predictions()
+    test = table[table["split"] == "test"].assign(confidence=table[["prob_normal", "prob_sick"]].max(axis=1))
+    wrong = test[(test["label"] == "sick") & (test["predicted"] == "normal")]
+    sure, unsure = (
+        choose(table, ["normal", "sick"], Params(right=0, wrong=1, choose=how)).iloc[-1] for how in ("confident", "uncertain")
+    )
+    assert sure["confidence"] == wrong["confidence"].max()
+    assert unsure["confidence"] == wrong["confidence"].min()
+
+
+def test_grad_cam_equals_its_definition():
+    """Selvaraju et al. 2017, equations 1 and 2, written out with plain autograd."""
+    torch.manual_seed(0)
+    model = create(Architecture(source="lightbox", name="small_cnn"), 2).eval()
+    images = np.random.default_rng(0).integers(0, 256, (3, 64, 64, 1), dtype=np.uint8)
+    found = grad_cam(model, images, np.array([0, 1, 1]))
+
+    held = []
+    layer = model.backbone.network.get_submodule(model.backbone.cam)
+    layer.register_forward_hook(lambda m, i, output: held.append(output))
+    score = model(torch.from_numpy(images).permute(0, 3, 1, 2))[range(3), [0, 1, 1]].sum()
+    alpha = torch.autograd.grad(score, held[0])[0].mean(dim=(2, 3), keepdim=True)
+    maps = torch.relu((alpha * held[0]).sum(dim=1, keepdim=True))
+    maps = torch.nn.functional.interpolate(maps, (64, 64), mode="bilinear")[:, 0].detach()
+    peaks = maps.flatten(1).amax(dim=1).clamp_min(1e-12)
+    assert found == pytest.approx((maps / peaks[:, None, None]).numpy(), abs=1e-4)
+
+
+@pytest.mark.parametrize("name", ["resnet18", "densenet121", "vit_b_16"])
+def test_heat_maps_cover_the_image_even_when_every_weight_is_frozen(name):
+    model = create(Architecture(source="torchvision", name=name), 2).requires_grad_(False)
+    images = np.random.default_rng(0).integers(0, 256, (1, 224, 224, 1), dtype=np.uint8)
+    maps = np.concatenate([grad_cam(model, images, np.array([k])) for k in (0, 1)])
+    assert maps.shape == (2, 224, 224)
+    assert maps.min() >= 0
+    assert maps.max() == pytest.approx(1)
+
+
+@pytest.fixture
+def trained(processed, train_params):
+    from stages import evaluate, train
+
+    train.run(train_params(epochs=6), Job(KEY))
+    evaluate.run(evaluate.Params(bootstrap=100, seed=0), Job(KEY))
+    return processed
+
+
+def test_the_gallery_holds_every_case_and_its_heat_map_looks_at_the_planted_square(trained):
+    result = run(Params(right=2, wrong=0, seed=0), Job(KEY))
+    folder = result.figures[0].parent
+    cases = read_json(folder / "cases.json")
+    assert [case["label"] for case in cases] == ["normal", "normal", "sick", "sick"]
+    heat = np.load(folder / "heatmaps.npz")["heatmaps"]
+    for case, values in zip(cases, heat, strict=True):
+        assert Image.open(folder / case["image"]).size == (32, 32)
+        assert Image.open(folder / case["heatmap"]).size == (32, 32)
+        assert 0.5 <= case["confidence"] <= 1
+        top_half = values[:16].sum() / max(values.sum(), 1e-9)
+        assert top_half > 0.5, "both planted squares are in the upper half"
+    assert Image.open(folder / "gallery.png").width > 400
+
+
+def test_evaluating_writes_predictions_and_numbers_that_agree(trained):
+    from sklearn.metrics import roc_auc_score
+
+    table = pd.read_parquet("reports/evaluate/small_cnn-from_scratch-full/predictions.parquet")
+    numbers = read_json("reports/evaluate/small_cnn-from_scratch-full/metrics.json")
+    assert list(table.columns) == ["path", "label", "patient", "split", "predicted", "prob_normal", "prob_sick"]
+    test = table[table["split"] == "test"]
+    auroc = numbers["test"]["auroc"]
+    assert auroc["value"] == pytest.approx(roc_auc_score(test["label"] == "sick", test["prob_sick"]))
+    assert auroc["low"] <= auroc["value"] <= auroc["high"]
+    assert numbers["n"]["test"] == {"images": len(test), "patients": test["patient"].nunique()}

@@ -1,0 +1,74 @@
+"""Groups -> parts of given shares; held against scikit-learn where that can do it."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from stages.preprocess.deal import deal
+
+
+def table(seed: int, groups: int, classes: int) -> np.ndarray:
+    """Images per group and class: mostly one class per group, sizes from 1 to 30."""
+    rng = np.random.default_rng(seed)
+    counts = np.zeros((groups, classes), int)
+    main = rng.choice(classes, groups, p=np.arange(classes, 0, -1) / sum(range(classes + 1)))
+    counts[np.arange(groups), main] = np.minimum(rng.geometric(0.3, groups), 30)
+    return counts
+
+
+def imbalance(counts: np.ndarray, part: np.ndarray, shares: list[float]) -> float:
+    """Largest relative distance of any part's count of any class from its target."""
+    got = np.stack([counts[part == p].sum(0) for p in range(len(shares))])
+    target = np.outer(shares, counts.sum(0))
+    return float((np.abs(got - target) / target).max())
+
+
+@pytest.mark.parametrize("seed", range(8))
+@pytest.mark.parametrize(("groups", "classes"), [(40, 2), (300, 2), (300, 5)])
+def test_folds_are_as_even_as_those_of_scikit_learn(seed: int, groups: int, classes: int):
+    from sklearn.model_selection import StratifiedGroupKFold
+
+    counts = table(seed, groups, classes)
+    group = np.repeat(np.arange(groups), counts.sum(1))
+    label = np.concatenate([np.repeat(np.arange(classes), row) for row in counts])
+    theirs = np.empty(groups, int)
+    splitter = StratifiedGroupKFold(5, shuffle=True, random_state=seed)
+    for fold, (_, held_out) in enumerate(splitter.split(label, label, group)):
+        theirs[group[held_out]] = fold
+    shares = [0.2] * 5
+    assert imbalance(counts, deal(counts, shares, seed), shares) <= imbalance(counts, theirs, shares) + 0.02
+
+
+@pytest.mark.parametrize("test", [0.05, 0.15, 0.2, 0.35, 0.5])
+@pytest.mark.parametrize("seed", range(4))
+def test_any_share_is_met_for_every_class(test: float, seed: int):
+    counts = table(seed, 400, 3)
+    assert imbalance(counts, deal(counts, [test, 1 - test], seed), [test, 1 - test]) < 0.05
+
+
+def test_every_fold_gets_one_of_as_many_groups_as_there_are_folds():
+    counts = np.array([[0, 3]] * 5 + [[2, 0]] * 60)
+    part = deal(counts, [0.2] * 5, 0)
+    assert sorted(part[:5]) == [0, 1, 2, 3, 4]
+
+
+def test_one_giant_group_does_not_empty_the_other_parts():
+    counts = np.array([[200, 0]] + [[1, 0]] * 40 + [[0, 1]] * 40)
+    part = deal(counts, [0.25] * 4, 0)
+    got = np.stack([counts[part == p].sum(0) for p in range(4)])
+    assert (got > 0).all()
+
+
+def test_the_seed_decides_and_the_same_seed_decides_alike():
+    counts = table(0, 100, 2)
+    assert np.array_equal(deal(counts, [0.5, 0.5], 1), deal(counts, [0.5, 0.5], 1))
+    assert not np.array_equal(deal(counts, [0.5, 0.5], 1), deal(counts, [0.5, 0.5], 2))
+
+
+def test_many_groups_take_little_time():
+    import time
+
+    start = time.process_time()
+    deal(table(0, 20_000, 5), [0.2] * 5, 0)
+    assert time.process_time() - start < 10

@@ -1,0 +1,161 @@
+"""preprocess from manifest to arrays: every pixel where it belongs, the same bytes each time, all or nothing."""
+
+from __future__ import annotations
+
+import errno
+import json
+
+import numpy as np
+import pandas as pd
+import pytest
+from PIL import Image
+
+from stages.preprocess import Params, run
+from stages.shared.errors import UserError
+from stages.shared.images import UnreadableImage
+from stages.shared.job import Job
+from stages.shared.paths import MANIFEST, PROCESSED
+from stages.shared.preprocessing import Preprocessor, PreprocessSpec
+from stages.shared.settings import parse
+
+
+def preprocess(**values: object):
+    return run(parse(Params, {"size": 24, "split": {"folds": 3}, **values}, "preprocess"), Job())
+
+
+def written() -> tuple[np.ndarray, pd.DataFrame, dict]:
+    index = pd.read_parquet(PROCESSED / "index.parquet")
+    return np.load(PROCESSED / "images.npy", mmap_mode="r"), index, json.loads((PROCESSED / "meta.json").read_text())
+
+
+@pytest.fixture
+def manifest(make_manifest) -> pd.DataFrame:
+    return make_manifest(5, 2, 60)
+
+
+def test_each_row_is_its_image_as_serving_would_make_it(manifest, validated):
+    members = validated(manifest)
+    result = preprocess(steps=["CLAHE", "GaussNoise"])
+    images, index, meta = written()
+    again = Preprocessor(PreprocessSpec.model_validate(meta["preprocess"]))
+    assert images.shape == (len(manifest), 24, 24, 1)
+    assert images.dtype == np.uint8
+    for row in range(0, len(index), 7):
+        path = index["path"][row]
+        assert np.array_equal(images[row], again(members[path], path))
+    assert tuple(index.columns) == ("path", "label", "patient", "group", "split", "fold")
+    assert list(index["label"].cat.categories) == meta["classes"] == ["class0", "class1"]
+    assert (meta["size"], meta["channels"]) == ([24, 24], 1)
+    assert len(meta["fingerprint"]) == 64
+    assert result.metrics["images"] == len(manifest)
+    assert not (PROCESSED / "masks.npy").exists()
+
+
+def test_figures_are_pictures_of_a_useful_size(manifest, validated):
+    validated(manifest)
+    figures = preprocess().figures
+    assert [f.as_posix() for f in figures] == ["reports/preprocess/before_after.png", "reports/preprocess/split.png"]
+    for figure in figures:
+        with Image.open(figure) as image:
+            assert min(image.size) > 300
+            assert np.asarray(image.convert("L")).std() > 10
+
+
+def test_two_runs_write_the_same_bytes(manifest, validated):
+    validated(manifest)
+    results = []
+    for _ in range(2):
+        figures = preprocess().figures
+        results.append([p.read_bytes() for p in (*sorted(PROCESSED.iterdir()), *figures)])
+    assert results[0] == results[1]
+
+
+def test_the_fingerprint_follows_pixels_and_split(manifest, validated):
+    validated(manifest)
+    prints = set()
+    for values in ({}, {"steps": []}, {"split": {"folds": 3, "seed": 1}}):
+        preprocess(**values)
+        prints.add(written()[2]["fingerprint"])
+    assert len(prints) == 3
+
+
+def test_quarantined_images_are_left_out(manifest, validated):
+    manifest.loc[[3, 8], "quarantined"] = True
+    validated(manifest)
+    preprocess()
+    images, index, _ = written()
+    assert len(images) == len(index) == len(manifest) - 2
+    assert not index["path"].isin(manifest["path"][[3, 8]]).any()
+
+
+def test_masks_are_written_where_there_are_any_and_black_where_one_is_missing(manifest, validated):
+    manifest["mask"] = manifest["path"].str.replace("images/", "masks/")
+    manifest.loc[4, "mask"] = None
+    members = validated(manifest)
+    preprocess(steps=["HorizontalFlip"])
+    masks = np.load(PROCESSED / "masks.npy", mmap_mode="r")
+    assert masks.shape == (len(manifest), 24, 24)
+    assert set(np.unique(masks)) == {0, 255}
+    assert not masks[4].any()
+    make = Preprocessor(PreprocessSpec(size=24, steps=["HorizontalFlip"]))
+    path, mask = manifest["path"][9], manifest["mask"][9]
+    assert np.array_equal(masks[9], make.with_mask(members[path], path, members[mask], mask)[1])
+
+
+def test_rgb_has_three_channels(manifest, validated):
+    validated(manifest)
+    preprocess(mode="rgb", size=[16, 24])
+    assert written()[0].shape == (len(manifest), 16, 24, 3)
+
+
+def test_a_full_disk_is_told_in_words_and_leaves_what_was_there(manifest, validated, monkeypatch):
+    validated(manifest)
+    preprocess()
+    before = {p.name: p.read_bytes() for p in PROCESSED.iterdir()}
+
+    def full(self: object, row: np.ndarray) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr("stages.preprocess.arrays.NpyWriter.write", full)
+    with pytest.raises(UserError, match="data/processed: the disk is full"):
+        preprocess(size=32)
+    assert {p.name: p.read_bytes() for p in PROCESSED.iterdir()} == before
+    assert [p.name for p in PROCESSED.parent.iterdir() if "partial" in p.name] == []
+
+
+def test_an_image_that_cannot_be_read_any_more_is_named_and_nothing_is_left(manifest, validated):
+    members = validated(manifest)
+    from stages.shared.archive import write_archive
+    from stages.shared.paths import RAW
+
+    broken = manifest["path"][11]
+    write_archive(RAW, sorted({**members, broken: members[broken][:60]}.items()))
+    with pytest.raises(UnreadableImage, match=broken):
+        preprocess()
+    assert not PROCESSED.exists()
+
+
+@pytest.mark.parametrize(("values", "message"), [
+    ({"steps": ["CLAHEE"]}, r"params.yaml: preprocess.steps\[0\]: 'CLAHEE' is not known. Did you mean 'CLAHE'"),
+    ({"split": {"method": "random"}}, "preprocess.split.method: .*'random'"),
+    ({"split": {"test": 1.5}}, "preprocess.split.test"),
+    ({"split": {"folds": 1}}, "preprocess.split.folds"),
+    ({"split": {"fold": 3}}, "Did you mean 'folds'"),
+    ({"split": {"folds": 50}}, "need 51 groups"),
+])  # fmt: skip
+def test_a_wrong_setting_stops_before_anything_is_written(manifest, validated, values: dict, message: str):
+    validated(manifest)
+    with pytest.raises(UserError, match=message):
+        preprocess(**values)
+    assert not PROCESSED.exists()
+
+
+def test_missing_or_empty_input_says_what_to_run(manifest, validated, workplace):
+    with pytest.raises(UserError, match=r"data/manifest.parquet: missing. Run `dvc repro validate`"):
+        preprocess()
+    validated(manifest.assign(quarantined=True))
+    with pytest.raises(UserError, match="images are set aside"):
+        preprocess()
+    MANIFEST.write_bytes(b"not a table")
+    with pytest.raises(UserError, match="damaged"):
+        preprocess()

@@ -1,0 +1,139 @@
+"""Nothing leaks: no patient and no picture lies on both sides of a split, whatever the set looks like."""
+
+from __future__ import annotations
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from stages.preprocess.groups import groups
+from stages.preprocess.params import Split
+from stages.preprocess.split import assign
+from stages.shared.errors import UserError
+
+
+def test_groups_join_patients_through_copies_of_a_picture():
+    patients = ["a", "a", "b", "c", "d", "e", "e"]
+    cluster = [0, 1, 1, 2, 3, 2, 9]  # a-b share picture 1; c-e share picture 2
+    assert groups(patients, cluster).tolist() == [0, 0, 0, 1, 2, 1, 1]
+
+
+def reachable(manifest: pd.DataFrame) -> list[set[int]]:
+    """Rows that must stay together, found by walking from row to row: slow, and independent of the code."""
+    left, parts = set(range(len(manifest))), []
+    patient, cluster = manifest["patient"].to_numpy(), manifest["cluster"].to_numpy()
+    while left:
+        part, edge = set(), {min(left)}
+        while edge:
+            part |= edge
+            near = np.isin(patient, patient[list(edge)]) | np.isin(cluster, cluster[list(edge)])
+            edge = set(np.flatnonzero(near).tolist()) - part
+        parts.append(part)
+        left -= part
+    return parts
+
+
+@pytest.mark.parametrize("seed", range(10))
+@pytest.mark.parametrize("classes", [2, 4])
+def test_no_patient_and_no_picture_crosses_and_every_class_is_everywhere(make_manifest, seed: int, classes: int):
+    manifest = make_manifest(seed, classes)
+    index = assign(manifest, Split(seed=seed, folds=4, test=0.2))
+    fold = index["fold"].to_numpy()
+    for part in reachable(manifest):
+        rows = sorted(part)
+        assert len(set(fold[rows])) == 1
+        assert index["group"].iloc[rows].nunique() == 1
+    for column in ("patient", "cluster"):
+        assert (index.assign(cluster=manifest["cluster"]).groupby(column)["split"].nunique() == 1).all()
+    assert index["path"].tolist() == manifest["path"].tolist()
+    assert ((index["split"] == "val") == (fold == 0)).all()
+    assert ((index["split"] == "test") == (fold == -1)).all()
+    assert (pd.crosstab(fold, index["label"]) > 0).all(axis=None)
+    assert set(fold) == {-1, 0, 1, 2, 3}
+
+
+def test_shares_and_classes_are_met(make_manifest):
+    manifest = make_manifest(0, 2, patients=600)
+    index = assign(manifest, Split(test=0.15, folds=5))
+    part = pd.crosstab(index["fold"], index["label"], normalize="columns")
+    assert (part.loc[-1] - 0.15).abs().max() < 0.02
+    assert (part.drop(-1) - 0.17).abs().max(axis=None) < 0.02
+
+
+def test_another_number_of_folds_leaves_the_test_part_alone(make_manifest):
+    manifest = make_manifest(1)
+    three, six = assign(manifest, Split(folds=3)), assign(manifest, Split(folds=6))
+    assert ((three["split"] == "test") == (six["split"] == "test")).all()
+
+
+def provided(manifest: pd.DataFrame, seed: int = 0) -> pd.DataFrame:
+    """A clean provided split: whole groups go to test, the others to train with a tiny val."""
+    group = groups(manifest["patient"].tolist(), manifest["cluster"].tolist())
+    test = np.random.default_rng(seed).random(group.max() + 1) < 0.3
+    part = np.where(test[group], "test", "train")
+    part[np.flatnonzero(~test[group])[:3]] = "val"
+    return manifest.assign(provided_split=part)
+
+
+def test_provided_test_is_the_test_and_train_and_val_are_dealt_anew(make_manifest):
+    manifest = provided(make_manifest(2))
+    index = assign(manifest, Split(method="provided", folds=3))
+    assert ((index["split"] == "test") == (manifest["provided_split"] == "test")).all()
+    assert (index["split"] == "val").mean() > 0.15, "not the three images of the provided val"
+    assert index.groupby("patient")["fold"].nunique().max() == 1
+
+
+def test_a_provided_split_that_a_patient_crosses_names_patient_and_files(make_manifest):
+    manifest = provided(make_manifest(2))
+    many = manifest["patient"].value_counts().index[0]
+    rows = manifest.index[manifest["patient"] == many]
+    manifest.loc[rows, "provided_split"] = "train"
+    manifest.loc[rows[0], "provided_split"] = "test"
+    with pytest.raises(UserError) as caught:
+        assign(manifest, Split(method="provided"))
+    assert "Set it to grouped" in str(caught.value)
+    assert manifest["path"][rows[0]] in str(caught.value)
+
+
+def test_a_provided_split_that_is_not_there_says_where_to_set_it(make_manifest):
+    with pytest.raises(UserError, match=r"validate.provided_split"):
+        assign(make_manifest(0), Split(method="provided"))
+
+
+def small(patients: dict[str, int], images: int = 2) -> pd.DataFrame:
+    rows = [(f"{c}{p}", c) for c, n in patients.items() for p in range(n) for _ in range(images)]
+    return pd.DataFrame({
+        "path": [f"{i:03d}.png" for i in range(len(rows))],
+        "label": pd.Categorical([c for _, c in rows], categories=list(patients)),
+        "patient": [p for p, _ in rows],
+        "provided_split": None,
+        "cluster": range(len(rows)),
+    })  # fmt: skip
+
+
+def test_fewer_patients_than_folds_says_how_many_there_are_and_what_would_do():
+    with pytest.raises(UserError, match=r"split.folds: 5 folds and a test part need 6 groups.*sick has 4.*at most 3"):
+        assign(small({"well": 20, "sick": 4}), Split(folds=5))
+    with pytest.raises(UserError, match=r"sick has 2\. Add images of other patients"):
+        assign(small({"well": 20, "sick": 2}), Split(folds=2))
+
+
+def test_as_many_patients_as_parts_is_enough():
+    index = assign(small({"well": 20, "sick": 6}), Split(folds=5))
+    assert (pd.crosstab(index["fold"], index["label"]) > 0).all(axis=None)
+
+
+def test_a_class_missing_from_a_part_is_refused_with_the_table_of_counts():
+    manifest = small({"well": 20, "sick": 12})
+    manifest["provided_split"] = np.where(manifest["patient"].isin(["well1", "well2"]), "test", "train")
+    with pytest.raises(UserError) as caught:
+        assign(manifest, Split(method="provided", folds=2))
+    message = str(caught.value)
+    assert "a part without images of a class" in message
+    assert [line.split() for line in message.splitlines() if line.startswith("test")] == [["test", "4", "0"]]
+
+
+def test_a_class_that_is_gone_altogether_is_refused():
+    manifest = small({"well": 20, "sick": 12})
+    with pytest.raises(UserError, match="sick has 0"):
+        assign(manifest[manifest["label"] == "well"].reset_index(drop=True), Split())

@@ -1,0 +1,74 @@
+import numpy as np
+import pytest
+import torch
+
+from stages.shared.model import create
+from stages.shared.recipe import Architecture
+from stages.train.fit import class_weights
+from stages.train.learner import Learner
+from stages.train.plan import make_plan
+
+
+def learner_for(params):
+    torch.manual_seed(0)
+    model = create(Architecture(source=params.backbone.source, name=params.backbone.name), 2)
+    plan = make_plan(params.strategy, list(model.backbone.stages), params.epochs)
+    return Learner(model, plan, params, torch.ones(2), seed=0)
+
+
+def step(learner):
+    """One training step on random films; the names of what changed, buffers included."""
+    before = {name: value.clone() for name, value in learner.model.state_dict().items()}
+    optimizer = learner.configure_optimizers()
+    learner.train()
+    batch = torch.randint(0, 256, (8, 1, 32, 32), dtype=torch.uint8), torch.arange(8) % 2
+    learner.training_step(batch, 0).backward()
+    optimizer.step()
+    after = learner.model.state_dict()
+    return {name for name, value in before.items() if not torch.equal(value, after[name])}
+
+
+@pytest.fixture
+def pretrained(train_params):
+    backbone = {"source": "lightbox", "name": "small_cnn", "weights": "some.safetensors"}
+    return lambda strategy: learner_for(train_params(strategy=strategy, backbone=backbone))
+
+
+def test_feature_extraction_changes_the_head_and_no_batchnorm_statistic(pretrained):
+    changed = step(pretrained({"plan": "feature_extraction"}))
+    assert changed == {"head.1.weight", "head.1.bias"}
+
+
+def test_fine_tune_changes_the_last_stages_and_the_head(pretrained):
+    changed = step(pretrained({"plan": "fine_tune", "last_stages": 2}))
+    moved = {name.removeprefix("backbone.network.") for name in changed if name.startswith("backbone.")}
+    assert {name.split(".")[0] + "." + name.split(".")[1] for name in moved} == {"blocks.2", "blocks.3"}
+    assert any(name.endswith("running_mean") for name in moved)
+
+
+def test_from_scratch_changes_every_parameter(train_params):
+    learner = learner_for(train_params())
+    assert {n for n, _ in learner.model.named_parameters()} <= step(learner)
+
+
+def test_a_frozen_stage_stays_in_eval_mode_through_train(pretrained):
+    learner = pretrained({"plan": "feature_extraction"})
+    learner.train()
+    assert not any(m.training for m in learner.model.backbone.network.stem.modules())
+    assert learner.model.head.training
+
+
+def test_the_backbone_learns_at_its_own_rate(pretrained):
+    learner = pretrained({"plan": "fine_tune", "last_stages": 1, "backbone_lr": 0.25})
+    rates = {group["name"]: group["lr"] for group in learner.configure_optimizers().param_groups}
+    assert rates["head"] == pytest.approx(1e-3)
+    assert rates["block4"] == pytest.approx(0.25e-3)
+    assert rates["stem"] == 0.0
+
+
+def test_balanced_class_weights_are_scikit_learns(train_params):
+    from sklearn.utils.class_weight import compute_class_weight
+
+    targets = np.array([0] * 30 + [1] * 10 + [2] * 5)
+    expected = compute_class_weight("balanced", classes=np.arange(3), y=targets)
+    assert class_weights(targets, 3, train_params()).numpy() == pytest.approx(expected)

@@ -1,0 +1,52 @@
+import pandas as pd
+import pytest
+
+from stages.shared.arrays import load_arrays
+from stages.shared.errors import UserError
+from stages.train.params import Sample
+from stages.train.sample import select
+
+
+@pytest.fixture
+def index(processed) -> pd.DataFrame:
+    return load_arrays().index
+
+
+def test_validation_is_the_fold_and_the_test_rows_are_never_touched(index):
+    train, validation = select(index, Sample(fold=2))
+    assert set(index.iloc[validation]["fold"]) == {2}
+    assert set(index.iloc[train]["fold"]) == {0, 1, 3}
+
+
+def test_a_smaller_fraction_lies_inside_a_larger_one_with_the_same_seed(index):
+    parts = [set(select(index, Sample(fraction=f, seed=3))[0]) for f in (0.1, 0.3, 0.6, 1.0)]
+    assert all(small < large for small, large in zip(parts, parts[1:], strict=False))
+
+
+def test_another_seed_takes_other_patients(index):
+    first, second = (set(select(index, Sample(fraction=0.3, seed=s))[0]) for s in (0, 1))
+    assert first != second
+
+
+def test_patients_are_taken_whole_and_classes_in_proportion(index):
+    train, _ = select(index, Sample(fraction=0.5))
+    part = index.iloc[train]
+    assert (part.groupby("patient").size() == 2).all()
+    shares = part["label"].value_counts() / index.loc[index["fold"] > 0, "label"].value_counts()
+    assert shares.tolist() == pytest.approx([0.5, 0.5], abs=0.05)
+
+
+def test_the_smallest_fraction_still_has_every_class(index):
+    train, _ = select(index, Sample(fraction=0.001))
+    assert set(index.iloc[train]["label"]) == {"normal", "sick"}
+
+
+def test_a_fold_that_does_not_exist_lists_those_that_do(index):
+    with pytest.raises(UserError, match="fold 7 does not exist; .* 0, 1, 2, 3"):
+        select(index, Sample(fold=7))
+
+
+def test_a_class_without_training_images_is_named(index):
+    gone = index[(index["label"] == "normal") | (index["fold"] <= 0)].reset_index(drop=True)
+    with pytest.raises(UserError, match="no training image of sick"):
+        select(gone, Sample())

@@ -1,0 +1,131 @@
+"""Whole trainings on 32-px images with a known answer."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+from safetensors.torch import load_file
+
+from stages.shared.errors import UserError
+from stages.shared.job import Job
+from stages.shared.model import load, probabilities
+from stages.shared.paths import Key
+from stages.train import run
+
+KEY = Key("small_cnn", "from_scratch", "full")
+
+
+def test_it_learns_what_can_be_learnt_and_the_saved_model_predicts_it(processed, train_params):
+    from stages.shared.arrays import load_arrays
+
+    result = run(train_params(epochs=6), Job(KEY))
+    assert result.metrics["best_val_auroc"] > 0.95
+    model, recipe = load(result.model)
+    arrays = load_arrays()
+    test = arrays.rows("test")
+    assert (probabilities(model, arrays.images, test).argmax(axis=1) == arrays.targets[test]).mean() > 0.9
+    assert recipe.classes == ["normal", "sick"]
+    assert recipe.params["epochs"] == 6
+
+
+def test_same_seed_same_weights_and_another_seed_other_weights(processed, train_params):
+    weights = []
+    for seed in (0, 0, 1):
+        augment = [{"HorizontalFlip": {"p": 0.5}}]
+        folder = run(train_params(epochs=2, seed=seed, augment=augment), Job(KEY)).model
+        weights.append(load_file(folder / "weights.safetensors"))
+    first, again, other = weights
+    assert all(torch.equal(first[n], again[n]) for n in first)
+    assert not torch.equal(first["head.1.weight"], other["head.1.weight"])
+
+
+def test_the_best_epochs_weights_are_kept_though_training_went_on(processed, train_params):
+    """AUROC is at its best before the loss is: the kept weights must give that epoch's loss, not the last one's."""
+    from stages.shared.arrays import load_arrays
+
+    rule = {"monitor": "val_auroc", "patience": None}
+    result = run(train_params(epochs=6, early_stopping=rule, optimizer={"lr": 0.01}, class_weights="none"), Job(KEY))
+    history = pd.read_csv("reports/train/small_cnn-from_scratch-full/history.csv")
+    best = int(result.metrics["best_epoch"])
+    assert best == history["val_auroc"].idxmax() < len(history) - 1
+    model, _ = load(result.model)
+    arrays = load_arrays()
+    rows = arrays.rows("val")
+    probs = probabilities(model, arrays.images, rows)
+    loss = -np.log(probs[range(len(rows)), arrays.targets[rows]]).mean()
+    assert loss == pytest.approx(history["val_loss"][best], rel=1e-3)
+    assert loss != pytest.approx(history["val_loss"].iloc[-1], rel=1e-3)
+
+
+def test_it_stops_early_and_says_so_in_the_history(processed, train_params):
+    rule = {"monitor": "val_accuracy", "patience": 1}
+    result = run(train_params(epochs=30, early_stopping=rule), Job(KEY))
+    assert result.metrics["epochs"] < 30
+
+
+def test_curves_are_reported_while_it_trains(processed, train_params):
+    seen = []
+    run(train_params(epochs=2), Job(KEY, lambda metrics, step: seen.append((step, set(metrics)))))
+    assert [step for step, _ in seen] == [0, 1]
+    assert {"train_loss", "val_loss", "val_auroc", "lr"} <= seen[0][1]
+
+
+def test_more_classes_than_two(workspace, train_params, make_processed):
+    make_processed(workspace / "data" / "processed", ("a", "b", "c"), patients=45)
+    assert run(train_params(epochs=5), Job(KEY)).metrics["best_val_auroc"] > 0.9
+
+
+def test_a_loss_that_is_not_a_number_stops_with_the_remedy(processed, train_params):
+    with pytest.raises(UserError, match="the loss is nan.*optimizer.lr"):
+        run(train_params(epochs=3, optimizer={"lr": 1e30}), Job(KEY))
+
+
+SCRIPT = """
+import json, sys
+from stages.shared.job import Job
+from stages.shared.paths import Key
+from stages.train import Params, run
+run(Params.model_validate_json(sys.argv[1]), Job(Key("small_cnn", "from_scratch", "full")))
+"""
+
+
+def start(params, repository):
+    environment = {**os.environ, "PYTHONPATH": str(repository), "OMP_WAIT_POLICY": "PASSIVE"}
+    arguments = [sys.executable, "-c", SCRIPT, params.model_dump_json()]
+    return subprocess.Popen(arguments, env=environment, stderr=subprocess.PIPE, text=True)
+
+
+def test_a_killed_training_goes_on_from_its_last_epoch_and_ends_with_the_same_weights(
+    processed, train_params, repository
+):
+    params = train_params(epochs=6, augment=[{"HorizontalFlip": {"p": 0.5}}])
+    folder = run(params, Job(KEY)).model
+    expected = load_file(folder / "weights.safetensors")
+    history = pd.read_csv("reports/train/small_cnn-from_scratch-full/history.csv")
+
+    process = start(params, repository)
+    for line in process.stderr:
+        if "epoch 3/6" in line:
+            break
+    time.sleep(0.05)
+    process.send_signal(signal.SIGKILL)
+    process.wait()
+    again = start(params, repository)
+    said = again.communicate()[1]
+    assert again.returncode == 0, said
+    assert "resuming from" in said
+    assert "epoch 1/6" not in said
+    found = load_file(folder / "weights.safetensors")
+    assert all(torch.equal(expected[name], found[name]) for name in expected)
+    resumed = pd.read_csv("reports/train/small_cnn-from_scratch-full/history.csv")
+    columns = ["epoch", "train_loss", "val_loss", "val_accuracy", "val_auroc"]
+    pd.testing.assert_frame_equal(history[columns], resumed[columns])
+    assert not list((processed.parents[1] / ".lightbox" / "checkpoints").glob("*/"))
+    assert json.loads((folder / "recipe.json").read_text())["best_epoch"] == history["val_loss"].idxmin()

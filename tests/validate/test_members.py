@@ -1,0 +1,135 @@
+"""Names and params -> label, patient, mask and provided split of every image."""
+
+from __future__ import annotations
+
+import pytest
+
+from stages.shared.errors import UserError
+from stages.shared.settings import parse
+from stages.validate.members import assign
+from stages.validate.params import Params
+
+CHEST = [
+    "NORMAL/IM-0115-0001.jpeg", "NORMAL/NORMAL2-IM-1427-0001.jpeg", "PNEUMONIA/person23_bacteria_78.jpeg",
+    "PNEUMONIA/person23_bacteria_79.jpeg", "PNEUMONIA/person23_virus_80.jpeg",
+]  # fmt: skip
+TWO = {"normal": "NORMAL/*", "pneumonia": "PNEUMONIA/*"}
+
+
+def params(**values: object) -> Params:
+    return parse(Params, {"classes": TWO, **values}, "validate")
+
+
+def test_one_set_serves_two_label_schemes():
+    by_germ = params(classes={"bacteria": "PNEUMONIA/*bacteria*", "virus": "PNEUMONIA/*virus*"}, ignore="NORMAL/*")
+    assert [m.label for m in assign(CHEST, by_germ).images] == ["bacteria", "bacteria", "virus"]
+    assert [m.label for m in assign(CHEST, params()).images] == ["normal"] * 2 + ["pneumonia"] * 3
+
+
+@pytest.mark.parametrize(("pattern", "patients"), [
+    (r"(person\d+_(?:bacteria|virus)|IM-\d+)", ["IM-0115", "IM-1427", "person23_bacteria", "person23_bacteria", "person23_virus"]),
+    (r"person(\d+)_(bacteria|virus)|IM-(\d+)", ["0115", "1427", "23-bacteria", "23-bacteria", "23-virus"]),
+    (r"(?P<patient>person\d+|IM-\d+)_?(\w+)?", ["IM-0115", "IM-1427", "person23", "person23", "person23"]),
+    (r"person\d+|IM-\d+", ["IM-0115", "IM-1427", "person23", "person23", "person23"]),
+    (None, CHEST),
+])  # fmt: skip
+def test_patient_is_the_group_the_groups_or_the_match(pattern: str | None, patients: list[str]):
+    assert [m.patient for m in assign(CHEST, params(patient=pattern)).images] == patients
+
+
+def test_a_patient_pattern_that_misses_files_leaves_them_without_patient():
+    found = assign(CHEST, params(patient=r"person\d+")).images
+    assert [m.patient for m in found] == [None, None, "person23", "person23", "person23"]
+
+
+def test_a_patient_pattern_that_finds_nobody_is_refused():
+    with pytest.raises(UserError, match=r"validate.patient: 'subject.*finds a patient in none of 5 names.*null"):
+        assign(CHEST, params(patient=r"subject\d+"))
+
+
+def test_a_class_pattern_that_matches_nothing_names_itself_and_the_nearest_folders():
+    with pytest.raises(UserError) as caught:
+        assign(CHEST, params(classes={"normal": "**/NORML/*", "pneumonia": "PNEUMONIA/*", "other": ["x/*", "y/*"]}))
+    first, second = str(caught.value).splitlines()
+    assert "validate.classes.normal: **/NORML/* matches none of the 5 files" in first
+    assert "most similar first: NORMAL, PNEUMONIA" in first
+    assert "classes.other" in second
+
+
+def test_a_file_matched_by_two_classes_is_refused_by_name():
+    with pytest.raises(
+        UserError, match=r"1 files match both 'normal' \(NORMAL/\*\) and 'late' \(\*1427\*\): NORMAL/NORMAL2"
+    ):
+        assign(CHEST, params(classes={**TWO, "late": "*1427*"}))
+
+
+def test_an_image_of_no_class_is_kept_without_label_and_another_file_is_listed_apart():
+    members = assign([*CHEST, "extra/film.png", "extra/README.txt", "DICOM/IM0001"], params())
+    assert {m.path: m.label for m in members.images if m.label is None} == {
+        "extra/film.png": None,
+        "DICOM/IM0001": None,
+    }
+    assert members.others == ["extra/README.txt"]
+
+
+def test_hidden_files_and_ignored_ones_are_left_alone():
+    noise = ["__MACOSX/NORMAL/._IM.jpeg", "NORMAL/.DS_Store", "NORMAL/Thumbs.db", ".git/x.png", "docs/a.json"]
+    members = assign([*CHEST, *noise], params(ignore=["*.json"]))
+    assert [m.path for m in members.images] == CHEST
+    assert members.others == []
+
+
+def test_masks_belong_to_their_images_and_are_no_strays():
+    names = [*CHEST, *(f"masks/{n.split('/')[1].replace('.jpeg', '.png')}" for n in CHEST[:4])]
+    members = assign(sorted(names), params(mask="masks/{stem}.png"))
+    assert [m.mask for m in members.images] == [*(f"masks/{n.split('/')[1][:-5]}.png" for n in CHEST[:4]), None]
+    assert members.others == []
+
+
+def test_a_mask_template_that_names_no_file_says_what_it_looked_for():
+    with pytest.raises(UserError, match=r"validate.mask: .*names no file.*IM-0115-0001.jpeg it looks for mask/IM-0115"):
+        assign(CHEST, params(mask="mask/{stem}.png"))
+
+
+def test_a_mask_shared_by_images_of_one_name_is_refused():
+    with pytest.raises(UserError, match=r"masks/1.png to NORMAL/1.png, PNEUMONIA/1.png.*{parent}"):
+        assign(["NORMAL/1.png", "PNEUMONIA/1.png", "masks/1.png"], params(mask="masks/{stem}.png"))
+    parted = ["NORMAL/1.png", "PNEUMONIA/1.png", "masks/NORMAL_1.png", "masks/PNEUMONIA_1.png"]
+    members = assign(parted, params(mask="masks/{parent}_{name}"))
+    assert [m.mask for m in members.images] == parted[2:]
+
+
+def test_provided_split_is_read_from_patterns():
+    names = ["test/NORMAL/a.png", "test/PNEUMONIA/b.png", "train/NORMAL/c.png", "train/PNEUMONIA/d.png"]
+    values = params(
+        classes={"n": "**/NORMAL/*", "p": "**/PNEUMONIA/*"}, provided_split={"train": "train/**", "test": "test/**"}
+    )
+    assert [m.provided_split for m in assign(names, values).images] == ["test", "test", "train", "train"]
+    wrong = values.model_copy(update={"provided_split": {"train": ["train/**"], "val": ["val/**"]}})
+    with pytest.raises(UserError, match=r"validate.provided_split.val: val/\*\* matches none"):
+        assign(names, wrong)
+
+
+def test_an_archive_without_files_is_refused():
+    with pytest.raises(UserError, match="holds no files"):
+        assign(["__MACOSX/a.png"], params())
+
+
+@pytest.mark.parametrize(("values", "message"), [
+    ({"classes": {"only": "*"}}, "validate.classes: "),
+    ({"classes": {"a": [], "b": "*"}}, "validate.classes.a"),
+    ({"classes": {"a": "*", "b": 3}}, "validate.classes.b"),
+    ({"patient": "(person"}, "validate.patient: .*not a regular expression"),
+    ({"mask": "masks/{steam}.png"}, r"validate.mask: .*{steam}.*Valid: {stem}"),
+    ({"mask": "masks/all.png"}, "the same mask"),
+    ({"mask": "masks/{stem"}, "validate.mask: "),
+    ({"on_failure": "ignore"}, "validate.on_failure: .*'stop' or 'quarantine'"),
+    ({"severity": {"readable": "info"}}, "validate.severity"),
+    ({"provided_split": {"holdout": "*"}}, "validate.provided_split"),
+    ({"limits": {"min_side": 99, "max_side": 9}}, "min_side 99 is more than max_side 9"),
+    ({"near_duplicates": {"hash_size": 8, "distance": 30}}, "distance: 30 of 64 bits"),
+    ({"limit": {}}, "Did you mean 'limits'"),
+])  # fmt: skip
+def test_a_wrong_value_is_refused_in_words(values: dict[str, object], message: str):
+    with pytest.raises(UserError, match=message):
+        params(**values)
