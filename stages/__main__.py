@@ -1,9 +1,9 @@
 """The one way in.
 
-    python -m stages <stage> [--backbone B --strategy S --sample N]    run one stage, as dvc.yaml does
-    python -m stages check                                             params.yaml, without running anything
-    python -m stages use <preset>                                      write a preset into params.yaml
-    python -m stages summary                                           the leaderboard, once more
+python -m stages <stage> [--backbone B --strategy S --sample N]    run one stage, as dvc.yaml does
+python -m stages check                                             params.yaml, without running anything
+python -m stages use <preset>                                      write a preset into params.yaml
+python -m stages summary                                           the leaderboard, once more
 """
 
 from __future__ import annotations
@@ -46,7 +46,9 @@ def complain(error: UserError) -> int:
 
 
 def arguments_of(argv: Sequence[str] | None) -> argparse.Namespace:
-    parser = argparse.ArgumentParser(prog="python -m stages", description="Run one stage of the pipeline, or ask about it.")
+    parser = argparse.ArgumentParser(
+        prog="python -m stages", description="Run one stage of the pipeline, or ask about it."
+    )
     commands = parser.add_subparsers(required=True, metavar="command")
     for stage, module in params.STAGES.items():
         command = commands.add_parser(stage, help=(module.__doc__ or "").partition("\n")[0])

@@ -1,7 +1,7 @@
 """`python -m stages use <preset>`: write a ready set of params for a known study into params.yaml, keeping its comments.
 
-A preset (presets/<name>.yaml) holds only what differs from presets/phantom.yaml, the shipped defaults, so presets can
-follow each other in any order: each starts from the defaults.
+A preset (presets/<name>.yaml) holds only what differs from presets/phantom.yaml, the shipped params.yaml, so presets
+can follow each other in any order: each starts from that.
 """
 
 from __future__ import annotations
@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from . import params
+from .shared import settings
 from .shared.errors import UserError, unknown
 from .shared.files import atomic
 from .shared.paths import PARAMS
@@ -37,14 +38,19 @@ def use(name: str | None, images: str | None = None) -> None:
         raise unknown("python -m stages use", name, known)
     yaml = YAML()
     yaml.preserve_quotes, yaml.width = True, 10_000
+    yaml.indent(mapping=2, sequence=4, offset=2)
+    yaml.representer.add_representer(type(None), lambda r, _: r.represent_scalar("tag:yaml.org,2002:null", "null"))
     document = yaml.load(PARAMS.read_text(encoding="utf-8"))
     for layer in (DEFAULT, name):
         overlay(document, yaml.load(known[layer].read_text(encoding="utf-8")) or {})
     if images is not None:
         overlay(document, {"download": {"source": "folder", "folder": {"path": existing(images)}}})
     members = params.check(document)
-    with atomic(PARAMS) as partial, partial.open("w", encoding="utf-8") as file:
-        yaml.dump(document, file)
+    with atomic(PARAMS) as partial:
+        with partial.open("w", encoding="utf-8") as file:
+            yaml.dump(document, file)
+        if settings.read(partial) != document:
+            raise AssertionError(f"{PARAMS}: rewriting it with its comments would have changed its meaning; left alone")
     print(f"{PARAMS} now holds {name}: {len(members)} models from {source_of(document)}. Next: dvc repro")
 
 
@@ -77,5 +83,30 @@ def overlay(base: MutableMapping[str, Any], values: Mapping[str, Any], where: st
                 for gone in [name for name in inner if name not in value]:
                     del inner[gone]
             overlay(inner, value, path)
+        elif isinstance(value, list) and isinstance(inner, list):
+            replace_items(base, key, value)
         else:
             base[key] = value
+
+
+def replace_items(base: Any, key: str, value: list[Any]) -> None:
+    """In place, because the comments around a list belong to it. A list written one item a line (`- item`) cannot be
+    written empty: it becomes `[]`, and a comment that stood between key and items moves behind it."""
+    from ruamel.yaml.comments import CommentedSeq
+
+    old = base[key]
+    if value or old.fa.flow_style() or not old:
+        old[:] = value
+        return
+    said = [token for part in (base.ca.items.pop(key, None), old.ca.comment) for token in flatten(part)]
+    base[key] = CommentedSeq()
+    base[key].fa.set_flow_style()
+    if said:
+        base.yaml_add_eol_comment(said[0].value.strip().lstrip("# "), key)
+
+
+def flatten(part: Any) -> list[Any]:
+    """ruamel keeps comment tokens in lists of lists and None."""
+    if isinstance(part, list):
+        return [token for inner in part for token in flatten(inner)]
+    return [] if part is None else [part]

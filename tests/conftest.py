@@ -40,7 +40,9 @@ def write_processed(folder: Path, classes: tuple[str, ...] = ("normal", "sick"),
             images.append(image)
             fold = -1 if patient % 5 == 0 and patient >= patients // 2 else (patient // len(classes)) % 4
             name = f"images/{classes[k]}/p{patient:03d}_{view}.png"
-            rows.append({"path": name, "label": classes[k], "patient": f"p{patient:03d}", "group": patient, "fold": fold})
+            rows.append(
+                {"path": name, "label": classes[k], "patient": f"p{patient:03d}", "group": patient, "fold": fold}
+            )
     index = pd.DataFrame(rows)
     index["label"] = pd.Categorical(index["label"], categories=list(classes))
     index["split"] = np.select([index["fold"] < 0, index["fold"] == 0], ["test", "val"], "train")

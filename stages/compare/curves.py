@@ -85,7 +85,7 @@ def card(m: Member, board: pd.DataFrame, curves: Mapping[str, Curve]) -> Figure:
     colour = Look(board).colour[m.key.strategy]
     fig, axes = figure(9, 2.9, 1, 3)
     fig.set_layout_engine("none")  # there is one per model, and constrained layout takes half their time
-    for ax, left, width in zip(axes[0], (0.04, 0.37, 0.715), (0.28, 0.28, 0.28), strict=True):
+    for ax, left, width in zip(axes[0], (0.055, 0.39, 0.72), (0.27, 0.27, 0.275), strict=True):
         ax.set_position((left, 0.165, width, 0.8))
     history(axes[0, 0], axes[0, 1], m, colour)
     for ax in axes[0, :2]:

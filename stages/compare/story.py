@@ -8,7 +8,7 @@ import pandas as pd
 
 from .look import percent
 
-VERDICT = {"better": "yes", "worse": "no: it hurt", "undecided": "not shown"}
+VERDICT = {"better": "yes", "worse": "no, it hurt", "undecided": "not shown"}
 
 
 def number(value: float, digits: int = 3) -> str:
@@ -54,12 +54,15 @@ def chosen(contrasts: pd.DataFrame) -> pd.DataFrame:
 
 
 def verdict(picks: pd.DataFrame) -> str:
-    """ "With 45 training images, yes. With 450, not shown.\""""
-    parts = [
-        f"With {row.train_images:,.0f}{' training images' if i == 0 else ''}, {VERDICT[row.verdict]}."
-        for i, row in enumerate(picks.itertuples())
-    ]
-    return " ".join(parts)
+    """One line per page, such as: With 45 training images, yes. With 450, not shown."""
+    if picks.empty:
+        return ""
+    sizes = [f"{n:,.0f}" for n in picks["train_images"]]
+    words = [VERDICT[v] for v in picks["verdict"]]
+    if len(words) > 1 and len(set(words)) == 1:
+        return f"{words[0].capitalize()}, with {' and with '.join(sizes)} training images."
+    sizes[0] += " training images"
+    return " ".join(f"With {size}, {word}." for size, word in zip(sizes, words, strict=True))
 
 
 def findings(picks: pd.DataFrame, board: pd.DataFrame, baseline: str, images: int) -> list[tuple[str, str]]:
@@ -86,14 +89,19 @@ def _contrast(row: object, baseline: str, images: int, level: str) -> str:
 
 
 def top(board: pd.DataFrame) -> str:
-    first, rest = board.iloc[0], board.iloc[1:]
-    lead = f"{first.key} leads with an AUROC of {number(first.auroc)} [{span(first.auroc_low, first.auroc_high)}]"
-    ties = int(rest.tie.sum())
-    if rest.empty:
-        return f"One model was trained: {lead.replace(' leads with', ' has')}."
-    if ties == 0:
-        return f"{lead}; the interval of its difference to every other model excludes zero."
-    return f"{lead}, but {ties} of the {len(rest)} other models cannot be told apart from it on these images."
+    first, others = board.iloc[0], len(board) - 1
+    ties = int(board.tie.iloc[1:].sum())
+    lead = f"{first.key} {'leads with' if others else 'has'} an AUROC of {number(first.auroc)}"
+    chance = " Its interval holds 0.5, the AUROC of a coin." if first.auroc_low <= 0.5 else ""
+    if not others:
+        told = "it is the only model here"
+    elif ties == 0:
+        told = "the interval of its difference to every other model excludes zero"
+    elif ties == others:
+        told = "but no other model can be told apart from it on these images"
+    else:
+        told = f"but {ties} of the {others} other models cannot be told apart from it on these images"
+    return f"{lead} [{span(first.auroc_low, first.auroc_high)}], {told}.{chance}"
 
 
 def leaks(index: pd.DataFrame) -> Sequence[tuple[str, int]]:

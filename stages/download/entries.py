@@ -8,9 +8,8 @@ from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import PurePosixPath
 
-from tqdm import tqdm
-
 from ..shared.errors import UserError
+from ..shared.progress import progress
 
 _SUFFIXES = ".png .jpg .jpeg .jpe .jp2 .bmp .dib .tif .tiff .webp .gif .pgm .ppm .pnm .pbm .dcm .dicom"
 SUFFIXES = frozenset(_SUFFIXES.split())
@@ -47,7 +46,7 @@ def read_images(
     """
     left_out: Counter[str] = Counter()
     seen: set[str] = set()
-    for entry in tqdm(entries, desc="packing images", unit="file", total=total):
+    for entry in progress(entries, desc="packing images", unit="file", total=total):
         if is_clutter(entry.name):
             continue
         if not is_image(entry.name):
@@ -59,8 +58,9 @@ def read_images(
     if not seen:
         raise no_image(where, left_out)
     if left_out:
-        tqdm.write(
-            f"{where}: {len(seen)} images; left out {left_out.total()} other files ({listed(left_out)}).", sys.stderr
+        print(
+            f"{where}: {len(seen)} images; left out {left_out.total()} other files ({listed(left_out)}).",
+            file=sys.stderr,
         )
     counts.update(images=len(seen), left_out=left_out.total())
 

@@ -70,7 +70,13 @@ def draw_pr(targets: np.ndarray, probs: np.ndarray, classes: list[str], name: st
         truth = targets == k
         tp, fp = thresholds(truth, probs[:, k])
         area = auprc(truth, probs[:, k], np.ones((1, len(truth))))[0]
-        ax.plot(tp / max(1, truth.sum()), tp / (tp + fp), color=colour, label=f"{classes[k]}  {area:.3f}", drawstyle="steps-pre")
+        ax.plot(
+            tp / max(1, truth.sum()),
+            tp / (tp + fp),
+            color=colour,
+            label=f"{classes[k]}  {area:.3f}",
+            drawstyle="steps-pre",
+        )
         ax.axhline(truth.mean(), color=colour, linewidth=0.8, linestyle=":")
     ax.set(xlabel="sensitivity (recall)", ylabel="PPV (precision)", xlim=(0, 1.01), ylim=(0, 1.01), aspect="equal")
     ax.set_title(name, fontsize=8, color=MUTED, fontweight="normal")

@@ -94,7 +94,11 @@ def flat(numbers: dict[str, Any]) -> dict[str, float]:
     """For MLflow: val_auroc, test_auroc, test_auroc_low, test_auroc_high, …; undefined ones are left out."""
     found = {f"val_{name}": value for name, value in numbers["val"].items()}
     for name, triple in numbers["test"].items():
-        found |= {f"test_{name}": triple["value"], f"test_{name}_low": triple["low"], f"test_{name}_high": triple["high"]}
+        found |= {
+            f"test_{name}": triple["value"],
+            f"test_{name}_low": triple["low"],
+            f"test_{name}_high": triple["high"],
+        }
     return {name: value for name, value in found.items() if value is not None}
 
 

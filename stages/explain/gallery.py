@@ -31,7 +31,9 @@ def explain(params: Params, job: Job) -> Result:
     folder.mkdir(parents=True)
     rows = pd.Index(arrays.index["path"]).get_indexer(chosen["path"])
     if (rows < 0).any():
-        raise UserError(f"{paths.PROCESSED}: lacks images that {job.member} was evaluated on. Run `dvc repro evaluate`.")
+        raise UserError(
+            f"{paths.PROCESSED}: lacks images that {job.member} was evaluated on. Run `dvc repro evaluate`."
+        )
     images = np.asarray(arrays.images[rows])
     maps = grad_cam(model, images, chosen["predicted"].cat.codes.to_numpy().astype(np.int64)) if len(rows) else images
     cases = [write_case(folder, i, row, images[i], maps[i]) for i, row in enumerate(chosen.to_dict("records"))]

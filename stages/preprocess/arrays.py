@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import hashlib
 import os
-import sys
 from collections import deque
 from collections.abc import Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -17,10 +16,10 @@ from pathlib import Path
 
 import cv2
 import numpy as np
-from tqdm import tqdm
 
 from ..shared.archive import Archive
 from ..shared.preprocessing import Preprocessor
+from ..shared.progress import progress
 
 Pair = tuple[np.ndarray, np.ndarray | None]
 AHEAD = 4  # images per thread that may wait in memory to be written
@@ -65,7 +64,7 @@ def write_arrays(
         images = stack.enter_context(NpyWriter(folder / "images.npy", (*shape, make.spec.channels)))
         outlines = stack.enter_context(NpyWriter(folder / "masks.npy", shape)) if masks is not None else None
         pairs = _in_order(archive, paths, masks or [None] * len(paths), make)
-        for image, mask in tqdm(pairs, total=len(paths), desc="preprocess", unit="image", file=sys.stderr):
+        for image, mask in progress(pairs, total=len(paths), desc="preprocess", unit="image"):
             images.write(image)
             if outlines:
                 outlines.write(np.zeros((height, width), np.uint8) if mask is None else mask)

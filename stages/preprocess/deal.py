@@ -16,48 +16,20 @@ def deal(counts: np.ndarray, shares: Sequence[float], seed: int) -> np.ndarray:
 
     `counts`: int G×K, images of each class in each group. `shares`: P, they sum to 1. Large groups go first,
     each to the part where it does most to bring every class to its target (least sum of squared distance over
-    target); `seed` decides between groups of one size. Then groups trade places while that helps.
+    target); `seed` decides between groups of one size.
     """
     counts = np.asarray(counts, np.float64)
     totals = counts.sum(0)
     target = np.outer(shares, totals)  # P×K
     weight = 1 / np.maximum(target * totals, 1e-12)  # a rare class counts as much as a frequent one
-    order = _large_first(counts, seed)
     part, filled = np.empty(len(counts), np.int64), np.zeros_like(target)
-    for g in order:
+    for g in _large_first(counts, seed):
         cost = (counts[g] * (counts[g] + 2 * (filled - target)) * weight).sum(1)  # P: change of the squared distance
         part[g] = int(np.argmin(cost))
         filled[part[g]] += counts[g]
-    return _trade(counts, part, filled - target, weight, order)
+    return part
 
 
 def _large_first(counts: np.ndarray, seed: int) -> np.ndarray:
     shuffled = np.random.default_rng(seed).permutation(len(counts))
     return shuffled[np.argsort(-counts[shuffled].sum(1), kind="stable")]
-
-
-def _trade(
-    counts: np.ndarray,
-    part: np.ndarray,
-    excess: np.ndarray,
-    weight: np.ndarray,
-    order: np.ndarray,
-    rounds: int = 3,
-) -> np.ndarray:
-    """Move single groups, smallest first, while the squared distance falls; `excess` P×K is what parts have
-    too many."""
-    for _ in range(rounds):
-        moved = False
-        for g in order[::-1]:
-            here, size = part[g], counts[g]
-            leave = (size * (size - 2 * excess[here]) * weight[here]).sum()
-            enter = (size * (size + 2 * excess) * weight).sum(1)
-            enter[here] = -leave  # staying changes nothing
-            best = int(np.argmin(enter))
-            if enter[best] + leave < -1e-12:
-                excess[here] -= size
-                excess[best] += size
-                part[g], moved = best, True
-        if not moved:
-            break
-    return part

@@ -13,6 +13,7 @@ from torch import nn
 
 from .backbones import Backbone, build
 from .errors import UserError
+from .progress import progress
 from .recipe import WEIGHTS, Architecture, Recipe
 
 # Shapes: B batch, C channels (1 or 3), H×W pixels, F features, K classes
@@ -98,12 +99,10 @@ def best_device() -> torch.device:
 @torch.inference_mode()
 def probabilities(model: Classifier, images: np.ndarray, rows: np.ndarray | None = None) -> np.ndarray:
     """float64 n×K, each row sums to 1, for `rows` (default all) of uint8 images N×H×W×C."""
-    from tqdm import tqdm
-
     device = best_device()
     model = model.eval().to(device)
     rows = np.arange(len(images)) if rows is None else rows
     chunks = batches(rows)
-    shown = tqdm(chunks, desc="predict", unit="batch", disable=len(chunks) < 8, leave=False)
+    shown = progress(chunks, desc="predict", unit="batch", disable=len(chunks) < 8, leave=False)
     found = [torch.softmax(model(as_tensor(images[chunk]).to(device)).double(), dim=1).cpu().numpy() for chunk in shown]
     return np.concatenate(found) if found else np.empty((0, model.head[-1].out_features))

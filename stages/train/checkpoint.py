@@ -24,7 +24,13 @@ def name_of(key: Key, params: Params, data: str) -> str:
     start = find_input(params.backbone.weights)
     told = [str(key), params.model_dump(mode="json"), data, sha256(start) if start.is_file() else None]
     digest = hashlib.sha256(json.dumps(told, sort_keys=True).encode())
-    for path in sorted([*(CODE / "train").rglob("*.py"), *(CODE / "shared").glob("*.py"), *(CODE / "shared" / "backbones").glob("*.py")]):
+    for path in sorted(
+        [
+            *(CODE / "train").rglob("*.py"),
+            *(CODE / "shared").glob("*.py"),
+            *(CODE / "shared" / "backbones").glob("*.py"),
+        ]
+    ):
         digest.update(path.read_bytes())
     return f"{key}-{digest.hexdigest()[:16]}"
 

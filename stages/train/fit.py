@@ -47,9 +47,7 @@ def train_member(params: Params, job: Job) -> Result:
         return write_report(trained, arrays, train, job)
 
 
-def fit(
-    params: Params, arrays: Arrays, train: np.ndarray, validation: np.ndarray, job: Job, folder: Path
-) -> Trained:
+def fit(params: Params, arrays: Arrays, train: np.ndarray, validation: np.ndarray, job: Job, folder: Path) -> Trained:
     """Train, from `folder`'s last checkpoint if it holds one, and come back with the best epoch's weights."""
     seed = params.seed + params.sample.seed
     torch.manual_seed(seed)
@@ -90,7 +88,11 @@ def stopping(params: Params) -> list[Callback]:
         return []
     return [
         EarlyStopping(
-            rule.monitor, min_delta=rule.min_delta, patience=rule.patience, mode=rule.mode, check_on_train_epoch_end=True
+            rule.monitor,
+            min_delta=rule.min_delta,
+            patience=rule.patience,
+            mode=rule.mode,
+            check_on_train_epoch_end=True,
         )
     ]
 
@@ -98,6 +100,7 @@ def stopping(params: Params) -> list[Callback]:
 def make_trainer(params: Params, callbacks: list[Callback]) -> pl.Trainer:
     logging.getLogger("lightning.pytorch").setLevel(logging.WARNING)
     warnings.filterwarnings("ignore", message=".*does not have many workers.*")  # on purpose: see data.loaders
+    warnings.filterwarnings("ignore", message=".*isinstance.treespec, LeafSpec.*")  # Lightning's own business
     shown = sys.stderr.isatty()
     return pl.Trainer(
         max_epochs=params.epochs,
@@ -163,4 +166,3 @@ def peak_memory_mb() -> float:
         return torch.cuda.max_memory_allocated() / 2**20
     unit = 2**20 if sys.platform == "darwin" else 2**10  # macOS counts bytes, Linux KiB
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / unit
-

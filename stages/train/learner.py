@@ -48,7 +48,9 @@ class Learner(pl.LightningModule):
 
     def configure_optimizers(self) -> torch.optim.Optimizer:
         settings = self.params.optimizer
-        groups = [{"params": p, "name": n, "lr": settings.lr * (self.plan[0][n] or 0.0)} for n, p in self.groups.items()]
+        groups = [
+            {"params": p, "name": n, "lr": settings.lr * (self.plan[0][n] or 0.0)} for n, p in self.groups.items()
+        ]
         return torch.optim.Adam(groups, weight_decay=settings.weight_decay)
 
     def on_train_epoch_start(self) -> None:

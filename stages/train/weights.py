@@ -72,8 +72,11 @@ def fill(backbone: Backbone, given: Mapping[str, torch.Tensor], source: str) -> 
         if own[n].shape != tensors[n].shape
     ]
     if missing or extra or misfit:
-        faults = [f"{what}: {shorten(names)}" for what, names in
-                  (("missing", missing), ("not in the network", extra), ("other shape", misfit)) if names]
+        faults = [
+            f"{what}: {shorten(names)}"
+            for what, names in (("missing", missing), ("not in the network", extra), ("other shape", misfit))
+            if names
+        ]
         raise UserError(
             f"{source}: does not fit {type(backbone.network).__name__}. {'; '.join(faults)}. "
             "Choose the backbone these weights were made for."

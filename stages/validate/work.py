@@ -4,17 +4,15 @@ from __future__ import annotations
 
 import re
 import shutil
-import sys
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
-
-from tqdm import tqdm
 
 from ..shared.archive import Archive
 from ..shared.errors import UserError
 from ..shared.files import atomic, disk_full, write_json
 from ..shared.job import Result
 from ..shared.paths import MANIFEST, PARAMS, RAW, VALIDATION
+from ..shared.progress import progress
 from .checks import Check, Outcome, class_checks, file_check, image_checks
 from .docs import finish
 from .globs import shown
@@ -57,7 +55,7 @@ def look_at_all(images: Sequence[Member], params: Params) -> list[Look]:
         from . import suite  # noqa: F401  Great Expectations takes seconds to import: meanwhile the workers look
 
         looks: list[Look] = []
-        with tqdm(total=len(items), desc="validate", unit="image", file=sys.stderr) as bar:
+        with progress(total=len(items), desc="validate", unit="image") as bar:
             for chunk in chunks:
                 looks += chunk
                 bar.update(len(chunk))

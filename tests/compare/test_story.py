@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import pandas as pd
+import pytest
 
 from stages.compare import story
 
@@ -32,8 +33,11 @@ def test_the_headline_strategy_is_chosen_on_validation_not_on_test() -> None:
 
 def test_the_verdict_claims_only_what_the_interval_shows() -> None:
     assert story.verdict(story.chosen(TABLE)) == "With 40 training images, yes. With 400, not shown."
-    worse = pd.DataFrame([contrast("fine_tune", 40, 0.8, -0.1, "worse")])
-    assert story.verdict(worse) == "With 40 training images, no: it hurt."
+    alike = TABLE.assign(verdict="undecided")
+    assert story.verdict(story.chosen(alike)) == "Not shown, with 40 and with 400 training images."
+    assert story.verdict(story.chosen(TABLE.iloc[:0])) == ""
+    worse = pd.DataFrame([contrast("fine_tune", 4000, 0.8, -0.1, "worse")])
+    assert story.verdict(worse) == "With 4,000 training images, no, it hurt."
 
 
 def test_findings_carry_numbers_and_intervals() -> None:
@@ -51,7 +55,23 @@ def test_findings_carry_numbers_and_intervals() -> None:
     assert heading == "40 training images (n40)"
     assert "0.880 [0.700–0.900], from_scratch 0.800 [0.750–0.850]" in text
     assert "+0.080 with a 90% interval of +0.030 to +0.130, which excludes zero." in text
-    assert story.top(board).endswith("but 1 of the 1 other models cannot be told apart from it on these images.")
+
+
+@pytest.mark.parametrize(
+    ("ties", "low", "said"),
+    [
+        ([True], 0.7, "a has an AUROC of 0.900 [0.700–0.950], it is the only model here."),
+        ([True, False, False], 0.7, "the interval of its difference to every other model excludes zero."),
+        ([True, True, False], 0.7, "but 1 of the 2 other models cannot be told apart from it on these images."),
+        ([True, True, True], 0.7, "but no other model can be told apart from it on these images."),
+        ([True, True], 0.45, "Its interval holds 0.5, the AUROC of a coin."),
+    ],
+)
+def test_the_first_place_is_shared_where_the_intervals_say_so(ties: list[bool], low: float, said: str) -> None:
+    board = pd.DataFrame(
+        {"key": list("abc")[: len(ties)], "auroc": 0.9, "auroc_low": low, "auroc_high": 0.95, "tie": ties}
+    )
+    assert story.top(board).endswith(said)
 
 
 def test_the_question_fits_the_matrix() -> None:

@@ -48,7 +48,8 @@ def test_confident_takes_the_surest_and_uncertain_the_least_sure():
     test = table[table["split"] == "test"].assign(confidence=table[["prob_normal", "prob_sick"]].max(axis=1))
     wrong = test[(test["label"] == "sick") & (test["predicted"] == "normal")]
     sure, unsure = (
-        choose(table, ["normal", "sick"], Params(right=0, wrong=1, choose=how)).iloc[-1] for how in ("confident", "uncertain")
+        choose(table, ["normal", "sick"], Params(right=0, wrong=1, choose=how)).iloc[-1]
+        for how in ("confident", "uncertain")
     )
     assert sure["confidence"] == wrong["confidence"].max()
     assert unsure["confidence"] == wrong["confidence"].min()

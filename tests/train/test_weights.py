@@ -17,7 +17,9 @@ def choice(weights, name="small_cnn", source="lightbox"):
 
 
 def same(first, second):
-    return all(torch.equal(a, b) for a, b in zip(first.state_dict().values(), second.state_dict().values(), strict=True))
+    return all(
+        torch.equal(a, b) for a, b in zip(first.state_dict().values(), second.state_dict().values(), strict=True)
+    )
 
 
 def test_weights_of_a_backbone_alone_are_loaded(tmp_path):
@@ -71,7 +73,9 @@ def test_a_failed_download_says_what_to_do_and_uses_nothing_else(tmp_path, monke
     monkeypatch.setattr("torch.hub.urlopen", no_network)
     target = build(RESNET)
     before = target.network.conv1.weight.clone()
-    with pytest.raises(UserError, match=r"could not be downloaded from http.*no route to host.*put it at .*checkpoints"):
+    with pytest.raises(
+        UserError, match=r"could not be downloaded from http.*no route to host.*put it at .*checkpoints"
+    ):
         load_pretrained(target, choice("imagenet", "resnet18", "torchvision"))
     assert torch.equal(before, target.network.conv1.weight)
 
@@ -82,7 +86,9 @@ def test_what_does_not_fit_is_listed():
     del given["stem.0.weight"]
     given["blocks.0.norm.weight"] = torch.ones(7)
     given["layer9.weight"] = torch.ones(1)
-    expected = r"missing: stem.0.weight; not in the network: layer9.weight; other shape: blocks.0.norm.weight \(7,\) instead"
+    expected = (
+        r"missing: stem.0.weight; not in the network: layer9.weight; other shape: blocks.0.norm.weight \(7,\) instead"
+    )
     with pytest.raises(UserError, match=expected):
         fill(target, given, "file")
 

@@ -33,4 +33,4 @@ const follow = () => { // a link to a closed model opens it
 };
 addEventListener("hashchange", follow);
 follow();
-addEventListener("beforeprint", () => models.forEach((model) => { model.open = true; }));
+addEventListener("beforeprint", () => document.querySelectorAll("details").forEach((part) => { part.open = true; }));

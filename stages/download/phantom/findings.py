@@ -37,7 +37,7 @@ def draw_lesion(rng: np.random.Generator, finding: str) -> Lesion:
     return Lesion(finding, float(rng.random()), side, tuple(float(v) for v in rng.random(8)))
 
 
-def progress(lesion: Lesion, rng: np.random.Generator) -> Lesion:
+def evolve(lesion: Lesion, rng: np.random.Generator) -> Lesion:
     """The disease on another day: a little better or worse."""
     return replace(lesion, severity=float(np.clip(lesion.severity + rng.normal(0, 0.08), 0, 1)))
 

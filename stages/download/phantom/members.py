@@ -9,12 +9,12 @@ from functools import lru_cache
 
 import cv2
 import numpy as np
-from tqdm import tqdm
 
+from ...shared.progress import progress
 from ..params import Phantom
 from .anatomy import Anatomy, draw_anatomy, draw_view
 from .film import expose
-from .findings import FINDINGS, Textures, draw_lesion, draw_textures, progress
+from .findings import FINDINGS, Textures, draw_lesion, draw_textures, evolve
 from .plan import Film, Scene, make_plan
 
 PNG = [cv2.IMWRITE_PNG_COMPRESSION, 6]
@@ -31,7 +31,7 @@ def members(settings: Phantom, counts: dict[str, float]) -> Iterator[Members]:
 
 def _members(settings: Phantom, films: list[Film], answers: dict[str, list]) -> Members:
     marked = []
-    for film in tqdm(films, desc="drawing films", unit="film"):
+    for film in progress(films, desc="drawing films", unit="film"):
         image, lung, lesion = draw(film.scene, settings)
         if has_marker(film.scene, settings):
             image = put_marker(image)
@@ -50,7 +50,7 @@ def draw(scene: Scene, settings: Phantom) -> tuple[np.ndarray, np.ndarray, np.nd
     kind = list(FINDINGS).index(scene.finding)
     lesion = draw_lesion(np.random.default_rng([settings.seed, scene.patient, 2, kind]), scene.finding)
     rng = np.random.default_rng([settings.seed, scene.patient, 3, scene.number])
-    view, lesion = draw_view(rng), progress(lesion, rng)
+    view, lesion = draw_view(rng), evolve(lesion, rng)
     return expose(anatomy, view, lesion, textures, settings.size, settings.opacity, rng)
 
 

@@ -143,6 +143,7 @@ def _first_message(stage: str, key: Key | None, params: Mapping[str, Any], artif
 def _start_worker(uri: str) -> subprocess.Popen[str]:
     environment = {**os.environ, "MLFLOW_TRACKING_URI": uri}
     environment.pop("MLFLOW_RUN_ID", None)  # else the first stage would write into somebody else's run
+    environment.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
     environment.setdefault("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "3")
     environment.setdefault("MLFLOW_HTTP_REQUEST_TIMEOUT", "30")
     return subprocess.Popen(

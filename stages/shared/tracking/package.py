@@ -15,7 +15,16 @@ from mlflow.types import ColSpec, DataType, Schema
 from ..recipe import Recipe
 
 CODE = Path(__file__).parents[2]
-REQUIREMENTS = ("albumentations", "mlflow", "numpy", "opencv-python-headless", "pandas", "pillow", "pydantic", "pydicom")
+REQUIREMENTS = (
+    "albumentations",
+    "mlflow",
+    "numpy",
+    "opencv-python-headless",
+    "pandas",
+    "pillow",
+    "pydantic",
+    "pydicom",
+)
 REQUIREMENTS += ("ruamel.yaml", "safetensors", "torch", "torchvision")
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import logging
 import sys
+import warnings
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +24,8 @@ def main() -> None:
     sys.stdout = sys.stderr  # MLflow prints there as it likes; our answers go to the real one
     for name in ("mlflow", "alembic"):
         logging.getLogger(name).setLevel(logging.WARNING)
+    for said in ("The specified dataset source can be interpreted", "Hint: Inferred schema contains integer"):
+        warnings.filterwarnings("ignore", message=said)  # both are about the table, which is as it is meant
     try:
         serve()
     except UserError as error:
@@ -115,7 +118,9 @@ def flatten(values: Any, path: str = "") -> dict[str, Any]:
     """Nested mappings as dotted keys; lists stay whole."""
     if not isinstance(values, dict):
         return {path: values}
-    return {k: v for name, inner in values.items() for k, v in flatten(inner, f"{path}.{name}" if path else name).items()}
+    return {
+        k: v for name, inner in values.items() for k, v in flatten(inner, f"{path}.{name}" if path else name).items()
+    }
 
 
 def log_result(message: dict[str, Any]) -> None:

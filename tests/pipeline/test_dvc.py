@@ -1,0 +1,133 @@
+"""DVC does its job: what an edit reruns, experiments, killing. In order: each test leaves a finished pipeline behind."""
+
+from __future__ import annotations
+
+import csv
+import json
+import re
+import signal
+import subprocess
+import sys
+import time
+
+import pytest
+
+pytestmark = [pytest.mark.e2e, pytest.mark.xdist_group("dvc")]
+
+MEMBERS = ["small_cnn-from_scratch-full", "small_cnn-fine_tune-full"]
+
+
+def ran(output):
+    return set(re.findall(r"Running stage '([^']+)'", output))
+
+
+def leaderboard(clone):
+    with (clone.folder / "reports/compare/leaderboard.csv").open() as file:
+        return {f"{row['backbone']}-{row['strategy']}-{row['sample']}" for row in csv.DictReader(file)}
+
+
+def test_the_first_run_makes_every_stage_and_the_leaderboard(finished):
+    per_member = {f"{stage}@{key}" for stage in ("train", "evaluate", "explain") for key in MEMBERS}
+    assert ran(finished.first_output) == {"download", "validate", "preprocess", "compare", *per_member}
+    assert leaderboard(finished) == set(MEMBERS)
+    assert (finished.folder / "reports/compare/index.html").stat().st_size > 10_000
+
+
+def test_nothing_but_dvc_lock_is_new_to_git(finished):
+    assert finished.git("show", "--name-only", "--format=", "HEAD").split() == ["dvc.lock"]
+    assert finished.git("status", "--porcelain") == ""
+
+
+def test_a_second_run_runs_nothing(finished):
+    assert finished.repro() == set()
+
+
+def test_a_comment_reruns_nothing(finished):
+    path = finished.folder / "params.yaml"
+    path.write_text("# a remark\n" + path.read_text())
+    assert finished.repro() == set()
+
+
+def test_an_edit_of_one_strategy_reruns_that_strategy_and_what_follows(finished):
+    finished.edit({"strategies.fine_tune": {"backbone_lr": 0.05}})
+    member = "small_cnn-fine_tune-full"
+    assert finished.repro() == {f"train@{member}", f"evaluate@{member}", f"explain@{member}", "compare"}
+
+
+def test_an_edit_of_explain_reruns_explain_and_compare(finished):
+    finished.edit({"explain": {"choose": "confident"}})
+    assert finished.repro() == {*(f"explain@{key}" for key in MEMBERS), "compare"}
+
+
+def test_metrics_and_plots_are_dvcs(finished):
+    shown = json.loads(finished.dvc("metrics", "show", "--json"))
+    assert set(shown[""]["data"]["reports/compare/metrics.json"]["data"]) == set(MEMBERS)
+    difference = json.loads(finished.dvc("metrics", "diff", "--json", "HEAD"))
+    assert "small_cnn-fine_tune-full.auroc" in difference["reports/compare/metrics.json"]
+    finished.dvc("plots", "show", "-o", "dvc_plots")
+    assert "vega" in (finished.folder / "dvc_plots/index.html").read_text().lower()
+
+
+def test_an_added_backbone_trains_alone_and_a_removed_strategy_leaves_the_comparison(finished):
+    twin = {"source": "lightbox", "name": "small_cnn", "weights": "none"}
+    finished.edit(
+        {"backbones": {"twin": twin}, "matrix": {"backbone": ["small_cnn", "twin"], "strategy": ["from_scratch"]}}
+    )
+    new = "twin-from_scratch-full"
+    assert finished.repro() == {f"train@{new}", f"evaluate@{new}", f"explain@{new}", "compare"}
+    assert leaderboard(finished) == {"small_cnn-from_scratch-full", new}
+
+
+def test_a_removed_backbone_leaves_the_comparison(finished):
+    finished.edit({"matrix": {"backbone": ["small_cnn"]}})
+    assert finished.repro() == {"compare"}
+    assert leaderboard(finished) == {"small_cnn-from_scratch-full"}
+    finished.git("add", "-A")
+    finished.git("commit", "-qm", "one model")
+
+
+def experiments(clone):
+    """name -> (train.epochs, AUROC) of every experiment on HEAD."""
+    text = clone.dvc("exp", "show", "--csv")
+    rows = list(csv.DictReader(text[text.index("Experiment,") :].splitlines()))
+    epochs = next(column for column in rows[0] if column.endswith("train.epochs"))
+    auroc = next(column for column in rows[0] if column.endswith("full.auroc"))
+    return {row["Experiment"]: (row[epochs], row[auroc]) for row in rows if row["Experiment"]}
+
+
+def test_experiments_in_the_workspace_in_a_copy_and_in_a_queue_with_two_workers(finished):
+    finished.dvc("exp", "run", "-n", "here", "-S", "train.epochs=1")
+    finished.git("checkout", "-q", "--", ".")
+    finished.dvc("checkout")
+    finished.dvc("exp", "run", "-n", "apart", "--temp", "-S", "train.epochs=3")
+    finished.dvc("exp", "run", "--queue", "-S", "train.epochs=4,5")
+    finished.dvc("queue", "start", "--jobs", "2")
+    deadline = time.monotonic() + 300
+    while re.search("Queued|Running", status := finished.dvc("queue", "status")):
+        assert time.monotonic() < deadline, status
+        time.sleep(2)
+    assert status.count("Success") == 2, status + finished.dvc("queue", "logs", status.split()[5], check=False)
+    found = experiments(finished)
+    assert found.keys() >= {"here", "apart"}
+    assert sorted(epochs for epochs, _ in found.values()) == ["1", "3", "4", "5"]
+    assert all(auroc for _, auroc in found.values())
+
+
+def test_a_killed_training_loses_no_finished_stage_and_resumes(finished):
+    finished.edit({"train": {"epochs": 40}})
+    process = subprocess.Popen(
+        [sys.executable, "-m", "dvc", "repro"], cwd=finished.folder, env=finished.environment, text=True,
+        stdout=subprocess.PIPE, stderr=subprocess.STDOUT, start_new_session=True,
+    )  # fmt: skip
+    for line in process.stdout:
+        if "epoch 3/40" in line:
+            break
+    subprocess.run(["pkill", "-KILL", "-g", str(process.pid)], check=False)
+    process.wait()
+    assert process.returncode == -signal.SIGKILL
+    (finished.folder / ".dvc/tmp/rwlock").unlink(missing_ok=True)  # what DVC asks for after it was killed itself
+    member = "small_cnn-from_scratch-full"
+    output = finished.dvc("repro")
+    assert ran(output) == {f"train@{member}", f"evaluate@{member}", f"explain@{member}", "compare"}
+    assert "resuming from" in output
+    assert "epoch 1/40" not in output

@@ -1,0 +1,112 @@
+"""The house's rules: what a stage exposes, what dvc.yaml says of it, who imports whom."""
+
+from __future__ import annotations
+
+import ast
+import inspect
+import subprocess
+import sys
+from functools import cache
+from pathlib import Path
+
+import grimp
+import pytest
+from pydantic import BaseModel
+from ruamel.yaml import YAML
+
+from stages import params
+
+STAGES = list(params.STAGES)
+PLAIN = ("stages", "stages.shared")  # packages that hold a docstring and nothing else
+
+
+@cache
+def pipeline(repository):
+    return YAML(typ="safe").load((repository / "dvc.yaml").read_text())["stages"]
+
+
+@cache
+def graph():
+    return grimp.build_graph("stages", cache_dir=None)
+
+
+def file_of(module, repository):
+    path = repository / module.replace(".", "/")
+    return path / "__init__.py" if path.is_dir() else path.with_suffix(".py")
+
+
+def imported(stage):
+    """The stage's modules and all that they import, near and far."""
+    own = {m for m in graph().modules if m == f"stages.{stage}" or m.startswith(f"stages.{stage}.")}
+    return own | {far for module in own for far in graph().find_upstream_modules(module)}
+
+
+@pytest.mark.parametrize("stage", STAGES)
+def test_dvc_watches_exactly_the_code_that_a_stage_imports(stage, repository):
+    declared: set[Path] = set()
+    for dep in pipeline(repository)[stage]["deps"]:
+        path = repository / dep
+        if dep.startswith("stages/"):
+            found = set(path.rglob("*.py")) if path.is_dir() else {path}
+            assert found, f"{dep} does not exist"
+            declared |= found
+    needed = {file_of(m, repository) for m in imported(stage) if m not in PLAIN}
+    assert {str(p.relative_to(repository)) for p in declared} == {str(p.relative_to(repository)) for p in needed}
+
+
+@pytest.mark.parametrize("module", PLAIN)
+def test_packages_that_dvc_does_not_watch_hold_no_code(module, repository):
+    (only,) = ast.parse(file_of(module, repository).read_text()).body
+    assert isinstance(only, ast.Expr)
+
+
+@pytest.mark.parametrize("stage", STAGES)
+def test_dvc_watches_exactly_the_params_that_a_stage_reads(stage, repository):
+    declared = sorted(p.replace("${item.", "{") for p in pipeline(repository)[stage]["params"])
+    assert declared == params.dvc_params(stage)
+
+
+@pytest.mark.parametrize("stage", STAGES)
+def test_a_stage_exposes_params_and_run(stage):
+    module = params.STAGES[stage]
+    assert module.__all__ == ["Params", "run"]
+    assert list(inspect.signature(module.run).parameters) == ["params", "job"]
+    assert module.Params.model_config["frozen"]
+    assert module.Params.model_config["extra"] == "forbid"
+
+
+def fields(model):
+    for name, field in model.model_fields.items():
+        yield f"{model.__name__}.{name}", field
+        inner = [field.annotation, *getattr(field.annotation, "__args__", ())]
+        for kind in inner:
+            if isinstance(kind, type) and issubclass(kind, BaseModel):
+                yield from fields(kind)
+
+
+@pytest.mark.parametrize("stage", STAGES)
+def test_every_field_of_params_is_documented(stage):
+    outer = {f"Params.{name}" for name in params.OUTER}
+    bare = [name for name, field in fields(params.STAGES[stage].Params) if not field.description and name not in outer]
+    assert bare == []
+
+
+@pytest.mark.parametrize("stage", STAGES)
+def test_the_stage_the_module_and_the_section_are_one_word(stage, repository):
+    assert params.STAGES[stage].__name__ == f"stages.{stage}"
+    assert pipeline(repository)[stage]["cmd"].startswith(f"python -m stages {stage}")
+    assert list(pipeline(repository)) == STAGES
+
+
+def test_the_import_rule_holds(repository):
+    tool = Path(sys.executable).with_name("lint-imports")
+    done = subprocess.run([tool], cwd=repository, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stdout
+
+
+def test_checking_params_imports_nothing_heavy(repository):
+    """Every stage pays for this import before it starts."""
+    code = "import sys, stages.__main__; print(*sys.modules)"
+    done = subprocess.run([sys.executable, "-c", code], cwd=repository, capture_output=True, text=True, check=True)
+    heavy = {"torch", "lightning", "mlflow", "pandas", "numpy", "matplotlib", "sklearn", "great_expectations"}
+    assert heavy.isdisjoint(done.stdout.split())

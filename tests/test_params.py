@@ -1,0 +1,133 @@
+"""Wrong params.yaml: every fault stops before any work, names the key, the value and what is valid."""
+
+from __future__ import annotations
+
+import copy
+
+import pytest
+
+from stages import params
+from stages.__main__ import main
+from stages.shared import settings
+from stages.shared.errors import UserError
+from stages.shared.paths import Key
+
+
+@pytest.fixture
+def raw(repository):
+    return copy.deepcopy(settings.read(repository / "params.yaml"))
+
+
+def put(raw, dotted, value):
+    *path, last = dotted.split(".")
+    for name in path:
+        raw = raw[name]
+    raw[last] = value
+
+
+def test_the_shipped_file_is_fine_and_lists_its_models(raw):
+    assert params.check(raw)[0] == Key("small_cnn", "from_scratch", "tenth")
+    assert len(params.check(raw)) == 6
+
+
+WRONG = [
+    ("train.epoch", 5, r"train\.epoch: unknown key\. Did you mean 'epochs'\? Valid keys: .*batch_size"),
+    ("trian", {}, r"'trian' is not known\. Did you mean 'train'"),
+    ("train.epochs", "many", r"train\.epochs: input should be a valid integer.*found 'many'"),
+    ("train.epochs", 0, r"train\.epochs: .*greater than or equal to 1; found 0"),
+    ("train.optimizer.lr", -1, r"train\.optimizer\.lr: .*greater than 0; found -1"),
+    ("train.optimizer.wieght_decay", 1, r"train\.optimizer\.wieght_decay: unknown key\. Did you mean 'weight_decay'"),
+    (
+        "train.precision",
+        "half",
+        r"train\.precision: input should be '32-true', 'bf16-mixed' or '16-mixed'; found 'half'",
+    ),
+    ("matrix.backbone", ["resnet81"], r"matrix\.backbone: 'resnet81' is not known\. Did you mean 'resnet18'\?"),
+    ("matrix.strategy", ["finetune"], r"matrix\.strategy: 'finetune' is not known\. Did you mean 'fine_tune'\?"),
+    ("matrix.sample", ["ful"], r"matrix\.sample: 'ful' is not known\. Did you mean 'full'\?"),
+    ("matrix.backbone", ["vit.b"], r"matrix\.backbone: .*'vit\.b' is not a valid name\. Use lower-case"),
+    ("matrix.sample", ["full", "full"], r"'full' is listed twice"),
+    ("strategies.fine_tune.plan", "finetune", r"strategies\.fine_tune\.plan: 'finetune' is not known\. Did you mean"),
+    (
+        "strategies.fine_tune.last_stage",
+        1,
+        r"strategies\.fine_tune\.last_stage: unknown key\. Did you mean 'last_stages'",
+    ),
+    ("backbones.small_cnn.weights", "w.pth", r"backbones\.small_cnn\.weights: 'w\.pth' is neither none, imagenet"),
+    ("backbones.small_cnn.weights", "imagenet", r"backbones\.small_cnn: there are no ImageNet weights for 'small_cnn'"),
+    ("backbones.small_cnn.weights", "none", r"strategy 'feature_extraction' starts from pretrained weights"),
+    ("samples.full.fraction", 1.5, r"samples\.full\.fraction: .*less than or equal to 1; found 1\.5"),
+    ("task", "segmentaton", r"params\.yaml: task: input should be 'classification'"),
+    ("seed", "x", r"params\.yaml: seed: .*found 'x'"),
+    ("validate.patient", "(", r"validate\.patient: '\(' is not a regular expression"),
+    ("validate.classes", {"only": "*"}, r"validate\.classes: .*at least 2"),
+    ("preprocess.split.test", 2, r"preprocess\.split\.test: .*found 2"),
+    ("download.source", "kagle", r"download\.source: input should be 'phantom', 'kaggle' or 'folder'; found 'kagle'"),
+    (
+        "download.folder.path",
+        "../images",
+        r"download\.folder\.path: '\.\./images' leaves the repository.*absolute path",
+    ),
+    ("explain", None, r"explain: expected a section of settings, found None"),
+    ("compare.sort_by", "auc", r"compare\.sort_by: input should be .*'auroc'.*found 'auc'"),
+]
+
+
+@pytest.mark.parametrize(("dotted", "value", "message"), WRONG, ids=[f"{d}={v!r}" for d, v, _ in WRONG])
+def test_a_wrong_key_or_value_is_named_with_what_is_valid(raw, dotted, value, message):
+    put(raw, dotted, value)
+    with pytest.raises(UserError, match=message):
+        params.check(raw)
+
+
+def test_all_faults_are_told_at_once_each_once(raw):
+    put(raw, "train.epochs", 0)
+    put(raw, "explain.right", -1)
+    with pytest.raises(UserError) as caught:
+        params.check(raw)
+    lines = str(caught.value).splitlines()
+    assert len(lines) == 2
+    assert lines[0].startswith("params.yaml: train.epochs")
+    assert lines[1].startswith("params.yaml: explain.right")
+
+
+def test_a_removed_key_is_named(raw):
+    del raw["train"]["batch_size"]
+    with pytest.raises(UserError, match=r"train\.batch_size: missing"):
+        params.check(raw)
+
+
+def test_a_number_that_yaml_reads_as_text_is_a_number(raw):
+    put(raw, "train.optimizer.lr", "1e-3")
+    assert params.resolve("train", raw, Key("small_cnn", "fine_tune", "full")).optimizer.lr == 1e-3
+
+
+def test_an_empty_matrix_is_fine(raw):
+    put(raw, "matrix.backbone", [])
+    assert params.check(raw) == []
+
+
+def test_a_stage_gets_its_section_and_its_member_of_the_matrix(raw):
+    found = params.resolve("train", raw, Key("small_cnn", "fine_tune", "tenth"))
+    assert (found.strategy.plan, found.sample.fraction, found.backbone.name) == ("fine_tune", 0.1, "small_cnn")
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("a: [1", "not readable as YAML"),
+        ("a: 1\na: 2", "not readable as YAML.*duplicate key"),
+        ("- 1", "expected a mapping"),
+    ],
+)
+def test_a_file_that_is_no_mapping_is_an_error_in_words(workspace, text, message, capsys):
+    (workspace / "params.yaml").write_text(text)
+    assert main(["check"]) == 1
+    error = capsys.readouterr().err.replace("\n", " ")
+    assert error.startswith("error: params.yaml")
+    assert all(part in error for part in message.split(".*"))
+
+
+def test_without_a_file_the_remedy_is_the_right_folder(workspace, capsys):
+    assert main(["check"]) == 1
+    assert "Run from the root of the repository" in capsys.readouterr().err

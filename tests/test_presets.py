@@ -1,0 +1,63 @@
+import shutil
+
+import pytest
+from ruamel.yaml import YAML
+
+from stages import params, presets
+from stages.shared import settings
+from stages.shared.errors import UserError
+
+NAMES = sorted(path.stem for path in presets.FOLDER.glob("*.yaml"))
+
+
+@pytest.fixture
+def here(workspace, repository):
+    shutil.copy(repository / "params.yaml", workspace / "params.yaml")
+    return workspace
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_every_preset_gives_valid_params_and_keeps_the_comments(here, name):
+    presets.use(name)
+    text = (here / "params.yaml").read_text()
+    assert "# share of the images held out" in text
+    assert params.check(settings.read())
+
+
+def test_the_shipped_params_are_the_phantom_preset(here):
+    before = settings.read()
+    presets.use("phantom")
+    assert settings.read() == before
+
+
+def test_presets_do_not_mix(here):
+    presets.use("chest_xray")
+    presets.use("brain_mri")
+    mixed = settings.read()
+    presets.use("phantom")
+    presets.use("brain_mri")
+    assert settings.read() == mixed
+    assert list(mixed["validate"]["classes"]) == ["no", "yes"]
+
+
+def test_images_of_ones_own_replace_the_download(here, tmp_path):
+    (tmp_path / "films").mkdir()
+    presets.use("chest_xray", images=str(tmp_path / "films"))
+    download = settings.read()["download"]
+    assert (download["source"], download["folder"]["path"]) == ("folder", str(tmp_path / "films"))
+
+
+def test_an_unknown_preset_and_a_missing_folder_leave_the_file_alone(here):
+    before = (here / "params.yaml").read_bytes()
+    with pytest.raises(UserError, match="'chest_xry' is not known. Did you mean 'chest_xray'"):
+        presets.use("chest_xry")
+    with pytest.raises(UserError, match="no such folder or archive"):
+        presets.use("chest_xray", images="nowhere")
+    assert (here / "params.yaml").read_bytes() == before
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_a_preset_opens_with_what_it_is(name):
+    first = (presets.FOLDER / f"{name}.yaml").read_text().partition("\n")[0]
+    assert first.startswith("# ")
+    assert isinstance(YAML(typ="safe").load((presets.FOLDER / f"{name}.yaml").read_text()), dict)
