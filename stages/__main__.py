@@ -79,8 +79,8 @@ def run_stage(arguments: argparse.Namespace) -> None:
 
 
 def told(stage: str, key: Key | None, resolved: Any) -> dict[str, Any]:
-    """The params an MLflow run shows: the stage's own, and behind training those of the model it speaks of, so that test
-    metrics stand beside every hyperparameter."""
+    """The params an MLflow run shows: the stage's own, and behind training those of the model it speaks of, so that
+    test metrics stand beside every hyperparameter."""
     own = {stage: resolved.model_dump(mode="json")}
     if key is None or stage == "train":
         return own

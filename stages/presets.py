@@ -1,4 +1,4 @@
-"""`python -m stages use <preset>`: write a ready set of params for a known study into params.yaml, keeping its comments.
+"""`python -m stages use <preset>`: write ready params for a known study into params.yaml, keeping its comments.
 
 A preset (presets/<name>.yaml) holds only what differs from presets/phantom.yaml, the shipped params.yaml, so presets
 can follow each other in any order: each starts from that.

@@ -1,9 +1,9 @@
 """Classification metrics, weighted and vectorised over resamples.
 
 A bootstrap by patient is the same as giving each image the weight of how often its patient was drawn. So every metric
-here takes weights R×N, one row per resample, and returns R values; scikit-learn (with `sample_weight`) is the reference in
-the tests. With more than two classes, sensitivity, specificity, PPV, NPV, F1, AUROC and AUPRC are means over the
-classes, each against the rest (macro); in a binary problem they are of the last class, the positive one.
+here takes weights R×N, one row per resample, and returns R values; scikit-learn (with `sample_weight`) is the
+reference in the tests. In a binary problem, sensitivity, specificity, PPV, NPV, F1, AUROC and AUPRC are of the last
+class, the positive one; with more classes they are means over the classes, each against the rest (macro).
 
 Where a resample leaves a ratio without a denominator the value is NaN, and the interval is over the others.
 """

@@ -16,7 +16,7 @@ from .preprocessing import PreprocessSpec
 
 @dataclass(frozen=True)
 class Arrays:
-    """images: uint8 N×H×W×C, memory-mapped, read-only. index: N rows, see DESIGN (path, label, patient, split, fold)."""
+    """images: uint8 N×H×W×C, memory-mapped, read-only. index: N rows: path, label, patient, group, split, fold."""
 
     images: np.ndarray
     index: pd.DataFrame

@@ -14,7 +14,7 @@ from .plan import HEAD, Plan
 
 
 class Learner(pl.LightningModule):
-    """A classifier under a plan. Per epoch it gives train_loss, val_loss, val_accuracy, val_auroc and lr (of the head)."""
+    """A classifier under a plan. Per epoch it logs val_loss, val_accuracy and val_auroc."""
 
     def __init__(self, model: Classifier, plan: Plan, params: Params, class_weights: torch.Tensor, seed: int) -> None:
         super().__init__()

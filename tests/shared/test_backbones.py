@@ -36,7 +36,7 @@ def test_stages_cover_every_parameter_once_in_order(name):
     backbone = build(Architecture(source="torchvision", name=name))
     covered = [id(p) for stage in backbone.stages for p in backbone.parameters_of(stage)]
     assert sorted(covered) == sorted(id(p) for p in backbone.network.parameters())
-    assert list(backbone.stages)[0] == "stem"
+    assert next(iter(backbone.stages)) == "stem"
     assert len(backbone.stages) >= 4
 
 

@@ -1,3 +1,5 @@
+import itertools
+
 import pandas as pd
 import pytest
 
@@ -20,7 +22,7 @@ def test_validation_is_the_fold_and_the_test_rows_are_never_touched(index):
 
 def test_a_smaller_fraction_lies_inside_a_larger_one_with_the_same_seed(index):
     parts = [set(select(index, Sample(fraction=f, seed=3))[0]) for f in (0.1, 0.3, 0.6, 1.0)]
-    assert all(small < large for small, large in zip(parts, parts[1:], strict=False))
+    assert all(small < large for small, large in itertools.pairwise(parts))
 
 
 def test_another_seed_takes_other_patients(index):

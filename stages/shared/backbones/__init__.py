@@ -1,6 +1,6 @@
 """Backbones: networks that turn images into feature vectors, cut into ordered stages.
 
-Every backbone takes B×3×H×W, normalised, and gives B×F. `sources` is the one visible table of who defines them.
+Every backbone takes B×3×H×W, normalised, and gives B×F.
 """
 
 from __future__ import annotations

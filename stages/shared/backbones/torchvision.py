@@ -1,8 +1,8 @@
 """Any torchvision classification model as a backbone: head taken off, cut into stages by one rule.
 
 The rule: open the containers torchvision keeps its steps in (`features`, `encoder.layers`, …); plain stacks (VGG,
-AlexNet) are cut after each pooling; elsewhere the plain layers that come first are the stem, every larger step is a stage,
-and small ones (norms, transitions) go with the stage before them.
+AlexNet) are cut after each pooling; elsewhere the plain layers that come first are the stem, every larger step is a
+stage, and small ones (norms, transitions) go with the stage before them.
 """
 
 from __future__ import annotations
@@ -68,7 +68,7 @@ def cut(network: nn.Module) -> dict[str, list[str]]:
 
 
 def steps(module: nn.Module, prefix: str = "") -> Steps:
-    """(dotted name, part) in order: loose parameters (class token, positions) first, then children, containers opened."""
+    """(dotted name, part) in order: loose parameters (class token, positions), then children, containers opened."""
     found: Steps = [(prefix + n, p) for n, p in module.named_parameters(recurse=False)]
     for name, child in module.named_children():
         if name in CONTAINERS and len(list(child.children())) > 1:

@@ -1,6 +1,6 @@
 """MLflow, seen from a stage: open a run, report curves, hand over the result.
 
-MLflow takes 3 s to import and 1.5 s more to open its store, about as long as a short stage takes altogether. So it lives
+MLflow takes 3 s to import and 1.5 s more to open its store, about as long as a short stage takes in all. So it lives
 in a process of its own (`worker`), which starts up while the stage does, and is fed JSON lines through a pipe. When
 the stage dies, even by SIGKILL, the pipe closes and the worker marks the run FAILED. Only this package imports mlflow.
 """

@@ -1,0 +1,220 @@
+"""Runs as MLflow's own client finds them, written through the worker process."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from stages.shared import tracking
+from stages.shared.errors import UserError
+from stages.shared.job import Result
+from stages.shared.paths import Key
+
+KEY = Key("resnet18", "fine_tune", "full")
+
+
+@pytest.fixture
+def root(workspace, monkeypatch, repository):
+    """A project root with a fresh store; the worker finds this code."""
+    monkeypatch.setenv("PYTHONPATH", str(repository))
+    monkeypatch.setenv("DVC_ROOT", str(workspace))
+    for name in ("MLFLOW_TRACKING_URI", "MLFLOW_EXPERIMENT_NAME", "DVC_EXP_NAME", "MLFLOW_RUN_ID"):
+        monkeypatch.delenv(name, raising=False)
+    return workspace
+
+
+def runs(root):
+    """All runs in the store, oldest first."""
+    from mlflow import MlflowClient
+
+    client = MlflowClient(f"sqlite:///{root / 'mlflow.db'}")
+    experiment = client.get_experiment_by_name("lightbox")
+    return client, client.search_runs([experiment.experiment_id], order_by=["attributes.start_time ASC"])
+
+
+def test_a_stage_is_one_run_below_its_experiments_run(root, monkeypatch):
+    monkeypatch.setenv("DVC_EXP_NAME", "brisk-owl")
+    (root / "curve.png").write_bytes(b"png")
+    for stage in ("train", "evaluate"):
+        with tracking.recording(stage, KEY, {"train": {"epochs": 3, "optimizer": {"lr": 0.1}}}) as recorder:
+            recorder.report({"val_loss": 0.5}, 0)
+            recorder.report({"val_loss": 0.4}, 1)
+            recorder.result = Result({"test_auroc": 0.9, "test_auroc_low": 0.8}, figures=(root / "curve.png",))
+    client, found = runs(root)
+    parent, train, evaluate = found
+    assert [run.info.run_name for run in found] == [
+        "brisk-owl", "train/resnet18-fine_tune-full", "evaluate/resnet18-fine_tune-full",
+    ]  # fmt: skip
+    for child in (train, evaluate):
+        assert child.data.tags["mlflow.parentRunId"] == parent.info.run_id
+        assert child.info.status == "FINISHED"
+    expected = {"stage": "train", "key": str(KEY), **vars(KEY), "dvc_experiment": "brisk-owl"}
+    assert expected.items() <= train.data.tags.items()
+    assert train.data.params == {"train.epochs": "3", "train.optimizer.lr": "0.1"}
+    assert evaluate.data.metrics["test_auroc_low"] == 0.8
+    assert [m.value for m in client.get_metric_history(train.info.run_id, "val_loss")] == [0.5, 0.4]
+    assert [f.path for f in client.list_artifacts(train.info.run_id, "figures")] == ["figures/curve.png"]
+    assert (root / "mlartifacts").is_dir()
+
+
+def test_the_commit_is_a_tag_and_names_the_run_without_an_experiment(root):
+    git = ["git", "-c", "user.name=t", "-c", "user.email=t@example.org"]
+    subprocess.run(["git", "init", "-q"], check=True)
+    subprocess.run([*git, "commit", "-q", "--allow-empty", "-m", "x"], check=True)
+    commit = subprocess.run(["git", "rev-parse", "HEAD"], capture_output=True, text=True, check=True).stdout.strip()
+    with tracking.recording("download", None, {}):
+        pass
+    _, (parent, child) = runs(root)
+    assert parent.info.run_name == f"workspace@{commit[:9]}"
+    assert child.data.tags["commit"] == commit
+
+
+def test_system_metrics_are_on(root):
+    """A stage that lasts until the first reading is there."""
+    with tracking.recording("download", None, {}):
+        wait_until(lambda: query(root, "SELECT key FROM latest_metrics WHERE key LIKE 'system/cpu%'"))
+
+
+def test_a_stage_that_raises_is_a_failed_run_and_its_own_error_comes_through(root):
+    with pytest.raises(ZeroDivisionError), tracking.recording("download", None, {}):
+        _ = 1 / 0
+    _, found = runs(root)
+    assert {run.info.status for run in found} == {"FAILED"}
+
+
+def start(code, **environment):
+    prelude = "from stages.shared import tracking\nfrom stages.shared.job import Result\nimport sys, time\n"
+    return subprocess.Popen([sys.executable, "-c", prelude + code], env={**os.environ, **environment})
+
+
+def test_a_stage_killed_by_sigkill_is_a_failed_run(root):
+    process = start("with tracking.recording('train', None, {}) as r: time.sleep(90)")
+    wait_until(lambda: len(statuses(root)) == 2)
+    process.send_signal(signal.SIGKILL)
+    wait_until(lambda: statuses(root) == ["FAILED", "FAILED"])
+
+
+def statuses(root):
+    return [row[0] for row in query(root, "SELECT status FROM runs")]
+
+
+def query(root, sql):
+    """Straight from the file: while the worker is starting, its tables may not be there yet."""
+    import sqlite3
+
+    if not (root / "mlflow.db").exists():
+        return []
+    with sqlite3.connect(root / "mlflow.db") as store:
+        try:
+            return store.execute(sql).fetchall()
+        except sqlite3.OperationalError:
+            return []
+
+
+def wait_until(condition, seconds=90):
+    deadline = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < deadline
+        time.sleep(0.2)
+
+
+def test_four_processes_on_a_fresh_store_lose_nothing(root):
+    code = """
+with tracking.recording("train", None, {"number": int(sys.argv[0] == "-c")}) as recorder:
+    for step in range(20):
+        recorder.report({"loss": 1 / (step + 1)}, step)
+    recorder.result = Result({"done": 1.0})
+"""
+    processes = [start(code, DVC_EXP_NAME="together") for _ in range(4)]
+    assert [process.wait(timeout=180) for process in processes] == [0] * 4
+    client, found = runs(root)
+    assert sorted(run.info.run_name for run in found) == ["together", *["train"] * 4]
+    for run in found[1:]:
+        assert run.data.metrics["done"] == 1.0
+        assert len(client.get_metric_history(run.info.run_id, "loss")) == 20
+
+
+def test_an_inherited_run_id_is_not_written_into(root, monkeypatch):
+    monkeypatch.setenv("MLFLOW_RUN_ID", "0123456789abcdef0123456789abcdef")
+    with tracking.recording("download", None, {}):
+        pass
+    _, found = runs(root)
+    assert [run.info.run_name for run in found] == ["workspace@no commit", "download"]
+
+
+@pytest.mark.parametrize(
+    ("uri", "message"),
+    [("http://127.0.0.1:9", r"MLFLOW_TRACKING_URI=http://127\.0\.0\.1:9: the server does not answer .*Nothing has been computed")],
+)
+def test_an_unreachable_server_fails_before_any_work(root, monkeypatch, uri, message):
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", uri)
+    begun = False
+    with pytest.raises(UserError, match=message), tracking.recording("train", KEY, {}):
+        begun = True
+    assert not begun
+    assert not (root / "mlflow.db").exists()
+
+
+def test_something_that_is_no_mlflow_server_is_told_apart(root, monkeypatch):
+    import http.server
+    import threading
+
+    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), http.server.BaseHTTPRequestHandler) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        monkeypatch.setenv("MLFLOW_TRACKING_URI", f"http://127.0.0.1:{server.server_port}")
+        with pytest.raises(UserError, match=r"no MLflow server there \(HTTP 501\)"), tracking.recording("train", KEY, {}):
+            pass
+        server.shutdown()
+
+
+def free_port():
+    import socket
+
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return probe.getsockname()[1]
+
+
+def test_a_real_server_gets_runs_and_artifacts(root, monkeypatch):
+    from mlflow import MlflowClient
+
+    port = free_port()
+    address = f"http://127.0.0.1:{port}"
+    server = subprocess.Popen(
+        [sys.executable, "-m", "mlflow", "server", "--host", "127.0.0.1", "--port", str(port), "--workers", "1",
+         "--backend-store-uri", f"sqlite:///{root / 'server.db'}", "--artifacts-destination", str(root / "served")],
+        stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, start_new_session=True,
+    )  # fmt: skip
+    try:
+        wait_for(f"{address}/health")
+        monkeypatch.setenv("MLFLOW_TRACKING_URI", address)
+        (root / "curve.png").write_bytes(b"png")
+        with tracking.recording("evaluate", KEY, {"a": 1}) as recorder:
+            recorder.result = Result({"test_auroc": 0.9}, figures=(root / "curve.png",))
+        client = MlflowClient(address)
+        experiment = client.get_experiment_by_name("lightbox").experiment_id
+        (child,) = client.search_runs([experiment], "tags.stage = 'evaluate'")
+        assert child.data.metrics["test_auroc"] == 0.9
+        assert list(Path(root / "served").rglob("curve.png"))
+        assert not (root / "mlflow.db").exists()
+    finally:
+        os.killpg(server.pid, signal.SIGTERM)
+        server.wait()
+
+
+def wait_for(url, seconds=90):
+    import urllib.request
+
+    deadline = time.monotonic() + seconds
+    while True:
+        try:
+            return urllib.request.urlopen(url, timeout=2)
+        except OSError:
+            assert time.monotonic() < deadline, f"{url} did not come up"
+            time.sleep(0.5)
