@@ -9,10 +9,9 @@ from dataclasses import dataclass
 from pathlib import PurePosixPath
 
 from ..shared.errors import UserError
+from ..shared.images import SUFFIXES
 from ..shared.progress import progress
 
-_SUFFIXES = ".png .jpg .jpeg .jpe .jp2 .bmp .dib .tif .tiff .webp .gif .pgm .ppm .pnm .pbm .dcm .dicom"
-SUFFIXES = frozenset(_SUFFIXES.split())
 CLUTTER = {"thumbs.db", "desktop.ini", "readme", "readme.md", "readme.txt"}
 BIGGEST = 2**30  # bytes; one member is read into memory whole
 
@@ -26,8 +25,10 @@ class Entry:
     read: Callable[[], bytes]
 
 
-def is_image(name: str) -> bool:
-    return PurePosixPath(name).suffix.lower() in SUFFIXES
+def is_image(entry: Entry) -> bool:
+    """By its suffix; a file without one may be DICOM, which says so behind a preamble of 128 bytes."""
+    suffix = PurePosixPath(entry.name).suffix.lower()
+    return suffix in SUFFIXES or (not suffix and 132 <= entry.size <= BIGGEST and entry.read()[128:132] == b"DICM")
 
 
 def is_clutter(name: str) -> bool:
@@ -49,7 +50,7 @@ def read_images(
     for entry in progress(entries, desc="packing images", unit="file", total=total):
         if is_clutter(entry.name):
             continue
-        if not is_image(entry.name):
+        if not is_image(entry):
             left_out[PurePosixPath(entry.name).suffix.lower() or "no suffix"] += 1
             continue
         check(entry, seen, where)

@@ -47,7 +47,7 @@ def find_images(written: str) -> Path:
 
 
 def holds_image(folder: Path) -> bool:
-    return any(is_image(e.name) and not is_clutter(e.name) for e in walk(folder))
+    return any(is_image(e) and not is_clutter(e.name) for e in walk(folder))
 
 
 def walk(root: Path) -> Iterator[Entry]:

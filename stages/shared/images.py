@@ -20,24 +20,8 @@ if TYPE_CHECKING:
 Mode = Literal["grey", "rgb"]
 
 MAX_PIXELS = 89_478_485  # Pillow's own threshold for a decompression bomb: 256 MiB of RGB
-SUFFIXES = frozenset(
-    (
-        ".png",
-        ".jpg",
-        ".jpeg",
-        ".jpe",
-        ".bmp",
-        ".gif",
-        ".tif",
-        ".tiff",
-        ".webp",
-        ".pgm",
-        ".ppm",
-        ".jp2",
-        ".dcm",
-        ".dicom",
-    )
-)
+_SUFFIXES = ".png .jpg .jpeg .jpe .jp2 .bmp .dib .gif .tif .tiff .webp .pgm .ppm .pnm .pbm .dcm .dicom"
+SUFFIXES = frozenset(_SUFFIXES.split())
 _DEEP = ("I", "F")  # what Pillow calls 32-bit integers (and, as "I;16…", 16-bit ones) and floats
 
 

@@ -100,6 +100,7 @@ def stopping(params: Params) -> list[Callback]:
 def make_trainer(params: Params, callbacks: list[Callback]) -> pl.Trainer:
     logging.getLogger("lightning.pytorch").setLevel(logging.WARNING)
     warnings.filterwarnings("ignore", message=".*does not have many workers.*")  # on purpose: see data.loaders
+    warnings.filterwarnings("ignore", message=".*module.s. in eval mode.*")  # frozen stages are: see Learner.train
     warnings.filterwarnings("ignore", message=".*isinstance.treespec, LeafSpec.*")  # Lightning's own business
     shown = sys.stderr.isatty()
     return pl.Trainer(

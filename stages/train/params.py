@@ -53,6 +53,8 @@ class FeatureExtraction(Settings):
 
     plan: Literal["feature_extraction"]
     """Only the head learns."""
+    head_lr: Positive = 1.0
+    """Its learning rate, as a multiple of train.optimizer.lr: a linear head alone bears more than a whole network."""
 
 
 class FineTune(Settings):
@@ -127,7 +129,7 @@ class Params(Settings):
     augment: list[str | dict[str, Any]] = []
     """albumentations transforms by name, applied to training images in this order."""
     precision: Literal["32-true", "bf16-mixed", "16-mixed"] = "32-true"
-    """Lightning's name for it. On a GPU bf16-mixed is about half as long again as fast."""
+    """Lightning's name for it. The mixed ones are for GPUs; 32-true is the reference."""
 
     @model_validator(mode="after")
     def _something_to_transfer(self) -> Params:

@@ -21,7 +21,7 @@ def from_scratch(strategy: FromScratch, stages: Sequence[str], epochs: int) -> P
 
 
 def feature_extraction(strategy: FeatureExtraction, stages: Sequence[str], epochs: int) -> Plan:
-    return [dict.fromkeys(stages, None) | {HEAD: 1.0}] * epochs
+    return [dict.fromkeys(stages, None) | {HEAD: strategy.head_lr}] * epochs
 
 
 def fine_tune(strategy: FineTune, stages: Sequence[str], epochs: int) -> Plan:

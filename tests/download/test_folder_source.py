@@ -215,3 +215,18 @@ def test_a_full_disk_leaves_the_old_archive_as_it_was(
         produce(source="folder", folder={"path": str(own)})
     assert RAW.read_bytes() == before
     assert [p.name for p in RAW.parent.iterdir()] == ["raw.zip"]
+
+
+def test_a_dicom_file_without_a_suffix_is_an_image(workspace, monkeypatch):
+    from stages.download import Params, run
+    from stages.shared.archive import Archive
+    from stages.shared.job import Job
+    from stages.shared.paths import RAW
+
+    source = workspace / "films"
+    source.mkdir()
+    (source / "IM000001").write_bytes(bytes(128) + b"DICM" + bytes(64))
+    (source / "notes").write_bytes(b"no image at all" * 20)
+    result = run(Params(source="folder", folder={"path": str(source)}), Job())
+    assert Archive(RAW).names() == ["IM000001"]
+    assert result.metrics["left_out"] == 1

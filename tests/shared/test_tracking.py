@@ -150,7 +150,12 @@ def test_an_inherited_run_id_is_not_written_into(root, monkeypatch):
 
 @pytest.mark.parametrize(
     ("uri", "message"),
-    [("http://127.0.0.1:9", r"MLFLOW_TRACKING_URI=http://127\.0\.0\.1:9: the server does not answer .*Nothing has been computed")],
+    [
+        (
+            "http://127.0.0.1:9",
+            r"MLFLOW_TRACKING_URI=http://127\.0\.0\.1:9: the server does not answer .*Nothing has been computed",
+        )
+    ],
 )
 def test_an_unreachable_server_fails_before_any_work(root, monkeypatch, uri, message):
     monkeypatch.setenv("MLFLOW_TRACKING_URI", uri)
@@ -168,7 +173,10 @@ def test_something_that_is_no_mlflow_server_is_told_apart(root, monkeypatch):
     with http.server.ThreadingHTTPServer(("127.0.0.1", 0), http.server.BaseHTTPRequestHandler) as server:
         threading.Thread(target=server.serve_forever, daemon=True).start()
         monkeypatch.setenv("MLFLOW_TRACKING_URI", f"http://127.0.0.1:{server.server_port}")
-        with pytest.raises(UserError, match=r"no MLflow server there \(HTTP 501\)"), tracking.recording("train", KEY, {}):
+        with (
+            pytest.raises(UserError, match=r"no MLflow server there \(HTTP 501\)"),
+            tracking.recording("train", KEY, {}),
+        ):
             pass
         server.shutdown()
 

@@ -17,6 +17,11 @@ def test_feature_extraction_lets_only_the_head_learn():
     assert {name for name, rate in epoch.items() if rate is not None} == {"head"}
 
 
+def test_the_head_alone_may_learn_faster():
+    (epoch,) = make_plan(FeatureExtraction(plan="feature_extraction", head_lr=10), STAGES, 1)
+    assert epoch["head"] == 10
+
+
 @pytest.mark.parametrize(("count", "learning"), [(1, {"block3"}), (2, {"block2", "block3"}), ("all", set(STAGES))])
 def test_fine_tune_lets_the_last_stages_learn_at_their_own_rate(count, learning):
     (epoch,) = make_plan(FineTune(plan="fine_tune", last_stages=count, backbone_lr=0.1), STAGES, 1)

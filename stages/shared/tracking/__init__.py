@@ -1,7 +1,7 @@
 """MLflow, seen from a stage: open a run, report curves, hand over the result.
 
-MLflow takes 3 s to import and 1.5 s more to open its store, about as long as a short stage takes in all. So it lives
-in a process of its own (`worker`), which starts up while the stage does, and is fed JSON lines through a pipe. When
+Importing MLflow and opening its store takes about as long as a short stage takes in all. So it lives in a process of
+its own (`worker`), which starts up while the stage does, and is fed JSON lines through a pipe. When
 the stage dies, even by SIGKILL, the pipe closes and the worker marks the run FAILED. Only this package imports mlflow.
 """
 
@@ -13,7 +13,6 @@ import subprocess
 import sys
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from pathlib import Path
 from typing import Any
 
 from ..errors import UserError
@@ -144,6 +143,7 @@ def _start_worker(uri: str) -> subprocess.Popen[str]:
     environment = {**os.environ, "MLFLOW_TRACKING_URI": uri}
     environment.pop("MLFLOW_RUN_ID", None)  # else the first stage would write into somebody else's run
     environment.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
+    environment.setdefault("MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR", "false")
     environment.setdefault("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "3")
     environment.setdefault("MLFLOW_HTTP_REQUEST_TIMEOUT", "30")
     return subprocess.Popen(
@@ -158,9 +158,7 @@ def _start_worker(uri: str) -> subprocess.Popen[str]:
 
 def _commit() -> str | None:
     """The commit that the code and the params come from; None outside git."""
-    git = subprocess.run(["git", "rev-parse", "HEAD"], cwd=_git_root(), capture_output=True, text=True, check=False)
+    git = subprocess.run(
+        ["git", "rev-parse", "--verify", "-q", "HEAD"], cwd=project_root(), capture_output=True, text=True, check=False
+    )
     return git.stdout.strip() or None
-
-
-def _git_root() -> Path:
-    return project_root()
