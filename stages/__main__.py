@@ -11,6 +11,7 @@ from __future__ import annotations
 import argparse
 import os
 import sys
+import traceback
 from collections.abc import Sequence
 from typing import Any
 
@@ -29,14 +30,22 @@ def main(argv: Sequence[str] | None = None) -> int:
     except UserError as error:
         return complain(error)
     except OSError as error:
-        full = disk_full(project_root(), error)
-        if full is None:
-            raise
-        return complain(full)
+        return complain(disk_full(project_root(), error) or unforeseen(error))
+    except Exception as error:
+        return complain(unforeseen(error))
     except KeyboardInterrupt:
         print("\nInterrupted. `dvc repro` goes on from here.", file=sys.stderr)
         return 130
     return 0
+
+
+def unforeseen(error: Exception) -> UserError:
+    """Everything that nobody thought of: the whole traceback, and behind it what to do with it."""
+    traceback.print_exception(error)
+    return UserError(
+        f"{type(error).__name__}: {error}. This was not foreseen. If it is not the machine's fault (memory, disk, "
+        "network), please report it with the lines above; `dvc repro` goes on from the last finished stage."
+    )
 
 
 def complain(error: UserError) -> int:

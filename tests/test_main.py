@@ -1,0 +1,39 @@
+"""The way in: exit codes and last words."""
+
+import errno
+
+import pytest
+
+from stages import __main__ as entry
+from stages.shared.errors import UserError
+
+
+def fail_with(monkeypatch, error):
+    def check(_):
+        raise error
+
+    monkeypatch.setattr(entry, "check", check)
+
+
+@pytest.mark.parametrize(
+    ("error", "code", "last"),
+    [
+        (UserError("a.png: bad. Mend it."), 1, "error: a.png: bad. Mend it."),
+        (OSError(errno.ENOSPC, "No space left on device"), 1, "the disk is full"),
+        (OSError(errno.EDQUOT, "Disk quota exceeded"), 1, "the disk is full"),
+        (PermissionError(errno.EACCES, "Permission denied", "data/raw.zip"), 1, "data/raw.zip"),
+        (ZeroDivisionError("division by zero"), 1, "ZeroDivisionError: division by zero. This was not foreseen."),
+        (KeyboardInterrupt(), 130, "Interrupted. `dvc repro` goes on from here."),
+    ],
+)
+def test_every_failure_ends_with_a_sentence_and_a_code(monkeypatch, capsys, error, code, last):
+    fail_with(monkeypatch, error)
+    assert entry.main(["check"]) == code
+    assert last in capsys.readouterr().err.splitlines()[-1]
+
+
+def test_an_unknown_command_lists_the_right_ones(capsys):
+    with pytest.raises(SystemExit) as caught:
+        entry.main(["trian"])
+    assert caught.value.code == 2
+    assert "train" in capsys.readouterr().err
