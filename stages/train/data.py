@@ -19,12 +19,12 @@ Batch = tuple[torch.Tensor, torch.Tensor]  # uint8 B×C×H×W, int64 B
 
 
 class ArrayDataset(Dataset[Batch]):
-    """Whole batches at a time: DataLoader calls `__getitems__` with what the sampler gives."""
+    """Whole batches at a time: an index is a list of items, as the sampler gives them."""
 
     def __init__(self, arrays: Arrays, augment: Any | None = None) -> None:
         self.images, self.targets, self.augment = arrays.images, arrays.targets, augment
 
-    def __getitems__(self, items: Sequence[Item]) -> Batch:
+    def __getitem__(self, items: Sequence[Item]) -> Batch:
         rows = [row for row, _ in items]
         images = self.images[rows]  # B×H×W×C, a copy
         if self.augment is not None:
@@ -63,14 +63,11 @@ def loaders(
     """(training, validation). In this process: a row of the array costs less than handing it between processes."""
     sampler = EpochSampler(train, params.batch_size, params.min_steps_per_epoch, seed)
     in_order = [[(int(row), 0) for row in part] for part in np.array_split(validation, -(-len(validation) // 64))]
+    # as `sampler`, not `batch_sampler`: Lightning tells the epoch to the former alone
     return (
-        DataLoader(ArrayDataset(arrays, augmentation(params, arrays)), batch_sampler=sampler, collate_fn=as_it_is),
-        DataLoader(ArrayDataset(arrays), batch_sampler=in_order, collate_fn=as_it_is),
+        DataLoader(ArrayDataset(arrays, augmentation(params, arrays)), sampler=sampler, batch_size=None),
+        DataLoader(ArrayDataset(arrays), sampler=in_order, batch_size=None),
     )
-
-
-def as_it_is(batch: Batch) -> Batch:
-    return batch
 
 
 def augmentation(params: Params, arrays: Arrays) -> Any | None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 import lightning.pytorch as pl
 import torch
 from torch import nn
@@ -56,8 +58,9 @@ class Learner(pl.LightningModule):
     def on_train_epoch_start(self) -> None:
         epoch = self.plan[self.current_epoch]
         self.apply_plan(epoch)
+        rate = self.params.optimizer.lr * decay(self.params, self.current_epoch)
         for group in self.trainer.optimizers[0].param_groups:
-            group["lr"] = self.params.optimizer.lr * (epoch[group["name"]] or 0.0)
+            group["lr"] = rate * (epoch[group["name"]] or 0.0)
         torch.manual_seed(self.seed * 100_003 + self.current_epoch)  # dropout: as if never interrupted
         self._train_losses.clear()
 
@@ -86,3 +89,8 @@ class Learner(pl.LightningModule):
         """Mean over the images of the epoch."""
         seen = sum(n for _, n in self._train_losses)
         return float(sum(loss * n for loss, n in self._train_losses) / seen)
+
+
+def decay(params: Params, epoch: int) -> float:
+    """What the schedule leaves of the learning rates in an epoch, counted from 0."""
+    return 1.0 if params.schedule == "constant" else (1 + math.cos(math.pi * epoch / params.epochs)) / 2

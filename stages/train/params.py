@@ -122,6 +122,9 @@ class Params(Settings):
     """Images a step."""
     optimizer: Adam = Adam()
     """Adam."""
+    schedule: Literal["constant", "cosine"] = "constant"
+    """Of the learning rates: as they are, or falling to nothing over `epochs` along half a cosine (SGDR, Loshchilov &
+    Hutter 2017, without restarts), which lets BatchNorm's statistics catch up with the weights."""
     class_weights: Literal["balanced", "none"] = "balanced"
     """balanced: each class weighs N / (K · N_class) in the loss, as scikit-learn has it."""
     early_stopping: EarlyStopping = EarlyStopping()

@@ -72,3 +72,16 @@ def test_balanced_class_weights_are_scikit_learns(train_params):
     targets = np.array([0] * 30 + [1] * 10 + [2] * 5)
     expected = compute_class_weight("balanced", classes=np.arange(3), y=targets)
     assert class_weights(targets, 3, train_params()).numpy() == pytest.approx(expected)
+
+
+def test_cosine_follows_pytorchs_scheduler(train_params):
+    from stages.train.learner import decay
+
+    optimizer = torch.optim.SGD([torch.nn.Parameter(torch.zeros(1))], lr=1.0)
+    scheduler = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, T_max=7)
+    params = train_params(epochs=7, schedule="cosine")
+    for epoch in range(7):
+        assert decay(params, epoch) == pytest.approx(scheduler.get_last_lr()[0])
+        optimizer.step()
+        scheduler.step()
+    assert decay(train_params(), 2) == 1.0

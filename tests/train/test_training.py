@@ -64,6 +64,30 @@ def test_the_best_epochs_weights_are_kept_though_training_went_on(processed, tra
     assert loss != pytest.approx(history["val_loss"].iloc[-1], rel=1e-3)
 
 
+def test_every_epoch_shows_the_images_in_another_order_and_with_another_augmentation(
+    processed, train_params, monkeypatch
+):
+    from stages.train.data import ArrayDataset
+
+    shown = []
+    fetch = ArrayDataset.__getitem__
+
+    def note(self, items):
+        if self.augment is not None:
+            shown.extend(items)
+        return fetch(self, items)
+
+    monkeypatch.setattr(ArrayDataset, "__getitem__", note)
+    run(train_params(epochs=3, augment=["HorizontalFlip"]), Job(KEY))
+    length = len(shown) // 3
+    epochs = [shown[i * length : (i + 1) * length] for i in range(3)]
+    rows = [[row for row, _ in epoch] for epoch in epochs]
+    seeds = [{seed for _, seed in epoch} for epoch in epochs]
+    assert sorted(rows[0]) == sorted(rows[1]) == sorted(rows[2])
+    assert rows[0] != rows[1] != rows[2] != rows[0]
+    assert not seeds[0] & seeds[1]
+
+
 def test_it_stops_early_and_says_so_in_the_history(processed, train_params):
     rule = {"monitor": "val_accuracy", "patience": 1}
     result = run(train_params(epochs=30, early_stopping=rule), Job(KEY))
