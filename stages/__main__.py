@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import argparse
 import os
+import shutil
 import sys
 import traceback
 from collections.abc import Sequence
@@ -85,6 +86,8 @@ def run_stage(arguments: argparse.Namespace) -> None:
     resolved = params.resolve(stage, raw, key)
     with tracking.recording(stage, key, told(stage, key, resolved)) as recorder:
         recorder.result = params.STAGES[stage].run(resolved, Job(key, recorder.report))
+    if recorder.result.scratch:
+        shutil.rmtree(recorder.result.scratch)
 
 
 def told(stage: str, key: Key | None, resolved: Any) -> dict[str, Any]:
@@ -102,7 +105,11 @@ def told(stage: str, key: Key | None, resolved: Any) -> dict[str, Any]:
 
 def check(_: argparse.Namespace) -> None:
     keys = params.check(settings.read())
-    print(f"{settings.PARAMS}: fine. {len(keys)} models: {', '.join(map(str, keys)) or 'none'}.")
+    if not keys:
+        raise UserError(
+            f"{settings.PARAMS}: matrix: empty, so there is nothing to compare. `dvc repro preprocess` runs the rest."
+        )
+    print(f"{settings.PARAMS}: fine. {len(keys)} models: {', '.join(map(str, keys))}.")
 
 
 def use_preset(arguments: argparse.Namespace) -> None:

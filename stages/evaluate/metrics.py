@@ -12,6 +12,8 @@ from __future__ import annotations
 
 import numpy as np
 
+from ..shared.statistics import auroc
+
 # Shapes: R resamples, N images, K classes
 Values = dict[str, np.ndarray]
 NAMES = ("accuracy", "balanced_accuracy", "sensitivity", "specificity", "ppv", "npv", "f1", "auroc", "auprc")
@@ -44,14 +46,6 @@ def one_against_rest(truth: np.ndarray, said: np.ndarray, score: np.ndarray, wei
         "auroc": auroc(truth, score, weights),
         "auprc": auprc(truth, score, weights),
     }
-
-
-def auroc(truth: np.ndarray, score: np.ndarray, weights: np.ndarray) -> np.ndarray:
-    """P(a positive scores above a negative), ties half; R values."""
-    hits, misses = _by_threshold(truth, score, weights)
-    below = misses.sum(axis=1, keepdims=True) - np.cumsum(misses, axis=1)  # negatives that score lower
-    wins = (hits * (below + misses / 2)).sum(axis=1)
-    return _ratio(wins, hits.sum(axis=1) * misses.sum(axis=1))
 
 
 def auprc(truth: np.ndarray, score: np.ndarray, weights: np.ndarray) -> np.ndarray:

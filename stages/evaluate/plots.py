@@ -7,7 +7,8 @@ from pathlib import Path
 import numpy as np
 
 from ..shared.plots import INK, MUTED, SEQUENTIAL, colours, figure, save
-from .metrics import auprc, auroc
+from ..shared.statistics import auroc
+from .metrics import auprc
 
 
 def confusion(targets: np.ndarray, predicted: np.ndarray, classes: int) -> np.ndarray:

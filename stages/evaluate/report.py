@@ -15,8 +15,8 @@ from ..shared.files import atomic, write_json
 from ..shared.job import Job, Result
 from ..shared.model import load, probabilities
 from ..shared.recipe import Recipe
+from ..shared.statistics import draws, interval
 from . import Params
-from .bootstrap import intervals, patient_weights
 from .metrics import metrics, per_class
 from .plots import draw_confusion, draw_pr, draw_roc
 
@@ -70,12 +70,10 @@ def measure(table: pd.DataFrame, classes: list[str], params: Params) -> dict[str
         whole = metrics(*told, np.ones((1, len(part))))
         numbers["n"][split] = {"images": len(part), "patients": int(part["patient"].nunique())}
         numbers[split] = {name: number(values[0]) for name, values in whole.items()}
-    weights = patient_weights(part["patient"].to_numpy(), params.bootstrap, params.seed)
-    bounds = intervals(metrics(*told, weights), params.confidence)
-    numbers["test"] = {
-        name: {"value": value, "low": number(bounds[name][0]), "high": number(bounds[name][1])}
-        for name, value in numbers["test"].items()
-    }
+    chunks = [metrics(*told, weights) for weights in draws(part["patient"], params.bootstrap, params.seed)]
+    for name, value in numbers["test"].items():
+        low, high = interval(np.concatenate([chunk[name] for chunk in chunks]), params.confidence)
+        numbers["test"][name] = {"value": value, "low": number(low), "high": number(high)}
     numbers["per_class"] = per_class(told[0], told[2], classes)
     return numbers
 

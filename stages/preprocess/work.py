@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import json
 import os
 import shutil
 from collections.abc import Iterator, Mapping
@@ -76,14 +77,14 @@ def whole_folder(path: Path) -> Iterator[Path]:
 
 
 def _meta(index: pd.DataFrame, params: Params, digest: str) -> Mapping[str, object]:
-    content = digest + index.to_csv(index=False)
-    return {
-        "classes": list(index["label"].cat.categories),
+    facts = {
+        "classes": list(index["label"].cat.categories),  # in their order: it decides what a model's outputs mean
         "size": list(params.height_width),
         "channels": params.channels,
         "preprocess": params.spec.model_dump(mode="json"),
-        "fingerprint": hashlib.sha256(content.encode()).hexdigest(),
     }
+    content = digest + index.to_csv(index=False) + json.dumps(facts, sort_keys=True)
+    return {**facts, "fingerprint": hashlib.sha256(content.encode()).hexdigest()}
 
 
 def _metrics(index: pd.DataFrame) -> Mapping[str, float]:

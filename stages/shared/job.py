@@ -32,9 +32,13 @@ class Job:
 
 @dataclass(frozen=True)
 class Result:
-    """What a stage hands to tracking: metrics, figures (files), the folder of a model, the file of a data set."""
+    """What a stage hands to tracking: metrics, figures (files), the folder of a model, the file of a data set.
+
+    `scratch`: a folder to delete once all of it is recorded; until then it can bring the work back.
+    """
 
     metrics: Mapping[str, float] = field(default_factory=dict)
     figures: tuple[Path, ...] = ()
     model: Path | None = None
     dataset: Path | None = None
+    scratch: Path | None = None

@@ -8,11 +8,13 @@ from pathlib import Path
 import numpy as np
 import torch
 from safetensors import SafetensorError
-from safetensors.torch import load_file, save_file
+from safetensors.torch import load_file
+from safetensors.torch import save as to_bytes
 from torch import nn
 
 from .backbones import Backbone, build
 from .errors import UserError
+from .files import atomic
 from .progress import progress
 from .recipe import WEIGHTS, Architecture, Recipe
 
@@ -51,7 +53,9 @@ def save(model: Classifier, recipe: Recipe, folder: Path) -> None:
     """models/<key>: the weights, then the recipe with their checksum."""
     folder.mkdir(parents=True, exist_ok=True)
     path = folder / WEIGHTS
-    save_file({name: t.contiguous().cpu() for name, t in model.state_dict().items()}, path)
+    tensors = {name: t.contiguous().cpu() for name, t in model.state_dict().items()}
+    with atomic(path) as partial:
+        partial.write_bytes(to_bytes(tensors))
     recipe.model_copy(update={"weights_sha256": sha256(path)}).write(folder)
 
 

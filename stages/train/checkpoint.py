@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-import shutil
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -37,7 +37,7 @@ def name_of(key: Key, params: Params, data: str) -> str:
 
 @contextmanager
 def checkpoints(name: str) -> Iterator[Path]:
-    """The folder of this training's checkpoints, alone to us; deleted on success, kept on failure.
+    """The folder of this training's checkpoints, alone to us. It stays: the caller deletes it when all is recorded.
 
     Two queued experiments may need the very same model at once: the second waits.
     """
@@ -47,11 +47,10 @@ def checkpoints(name: str) -> Iterator[Path]:
     try:
         lock.acquire(timeout=0)
     except Timeout:
-        print(f"{name}: another process is training this very model; waiting for it.")
+        print(f"{name}: another process is training this very model; waiting for it.", file=sys.stderr)
         lock.acquire()
     try:
         folder.mkdir(exist_ok=True)
         yield folder
-        shutil.rmtree(folder)
     finally:
         lock.release()

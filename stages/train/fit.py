@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import logging
 import resource
+import signal
 import sys
 import warnings
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import lightning.pytorch as pl
 import numpy as np
@@ -16,6 +18,7 @@ from lightning.pytorch.callbacks import Callback, EarlyStopping, ModelCheckpoint
 
 from ..shared import paths
 from ..shared.arrays import Arrays, load_arrays
+from ..shared.errors import UserError
 from ..shared.files import write_json
 from ..shared.job import Job, Result
 from ..shared.model import Classifier, create, save
@@ -44,7 +47,7 @@ def train_member(params: Params, job: Job) -> Result:
     with checkpoints(name_of(job.member, params, arrays.fingerprint)) as folder:
         trained = fit(params, arrays, train, validation, job, folder)
         save(trained.model, recipe_of(params, job, arrays, trained), paths.model_dir(job.member))
-        return write_report(trained, arrays, train, job)
+        return write_report(trained, arrays, train, job, folder)
 
 
 def fit(params: Params, arrays: Arrays, train: np.ndarray, validation: np.ndarray, job: Job, folder: Path) -> Trained:
@@ -58,20 +61,52 @@ def fit(params: Params, arrays: Arrays, train: np.ndarray, validation: np.ndarra
     weights = class_weights(arrays.targets[train], len(arrays.classes), params)
     learner = Learner(model, plan, params, weights, seed)
     history = History(str(job.member), job.report)
-    best = ModelCheckpoint(
-        folder, filename="best", monitor=params.early_stopping.monitor, mode=params.early_stopping.mode,
-        save_last=True, save_on_train_epoch_end=True, enable_version_counter=False,
-    )  # fmt: skip
-    trainer = make_trainer(params, [history, *stopping(params), best])
-    last = folder / "last.ckpt"
-    if last.exists():
-        print(f"{job.member}: resuming from {last}", file=sys.stderr)
-    trainer.fit(learner, *loaders(arrays, train, validation, params, seed), ckpt_path=last if last.exists() else None)
-    if trainer.interrupted:
-        raise KeyboardInterrupt
-    state = torch.load(best.best_model_path, map_location="cpu", weights_only=True)
+    check_size(model, arrays, params)
+    if not (folder / "done").exists():
+        train_loop(learner, history, loaders(arrays, train, validation, params, seed), params, folder)
+        (folder / "done").touch()
+    else:
+        history.load_state_dict(read_checkpoint(folder / "last.ckpt")["callbacks"][history.state_key])
+    state = read_checkpoint(folder / "best.ckpt")
     learner.load_state_dict(state["state_dict"])
     return Trained(learner.model, history, int(state["epoch"]))
+
+
+def train_loop(learner: Learner, history: History, data: Any, params: Params, folder: Path) -> None:
+    """Every epoch ends in last.ckpt, the best one in best.ckpt too; goes on from last.ckpt where there is one."""
+    rule = params.early_stopping
+    common = {"save_on_train_epoch_end": True, "enable_version_counter": False}
+    best = ModelCheckpoint(folder, filename="best", monitor=rule.monitor, mode=rule.mode, **common)
+    every = ModelCheckpoint(folder, filename="last", **common)  # behind `best`, so that it holds best's state as well
+    trainer = make_trainer(params, [history, *stopping(params), best, every])
+    last = folder / "last.ckpt"
+    if last.exists():
+        print(f"{history.name}: resuming from {last}", file=sys.stderr)
+    handler = signal.getsignal(signal.SIGINT)
+    try:
+        trainer.fit(learner, *data, ckpt_path=last if last.exists() else None)
+    except SystemExit:  # Lightning's way of ending on Ctrl-C
+        signal.signal(signal.SIGINT, handler)
+        raise KeyboardInterrupt from None
+
+
+def read_checkpoint(path: Path) -> dict[str, Any]:
+    state: dict[str, Any] = torch.load(path, map_location="cpu", weights_only=True)
+    return state
+
+
+def check_size(model: Classifier, arrays: Arrays, params: Params) -> None:
+    """Raises UserError when the backbone cannot take images of this size."""
+    blank = torch.zeros(1, arrays.images.shape[3], *arrays.size, dtype=torch.uint8)
+    try:
+        with torch.no_grad():
+            model.eval()(blank)
+    except (RuntimeError, AssertionError) as error:
+        height, width = arrays.size
+        raise UserError(
+            f"params.yaml: preprocess.size: {params.backbone.name} cannot take images of {height}×{width} ({error}). "
+            "Most networks want 224; transformers take exactly the size they were made for."
+        ) from None
 
 
 def class_weights(targets: np.ndarray, classes: int, params: Params) -> torch.Tensor:
@@ -133,7 +168,7 @@ def recipe_of(params: Params, job: Job, arrays: Arrays, trained: Trained) -> Rec
     )
 
 
-def write_report(trained: Trained, arrays: Arrays, train: np.ndarray, job: Job) -> Result:
+def write_report(trained: Trained, arrays: Arrays, train: np.ndarray, job: Job, scratch: Path) -> Result:
     """reports/train/<key>: history.csv, history.png, summary.json."""
     folder = paths.report_dir("train", job.key)
     folder.mkdir(parents=True, exist_ok=True)
@@ -142,7 +177,7 @@ def write_report(trained: Trained, arrays: Arrays, train: np.ndarray, job: Job) 
     picture = draw_history(table, trained.best_epoch, str(job.member), folder / "history.png")
     summary = summarise(trained, arrays, train)
     write_json(folder / "summary.json", summary)
-    return Result(metrics=summary, figures=(picture,), model=paths.model_dir(job.member))
+    return Result(metrics=summary, figures=(picture,), model=paths.model_dir(job.member), scratch=scratch)
 
 
 def summarise(trained: Trained, arrays: Arrays, train: np.ndarray) -> dict[str, float]:

@@ -36,7 +36,7 @@ class History(pl.Callback):
             "train_loss": learner.train_loss(),
             **{name: float(trainer.callback_metrics[name]) for name in names},
             "lr": float(trainer.optimizers[0].param_groups[-1]["lr"]),
-            "seconds": round(self.seconds, 3),
+            "elapsed": round(self.seconds, 3),
         }
         if not math.isfinite(row["train_loss"]):
             raise UserError(
@@ -44,10 +44,13 @@ class History(pl.Callback):
                 "Lower train.optimizer.lr, or set train.precision to 32-true."
             )
         self.rows.append(row)
-        self.report({k: v for k, v in row.items() if k != "epoch"}, trainer.current_epoch)
+        self._tell(row)
         if not sys.stderr.isatty():
             said = "  ".join(f"{k} {row[k]:.4f}" for k in ("train_loss", *names))
             print(f"{self.name}  epoch {trainer.current_epoch + 1}/{trainer.max_epochs}  {said}", file=sys.stderr)
+
+    def _tell(self, row: dict[str, float]) -> None:
+        self.report({name: value for name, value in row.items() if name != "epoch"}, int(row["epoch"]))
 
     def table(self) -> pd.DataFrame:
         return pd.DataFrame(self.rows).astype({"epoch": int})
@@ -58,3 +61,5 @@ class History(pl.Callback):
     def load_state_dict(self, state: dict[str, Any]) -> None:
         self.rows, self._earlier = list(state["rows"]), float(state["seconds"])
         self._start = time.monotonic()
+        for row in self.rows:  # the curve of this run begins where the training began
+            self._tell(row)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from pathlib import Path
 from urllib.error import URLError
@@ -62,8 +63,10 @@ def imagenet(name: str) -> Mapping[str, torch.Tensor]:
 def fill(backbone: Backbone, given: Mapping[str, torch.Tensor], source: str) -> None:
     """Names as in the network, or as in this project's own models/<key>/weights.safetensors; a head is left out."""
     own = backbone.network.state_dict()
-    tensors = {name.removeprefix("backbone.").removeprefix("network."): t for name, t in given.items()}
+    tensors = {own_name(name): t for name, t in given.items()}
     tensors = {name: t for name, t in tensors.items() if not is_head(name, backbone)}
+    counters = {name: t for name, t in own.items() if name.endswith(".num_batches_tracked")}
+    tensors = counters | tensors  # older files lack them, and nothing here reads them
     missing = sorted(own.keys() - tensors.keys())
     extra = sorted(tensors.keys() - own.keys())
     misfit = [
@@ -82,6 +85,13 @@ def fill(backbone: Backbone, given: Mapping[str, torch.Tensor], source: str) -> 
             "Choose the backbone these weights were made for."
         )
     backbone.network.load_state_dict(tensors)
+
+
+def own_name(name: str) -> str:
+    """As the network calls it: without our prefixes, and with the names DenseNet's layers have had since 2017
+    (torchvision's published files still hold the older ones, denselayer1.norm.1)."""
+    name = name.removeprefix("backbone.").removeprefix("network.")
+    return re.sub(r"(denselayer\d+\.(?:norm|conv))\.([12]\.)", r"\1\2", name)
 
 
 def is_head(name: str, backbone: Backbone) -> bool:

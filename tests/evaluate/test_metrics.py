@@ -4,8 +4,16 @@ import numpy as np
 import pytest
 from sklearn import metrics as sk
 
-from stages.evaluate.bootstrap import intervals, patient_weights
 from stages.evaluate.metrics import NAMES, metrics, per_class
+from stages.shared.statistics import draws, interval
+
+
+def patient_weights(patients, resamples, seed):
+    return np.concatenate(list(draws(patients, resamples, seed)))
+
+
+def intervals(values, confidence):
+    return {name: interval(sample, confidence) for name, sample in values.items()}
 
 
 def draw(classes, n=200, seed=0):

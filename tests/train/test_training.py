@@ -1,7 +1,8 @@
 """Whole trainings on 32-px images with a known answer."""
 
-import json
+import errno
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -112,11 +113,12 @@ def test_a_loss_that_is_not_a_number_stops_with_the_remedy(processed, train_para
 
 
 SCRIPT = """
-import json, sys
+import shutil, sys
 from stages.shared.job import Job
 from stages.shared.paths import Key
 from stages.train import Params, run
-run(Params.model_validate_json(sys.argv[1]), Job(Key("small_cnn", "from_scratch", "full")))
+result = run(Params.model_validate_json(sys.argv[1]), Job(Key("small_cnn", "from_scratch", "full")))
+shutil.rmtree(result.scratch)
 """
 
 
@@ -126,17 +128,29 @@ def start(params, repository):
     return subprocess.Popen(arguments, env=environment, stderr=subprocess.PIPE, text=True)
 
 
+def uninterrupted(params):
+    """(weights, history) of a training that nobody disturbs; leaves no checkpoint behind."""
+    result = run(params, Job(KEY))
+    shutil.rmtree(result.scratch)
+    return load_file(result.model / "weights.safetensors"), pd.read_csv(HISTORY)
+
+
+HISTORY = "reports/train/small_cnn-from_scratch-full/history.csv"
+CURVES = ["epoch", "train_loss", "val_loss", "val_accuracy", "val_auroc"]
+
+
+@pytest.mark.parametrize("monitor", ["val_loss", "val_auroc"])
 def test_a_killed_training_goes_on_from_its_last_epoch_and_ends_with_the_same_weights(
-    processed, train_params, repository
+    processed, train_params, repository, monitor
 ):
-    params = train_params(epochs=6, augment=[{"HorizontalFlip": {"p": 0.5}}])
-    folder = run(params, Job(KEY)).model
-    expected = load_file(folder / "weights.safetensors")
-    history = pd.read_csv("reports/train/small_cnn-from_scratch-full/history.csv")
+    """With val_auroc the best epoch comes early: the last one counts, not the best."""
+    augment = [{"HorizontalFlip": {"p": 0.5}}]
+    params = train_params(epochs=8, augment=augment, early_stopping={"monitor": monitor, "patience": None})
+    expected, history = uninterrupted(params)
 
     process = start(params, repository)
     for line in process.stderr:
-        if "epoch 3/6" in line:
+        if "epoch 6/8" in line:
             break
     time.sleep(0.05)
     process.send_signal(signal.SIGKILL)
@@ -145,11 +159,69 @@ def test_a_killed_training_goes_on_from_its_last_epoch_and_ends_with_the_same_we
     said = again.communicate()[1]
     assert again.returncode == 0, said
     assert "resuming from" in said
-    assert "epoch 1/6" not in said
-    found = load_file(folder / "weights.safetensors")
+    assert "epoch 5/8" not in said
+    found = load_file("models/small_cnn-from_scratch-full/weights.safetensors")
     assert all(torch.equal(expected[name], found[name]) for name in expected)
-    resumed = pd.read_csv("reports/train/small_cnn-from_scratch-full/history.csv")
-    columns = ["epoch", "train_loss", "val_loss", "val_accuracy", "val_auroc"]
-    pd.testing.assert_frame_equal(history[columns], resumed[columns])
+    pd.testing.assert_frame_equal(history[CURVES], pd.read_csv(HISTORY)[CURVES])
     assert not list((processed.parents[1] / ".lightbox" / "checkpoints").glob("*/"))
-    assert json.loads((folder / "recipe.json").read_text())["best_epoch"] == history["val_loss"].idxmin()
+
+
+def test_a_training_that_ended_but_was_not_recorded_is_not_repeated(processed, train_params, monkeypatch):
+    """It stopped early, then the disk was full: the second try trains no epoch more and reports the whole curve."""
+    from stages.train import fit
+
+    params = train_params(epochs=30, early_stopping={"monitor": "val_accuracy", "patience": 2})
+    expected, history = uninterrupted(params)
+    with monkeypatch.context() as patch:
+        patch.setattr(fit, "save", fail_with_full_disk)
+        with pytest.raises(OSError, match="No space left"):
+            run(params, Job(KEY))
+    steps = []
+    result = run(params, Job(KEY, lambda metrics, step: steps.append(step)))
+    assert steps == list(history["epoch"])
+    found = load_file(result.model / "weights.safetensors")
+    assert all(torch.equal(expected[name], found[name]) for name in expected)
+
+
+def fail_with_full_disk(*_):
+    raise OSError(errno.ENOSPC, "No space left on device")
+
+
+def test_a_resumed_training_reports_its_earlier_epochs_too(processed, train_params, monkeypatch):
+    from stages.train import fit
+
+    class Killed(BaseException):
+        pass
+
+    def die_in_epoch_two(metrics, step):
+        if step == 2:
+            raise Killed
+
+    params = train_params(epochs=4)
+    with pytest.raises(Killed):
+        fit.train_member(params, Job(KEY, die_in_epoch_two))
+    steps = []
+    run(params, Job(KEY, lambda metrics, step: steps.append(step)))
+    assert steps == [0, 1, 2, 3]
+
+
+def test_ctrl_c_ends_with_a_word_and_code_130(processed, train_params, repository):
+    script = SCRIPT.replace("result = run(", "import stages.__main__ as m; m.check = lambda _: run(").replace(
+        "shutil.rmtree(result.scratch)", "sys.exit(m.main(['check']))"
+    )
+    environment = {**os.environ, "PYTHONPATH": str(repository), "OMP_WAIT_POLICY": "PASSIVE"}
+    arguments = [sys.executable, "-c", script, train_params(epochs=200).model_dump_json()]
+    process = subprocess.Popen(arguments, env=environment, stderr=subprocess.PIPE, text=True)
+    for line in process.stderr:
+        if "epoch 2/200" in line:
+            break
+    process.send_signal(signal.SIGINT)
+    said = process.communicate(timeout=60)[1]
+    assert process.returncode == 130, said
+    assert "Interrupted. `dvc repro` goes on from here." in said
+
+
+def test_an_image_size_that_the_backbone_cannot_take_is_named(processed, train_params):
+    backbone = {"source": "torchvision", "name": "vit_b_16"}
+    with pytest.raises(UserError, match=r"preprocess\.size: vit_b_16 cannot take images of 32×32"):
+        run(train_params(backbone=backbone), Job(KEY))

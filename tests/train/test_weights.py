@@ -1,3 +1,5 @@
+import re
+
 import pytest
 import torch
 from safetensors.torch import save_file
@@ -99,3 +101,22 @@ def test_a_missing_and_a_damaged_file_are_named(tmp_path):
     (tmp_path / "bad.safetensors").write_bytes(b"not tensors")
     with pytest.raises(UserError, match="not a readable .safetensors"):
         load_pretrained(build(SMALL), choice(tmp_path / "bad.safetensors"))
+
+
+def test_files_from_before_batchnorm_counted_its_batches_are_loaded():
+    source, target = build(RESNET), build(RESNET)
+    old = {n: t for n, t in source.network.state_dict().items() if not n.endswith("num_batches_tracked")}
+    fill(target, old, "resnet18-old.pth")
+    assert torch.equal(source.network.layer1[0].conv1.weight, target.network.layer1[0].conv1.weight)
+
+
+def test_densenets_published_names_are_understood():
+    architecture = Architecture(source="torchvision", name="densenet121")
+    source, target = build(architecture), build(architecture)
+    old = {
+        re.sub(r"(denselayer\d+\.(?:norm|conv))([12]\.)", r"\1.\2", n): t
+        for n, t in source.network.state_dict().items()
+    }
+    assert old.keys() != source.network.state_dict().keys()
+    fill(target, old, "densenet121.pth")
+    assert same(source, target)

@@ -25,10 +25,9 @@ EXPERIMENT = "lightbox"
 
 def store() -> tuple[str, str | None]:
     """(tracking URI, artifact folder). MLFLOW_TRACKING_URI wins; a server decides about artifacts itself."""
-    if uri := os.environ.get("MLFLOW_TRACKING_URI"):
-        return uri, None
     root = project_root()
-    return f"sqlite:///{root / 'mlflow.db'}", str(root / "mlartifacts")
+    uri = os.environ.get("MLFLOW_TRACKING_URI") or f"sqlite:///{root / 'mlflow.db'}"
+    return uri, str(root / "mlartifacts") if uri.startswith("sqlite:") else None
 
 
 class Run:
@@ -157,7 +156,9 @@ def _start_worker(uri: str) -> subprocess.Popen[str]:
 
 
 def _commit() -> str | None:
-    """The commit that the code and the params come from; None outside git."""
+    """The commit that the code and the params come from; None outside git. A queued experiment knows its own."""
+    if baseline := os.environ.get("DVC_EXP_BASELINE_REV"):
+        return baseline
     git = subprocess.run(
         ["git", "rev-parse", "--verify", "-q", "HEAD"], cwd=project_root(), capture_output=True, text=True, check=False
     )

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import urllib.error
-import urllib.request
+import os
 from urllib.parse import urlsplit
 
 from ..errors import UserError
@@ -16,20 +15,34 @@ REMEDY = (
 
 
 def check_reachable(uri: str) -> None:
-    """Only http(s) can be out of reach.
+    """Only http(s) can be out of reach. Asked as MLflow's own client asks: through requests, with its TLS settings.
 
     Raises:
         UserError: nothing answers there, or what answers is no MLflow server.
     """
     if urlsplit(uri).scheme not in ("http", "https"):
         return
+    import requests
+
+    shown = hide_password(uri)
     try:
-        with urllib.request.urlopen(f"{uri.rstrip('/')}/health", timeout=PATIENCE) as answer:
-            answer.read(1)
-    except urllib.error.HTTPError as error:
-        if error.code in (401, 403):
-            return  # it is there, and asks who we are: the client sends the credentials
-        raise UserError(f"MLFLOW_TRACKING_URI={uri}: no MLflow server there (HTTP {error.code}). {REMEDY}") from None
-    except (OSError, ValueError) as error:
-        reason = getattr(error, "reason", error)
-        raise UserError(f"MLFLOW_TRACKING_URI={uri}: the server does not answer ({reason}). {REMEDY}") from None
+        answer = requests.get(f"{uri.rstrip('/')}/health", timeout=PATIENCE, verify=verification())
+    except requests.RequestException as error:
+        reason = str(error).replace(uri, shown)
+        raise UserError(f"MLFLOW_TRACKING_URI={shown}: the server does not answer ({reason}). {REMEDY}") from None
+    # 401 and 403: it is there, and asks who we are; the client sends the credentials
+    if not answer.ok and answer.status_code not in (401, 403):
+        code = answer.status_code
+        raise UserError(f"MLFLOW_TRACKING_URI={shown}: no MLflow server there (HTTP {code}). {REMEDY}")
+
+
+def verification() -> bool | str:
+    """What MLflow documents for its client: no verification, a certificate bundle, or the usual."""
+    if os.environ.get("MLFLOW_TRACKING_INSECURE_TLS", "").lower() == "true":
+        return False
+    return os.environ.get("MLFLOW_TRACKING_SERVER_CERT_PATH") or True
+
+
+def hide_password(uri: str) -> str:
+    parts = urlsplit(uri)
+    return uri.replace(f":{parts.password}@", ":***@") if parts.password else uri

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import logging
+import os
+import re
 import sys
 import warnings
 from pathlib import Path
@@ -16,12 +19,16 @@ from mlflow.exceptions import MlflowException
 
 from ..errors import UserError
 
+ANSWERS = os.fdopen(
+    os.dup(1), "w"
+)  # MLflow and what it starts print on stdout as they like: that is stderr from here on
+os.dup2(2, 1)
+
 SAMPLING = 2.0  # seconds between two readings of the machine's load: stages can be short
 LONGEST_VALUE = 6000  # characters of a param, MLflow's own limit
 
 
 def main() -> None:
-    sys.stdout = sys.stderr  # MLflow prints there as it likes; our answers go to the real one
     for name in ("mlflow", "alembic"):
         logging.getLogger(name).setLevel(logging.WARNING)
     for said in ("The specified dataset source can be interpreted", "Hint: Inferred schema contains integer"):
@@ -40,10 +47,10 @@ def serve() -> None:
     first = json.loads(sys.stdin.readline() or "null")
     if first is None:
         return  # the stage died before it said anything
-    parent = open_run(first)
-    answer(state="started", run_id=mlflow.active_run().info.run_id)
-    status = "FAILED"  # unless we hear otherwise before the pipe closes
+    parent, status = None, "FAILED"  # unless we hear otherwise before the pipe closes
     try:
+        parent = open_run(first)
+        answer(state="started")
         for line in sys.stdin:
             message = json.loads(line)
             if message["do"] == "metrics":
@@ -54,12 +61,14 @@ def serve() -> None:
                 break
     finally:
         mlflow.end_run(status)
-        MlflowClient().set_terminated(parent, status)
+        if parent:
+            MlflowClient().set_terminated(parent, status)
     answer(state="finished")
 
 
 def answer(**values: Any) -> None:
-    print(json.dumps(values), file=sys.__stdout__, flush=True)
+    with contextlib.suppress(BrokenPipeError):  # the stage is gone, and with it whoever would read this
+        print(json.dumps(values), file=ANSWERS, flush=True)
 
 
 def open_run(first: dict[str, Any]) -> str:
@@ -75,8 +84,13 @@ def open_run(first: dict[str, Any]) -> str:
     mlflow.start_run(
         experiment_id=experiment_id, run_name=name, tags=tags, parent_run_id=parent, log_system_metrics=True
     )
-    mlflow.log_params({k: str(v)[:LONGEST_VALUE] for k, v in flatten(first["params"]).items()})
+    mlflow.log_params({param_name(k): str(v)[:LONGEST_VALUE] for k, v in flatten(first["params"]).items()})
     return parent
+
+
+def param_name(name: str) -> str:
+    """MLflow refuses other characters, and a class may be called "pneumonia (viral)"."""
+    return re.sub(r"[^\w.\-/: ]", "_", name)
 
 
 def identity(first: dict[str, Any]) -> dict[str, str]:
