@@ -60,7 +60,7 @@ def _by_threshold(truth: np.ndarray, score: np.ndarray, weights: np.ndarray) -> 
     """Weight of positives and of negatives at each distinct score, highest first: two arrays R×T."""
     order = np.argsort(-score, kind="stable")
     starts = np.flatnonzero(np.r_[True, np.diff(score[order]) != 0])
-    sorted_weights = weights[:, order]
+    sorted_weights = weights[:, order].astype(np.float64)
     hits = np.add.reduceat(sorted_weights * truth[order], starts, axis=1)
     misses = np.add.reduceat(sorted_weights * ~truth[order], starts, axis=1)
     return hits, misses

@@ -47,7 +47,7 @@ def test_draws_take_whole_patients_and_always_as_many(
     rng: np.random.Generator, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     patients = ["a", "a", "a", "b", "b", "c"]
-    monkeypatch.setattr(intervals, "CHUNK", 60)
+    monkeypatch.setattr("stages.shared.statistics.CHUNK", 60)
     chunks = list(intervals.draws(patients, 25, seed=1))
     weights = np.concatenate(chunks)
     assert len(chunks) == 3
