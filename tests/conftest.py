@@ -27,16 +27,19 @@ def workspace(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return tmp_path
 
 
-def write_processed(folder: Path, classes: tuple[str, ...] = ("normal", "sick"), patients: int = 40) -> None:
-    """Two 32-px images a patient. Class k has a bright square in corner k: anything that learns gets it right."""
+def write_processed(
+    folder: Path, classes: tuple[str, ...] = ("normal", "sick"), patients: int = 40, side: int = 32
+) -> None:
+    """Two images a patient, `side` pixels wide. Class k has a bright square in corner k: anything that learns gets it right."""
     rng = np.random.default_rng(0)
     rows, images = [], []
     for patient in range(patients):
         k = patient % len(classes)
         for view in range(2):
-            image = rng.integers(40, 120, (32, 32, 1), dtype=np.uint8)
-            top, left = divmod(k, 2)
-            image[16 * top + 2 : 16 * top + 14, 16 * left + 2 : 16 * left + 14] = 230
+            image = rng.integers(40, 120, (side, side, 1), dtype=np.uint8)
+            half, edge = side // 2, side // 16
+            rows_of, cols_of = (slice(half * at + edge, half * (at + 1) - edge) for at in divmod(k, 2))
+            image[rows_of, cols_of] = 230
             images.append(image)
             fold = -1 if patient % 5 == 0 and patient >= patients // 2 else (patient // len(classes)) % 4
             name = f"images/{classes[k]}/p{patient:03d}_{view}.png"
@@ -51,10 +54,10 @@ def write_processed(folder: Path, classes: tuple[str, ...] = ("normal", "sick"),
     index.to_parquet(folder / "index.parquet", index=False)
     meta = {
         "classes": list(classes),
-        "size": [32, 32],
+        "size": [side, side],
         "channels": 1,
-        "preprocess": {"mode": "grey", "size": 32, "steps": [], "keep_aspect": False},
-        "fingerprint": f"test-{len(classes)}-{patients}",
+        "preprocess": {"mode": "grey", "size": side, "steps": [], "keep_aspect": False},
+        "fingerprint": f"test-{len(classes)}-{patients}-{side}",
     }
     (folder / "meta.json").write_text(json.dumps(meta))
 

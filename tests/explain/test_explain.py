@@ -84,12 +84,12 @@ def test_heat_maps_cover_the_image_even_when_every_weight_is_frozen(name):
 
 
 @pytest.fixture
-def trained(processed, train_params):
+def trained(workspace, make_processed, train_params):
     from stages import evaluate, train
 
+    make_processed(workspace / "data" / "processed", side=64)
     train.run(train_params(epochs=6), Job(KEY))
     evaluate.run(evaluate.Params(bootstrap=100, seed=0), Job(KEY))
-    return processed
 
 
 def test_the_gallery_holds_every_case_and_its_heat_map_looks_at_the_planted_square(trained):
@@ -99,10 +99,10 @@ def test_the_gallery_holds_every_case_and_its_heat_map_looks_at_the_planted_squa
     assert [case["label"] for case in cases] == ["normal", "normal", "sick", "sick"]
     heat = np.load(folder / "heatmaps.npz")["heatmaps"]
     for case, values in zip(cases, heat, strict=True):
-        assert Image.open(folder / case["image"]).size == (32, 32)
-        assert Image.open(folder / case["heatmap"]).size == (32, 32)
+        assert Image.open(folder / case["image"]).size == (64, 64)
+        assert Image.open(folder / case["heatmap"]).size == (64, 64)
         assert 0.5 <= case["confidence"] <= 1
-        top_half = values[:16].sum() / max(values.sum(), 1e-9)
+        top_half = values[:32].sum() / max(values.sum(), 1e-9)
         assert top_half > 0.5, "both planted squares are in the upper half"
     assert Image.open(folder / "gallery.png").width > 400
 
