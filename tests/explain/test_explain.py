@@ -7,9 +7,10 @@ from PIL import Image
 from stages.explain import Params, run
 from stages.explain.choose import choose
 from stages.explain.grad_cam import grad_cam
+from stages.shared.backbones.base import Backbone, Normalisation
 from stages.shared.files import read_json
 from stages.shared.job import Job
-from stages.shared.model import create
+from stages.shared.model import Classifier, create
 from stages.shared.paths import Key
 from stages.shared.recipe import Architecture
 
@@ -73,6 +74,31 @@ def test_grad_cam_equals_its_definition():
     assert found == pytest.approx((maps / peaks[:, None, None]).numpy(), abs=1e-4)
 
 
+class BrightSpots(torch.nn.Module):
+    """A network with a known answer: its one feature is how much of the film is bright, cell by cell."""
+
+    def __init__(self):
+        super().__init__()
+        self.cells, self.bright = torch.nn.AvgPool2d(8), torch.nn.ReLU()
+
+    def forward(self, x):
+        return self.bright(self.cells(x)[:, :1] - 1).mean(dim=(2, 3))
+
+
+def test_the_heat_map_lies_where_the_evidence_is():
+    network = BrightSpots()
+    backbone = Backbone(network, {}, 1, Normalisation((0.5,) * 3, (0.25,) * 3), cam="bright")
+    model = Classifier(backbone, classes=2)
+    with torch.no_grad():
+        model.head[1].weight.copy_(torch.tensor([[-1.0], [1.0]]))
+    image = np.full((1, 64, 64, 1), 60, dtype=np.uint8)
+    image[:, 8:24, 40:56] = 250
+    (heat,) = grad_cam(model, image, np.array([1]))
+    assert heat[4:28, 36:60].sum() / heat.sum() > 0.95
+    (against,) = grad_cam(model, image, np.array([0]))
+    assert not against.any(), "nothing speaks for the other class"
+
+
 @pytest.mark.parametrize("name", ["resnet18", "densenet121", "vit_b_16"])
 def test_heat_maps_cover_the_image_even_when_every_weight_is_frozen(name):
     model = create(Architecture(source="torchvision", name=name), 2).requires_grad_(False)
@@ -92,18 +118,17 @@ def trained(workspace, make_processed, train_params):
     evaluate.run(evaluate.Params(bootstrap=100, seed=0), Job(KEY))
 
 
-def test_the_gallery_holds_every_case_and_its_heat_map_looks_at_the_planted_square(trained):
+def test_the_gallery_holds_every_case_with_image_and_heat_map(trained):
     result = run(Params(right=2, wrong=0, seed=0), Job(KEY))
     folder = result.figures[0].parent
     cases = read_json(folder / "cases.json")
     assert [case["label"] for case in cases] == ["normal", "normal", "sick", "sick"]
     heat = np.load(folder / "heatmaps.npz")["heatmaps"]
-    for case, values in zip(cases, heat, strict=True):
+    assert heat.shape == (4, 64, 64)
+    for case in cases:
         assert Image.open(folder / case["image"]).size == (64, 64)
         assert Image.open(folder / case["heatmap"]).size == (64, 64)
         assert 0.5 <= case["confidence"] <= 1
-    shares = heat[:, :32].sum(axis=(1, 2)) / heat.sum(axis=(1, 2))
-    assert shares.mean() > 0.5, "both planted squares are in the upper half"
     assert Image.open(folder / "gallery.png").width > 400
 
 

@@ -86,5 +86,6 @@ def small_cnn() -> Backbone:
         stages,
         features=WIDTHS[-1],
         normalisation=Normalisation(mean=(0.5,) * 3, std=(0.25,) * 3),
-        cam=f"blocks.{len(WIDTHS) - 1}.attention",
+        # the last block but one has as many cells, and on phantoms its heat maps hit the planted lesions more often
+        cam=f"blocks.{len(WIDTHS) - 2}.attention",
     )
