@@ -113,6 +113,48 @@ def test_experiments_in_the_workspace_in_a_copy_and_in_a_queue_with_two_workers(
     assert all(auroc for _, auroc in found.values())
 
 
+def test_every_mode_wrote_to_the_store_at_the_root_below_its_own_parent(finished):
+    from mlflow import MlflowClient
+
+    client = MlflowClient(f"sqlite:///{finished.folder / 'mlflow.db'}")
+    experiment = client.get_experiment_by_name("lightbox")
+    assert experiment.artifact_location == (finished.folder / "mlartifacts").as_uri()
+    found = client.search_runs([experiment.experiment_id], max_results=1000)
+    parents = {run.info.run_id: run.info.run_name for run in found if run.data.tags["stage"] == "experiment"}
+    assert parents.values() >= {"here", "apart"}
+    assert len(parents) == 4 + len({name for name in parents.values() if name.startswith("workspace@")})
+    children = [run for run in found if run.info.run_id not in parents]
+    assert all(run.data.tags["mlflow.parentRunId"] in parents for run in children)
+    assert {run.info.status for run in found} == {"FINISHED"}
+    assert not list((finished.folder / ".dvc" / "tmp").rglob("mlflow.db"))
+
+
+def test_in_mlflow_all_models_rank_by_test_auroc_with_every_hyperparameter_beside(finished):
+    from mlflow import MlflowClient
+
+    client = MlflowClient(f"sqlite:///{finished.folder / 'mlflow.db'}")
+    experiment = client.get_experiment_by_name("lightbox").experiment_id
+    ranked = client.search_runs([experiment], "tags.stage = 'evaluate'", order_by=["metrics.test_auroc DESC"])
+    scores = [run.data.metrics["test_auroc"] for run in ranked]
+    assert scores == sorted(scores, reverse=True)
+    for run in ranked:
+        assert (
+            run.data.metrics["test_auroc_low"] <= run.data.metrics["test_auroc"] <= run.data.metrics["test_auroc_high"]
+        )
+        assert {
+            "train.optimizer.lr",
+            "train.epochs",
+            "train.strategy.plan",
+            "evaluate.bootstrap",
+        } <= run.data.params.keys()
+        assert {"key", "backbone", "strategy", "sample", "commit"} <= run.data.tags.keys()
+        assert client.list_artifacts(run.info.run_id, "figures")
+    (trained, *_) = client.search_runs([experiment], "tags.stage = 'train'")
+    assert len(client.get_metric_history(trained.info.run_id, "val_loss")) == trained.data.metrics["epochs"]
+    (validated, *_) = client.search_runs([experiment], "tags.stage = 'validate'")
+    assert validated.inputs.dataset_inputs[0].dataset.name == "manifest"
+
+
 def test_a_killed_training_loses_no_finished_stage_and_resumes(finished):
     finished.edit({"train": {"epochs": 40}})
     process = subprocess.Popen(

@@ -124,6 +124,34 @@ def wait_until(condition, seconds=90):
         time.sleep(0.2)
 
 
+def test_a_stage_that_dies_while_the_store_opens_leaves_no_finished_run(root):
+    process = start("with tracking.recording('train', None, {}) as r: time.sleep(90)")
+    time.sleep(1)
+    process.send_signal(signal.SIGKILL)
+    wait_until(lambda: not worker_alive(root))
+    assert set(statuses(root)) <= {"FAILED"}
+
+
+def worker_alive(root):
+    """The worker is the one process that has this store in its environment."""
+    import psutil
+
+    for process in psutil.process_iter():
+        try:
+            if str(root / "mlflow.db") in process.environ().get("MLFLOW_TRACKING_URI", ""):
+                return True
+        except psutil.Error:
+            continue
+    return False
+
+
+def test_a_param_may_be_called_what_a_class_is_called(root):
+    with tracking.recording("validate", None, {"classes": {"pneumonia (viral)": "a", "ÖDEM": "b"}}):
+        pass
+    _, (_, child) = runs(root)
+    assert child.data.params == {"classes.pneumonia _viral_": "a", "classes.ÖDEM": "b"}
+
+
 def test_four_processes_on_a_fresh_store_lose_nothing(root):
     code = """
 with tracking.recording("train", None, {"number": int(sys.argv[0] == "-c")}) as recorder:

@@ -10,7 +10,7 @@ import re
 import sys
 import warnings
 from pathlib import Path
-from typing import Any
+from typing import Any, TextIO
 
 import mlflow
 from filelock import FileLock
@@ -18,11 +18,6 @@ from mlflow import MlflowClient
 from mlflow.exceptions import MlflowException
 
 from ..errors import UserError
-
-ANSWERS = os.fdopen(
-    os.dup(1), "w"
-)  # MLflow and what it starts print on stdout as they like: that is stderr from here on
-os.dup2(2, 1)
 
 SAMPLING = 2.0  # seconds between two readings of the machine's load: stages can be short
 LONGEST_VALUE = 6000  # characters of a param, MLflow's own limit
@@ -33,24 +28,26 @@ def main() -> None:
         logging.getLogger(name).setLevel(logging.WARNING)
     for said in ("The specified dataset source can be interpreted", "Hint: Inferred schema contains integer"):
         warnings.filterwarnings("ignore", message=said)  # both are about the table, which is as it is meant
+    answers = os.fdopen(os.dup(1), "w")
+    os.dup2(2, 1)  # MLflow and what it starts print on stdout as they like: to stderr from here on
     try:
-        serve()
+        serve(answers)
     except UserError as error:
-        answer(error=str(error))
+        answer(answers, error=str(error))
         sys.exit(1)
     except (MlflowException, OSError) as error:
-        answer(error=f"MLflow refused: {error}. Tracking URI: {mlflow.get_tracking_uri()}.")
+        answer(answers, error=f"MLflow refused: {error}. Tracking URI: {mlflow.get_tracking_uri()}.")
         sys.exit(1)
 
 
-def serve() -> None:
+def serve(answers: TextIO) -> None:
     first = json.loads(sys.stdin.readline() or "null")
     if first is None:
         return  # the stage died before it said anything
     parent, status = None, "FAILED"  # unless we hear otherwise before the pipe closes
     try:
         parent = open_run(first)
-        answer(state="started")
+        answer(answers, state="started")
         for line in sys.stdin:
             message = json.loads(line)
             if message["do"] == "metrics":
@@ -63,12 +60,12 @@ def serve() -> None:
         mlflow.end_run(status)
         if parent:
             MlflowClient().set_terminated(parent, status)
-    answer(state="finished")
+    answer(answers, state="finished")
 
 
-def answer(**values: Any) -> None:
+def answer(answers: TextIO, **values: Any) -> None:
     with contextlib.suppress(BrokenPipeError):  # the stage is gone, and with it whoever would read this
-        print(json.dumps(values), file=ANSWERS, flush=True)
+        print(json.dumps(values), file=answers, flush=True)
 
 
 def open_run(first: dict[str, Any]) -> str:
