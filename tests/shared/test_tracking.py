@@ -16,6 +16,7 @@ from stages.shared.errors import UserError
 from stages.shared.job import Result
 from stages.shared.paths import Key
 
+pytestmark = pytest.mark.e2e
 KEY = Key("resnet18", "fine_tune", "full")
 
 
