@@ -82,7 +82,9 @@ def run_stage(arguments: argparse.Namespace) -> None:
     stage = arguments.stage
     key = Key(arguments.backbone, arguments.strategy, arguments.sample) if stage in params.PER_MEMBER else None
     raw = settings.read()
-    params.check(raw)
+    keys = params.check(raw)
+    if stage == "download":  # the first of a long run: worth the seconds
+        params.check_names(raw, keys)
     resolved = params.resolve(stage, raw, key)
     with tracking.recording(stage, key, told(stage, key, resolved)) as recorder:
         recorder.result = params.STAGES[stage].run(resolved, Job(key, recorder.report))
@@ -104,11 +106,13 @@ def told(stage: str, key: Key | None, resolved: Any) -> dict[str, Any]:
 
 
 def check(_: argparse.Namespace) -> None:
-    keys = params.check(settings.read())
+    raw = settings.read()
+    keys = params.check(raw)
     if not keys:
         raise UserError(
             f"{settings.PARAMS}: matrix: empty, so there is nothing to compare. `dvc repro preprocess` runs the rest."
         )
+    params.check_names(raw, keys)
     print(f"{settings.PARAMS}: fine. {len(keys)} models: {', '.join(map(str, keys))}.")
 
 

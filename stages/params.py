@@ -16,7 +16,7 @@ from pydantic import BaseModel
 from . import compare, download, evaluate, explain, preprocess, train, validate
 from .shared.errors import UserError, unknown
 from .shared.matrix import Matrix
-from .shared.paths import PARAMS, Key
+from .shared.paths import PARAMS, Key, find_input
 from .shared.settings import parse
 from .train.params import Backbone, Sample, Strategy
 
@@ -133,11 +133,45 @@ def _faults(raw: Mapping[str, Any]) -> Generator[str, None, None]:
             if name not in raw[table]:
                 yield str(unknown(f"{PARAMS}: matrix.{axis}", name, raw[table]))
                 broken = True
+    if not broken:
+        yield from _dangling(raw, keys)
     for stage in STAGES:
         if stage not in PER_MEMBER:
             yield from _collect((resolve, stage, raw))
         elif not broken:
             yield from _collect(*((resolve, stage, raw, key) for key in keys))
+
+
+def _dangling(raw: Mapping[str, Any], keys: list[Key]) -> Generator[str, None, None]:
+    """Names that lead nowhere: a weights file that is not there, a baseline that is no strategy."""
+    for name in dict.fromkeys(k.backbone for k in keys if entry("strategies", k.strategy, raw).plan != "from_scratch"):
+        weights = entry("backbones", name, raw).weights
+        if weights not in ("none", "imagenet") and not find_input(weights).is_file():
+            where = f"{PARAMS}: backbones.{name}.weights"
+            yield f"{where}: {weights}: no such file. Put it there, or give none or imagenet."
+    section = raw.get("compare")
+    baseline = section.get("baseline") if isinstance(section, Mapping) else None
+    if baseline is not None and baseline not in raw["strategies"]:
+        yield str(unknown(f"{PARAMS}: compare.baseline", baseline, raw["strategies"]))
+
+
+def check_names(raw: Mapping[str, Any], keys: list[Key]) -> None:
+    """What only the libraries know, and takes seconds to ask: transforms, their arguments, and networks by name.
+
+    Raises UserError, as `check` does; call that first.
+    """
+    from .shared.backbones import known
+    from .shared.transforms import build
+
+    spec = resolve("preprocess", raw).spec
+    build(spec.steps, f"{PARAMS}: preprocess.steps", channels=spec.channels, deterministic=True)
+    for params in (resolve("train", raw, key) for key in keys[:1]):
+        build(params.augment, f"{PARAMS}: train.augment", channels=spec.channels, keep_size=True)
+    for name in dict.fromkeys(key.backbone for key in keys):
+        backbone = entry("backbones", name, raw)
+        valid = known(backbone.source)
+        if backbone.name not in valid:
+            raise unknown(f"{PARAMS}: backbones.{name}.name", backbone.name, valid)
 
 
 def _names(raw: Mapping[str, Any], table: str) -> list[str]:

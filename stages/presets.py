@@ -32,7 +32,7 @@ def use(name: str | None, images: str | None = None) -> None:
 
     known = {path.stem: path for path in FOLDER.glob("*.yaml")}
     if name is None:
-        print("\n".join(f"{stem:14} {headline(path)}" for stem, path in sorted(known.items())))
+        print("\n".join(f"{stem:20} {headline(path)}" for stem, path in sorted(known.items())))
         return
     if name not in known:
         raise unknown("python -m stages use", name, known)

@@ -14,7 +14,8 @@ from stages.shared.paths import Key
 
 
 @pytest.fixture
-def raw(repository):
+def raw(repository, monkeypatch):
+    monkeypatch.chdir(repository)
     return copy.deepcopy(settings.read(repository / "params.yaml"))
 
 
@@ -69,6 +70,12 @@ WRONG = [
         r"download\.folder\.path: '\.\./images' leaves the repository.*absolute path",
     ),
     ("explain", None, r"explain: expected a section of settings, found None"),
+    ("compare.baseline", "scratch", r"compare\.baseline: 'scratch' is not known\. Did you mean 'from_scratch'"),
+    (
+        "backbones.small_cnn.weights",
+        "gone.safetensors",
+        r"backbones\.small_cnn\.weights: gone\.safetensors: no such file",
+    ),
     ("compare.sort_by", "auc", r"compare\.sort_by: input should be .*'auroc'.*found 'auc'"),
 ]
 
@@ -78,6 +85,28 @@ def test_a_wrong_key_or_value_is_named_with_what_is_valid(raw, dotted, value, me
     put(raw, dotted, value)
     with pytest.raises(UserError, match=message):
         params.check(raw)
+
+
+LIBRARIES_KNOW = [
+    (
+        "backbones.small_cnn.name",
+        "smallcnn",
+        r"backbones\.small_cnn\.name: 'smallcnn' is not known\. Did you mean 'small_cnn'",
+    ),
+    (
+        "preprocess.steps",
+        [{"CLAHE": {"clip_limits": 2}}],
+        r"preprocess\.steps\[0\].*clip_limits.*Did you mean 'clip_limit'",
+    ),
+    ("train.augment", ["HorizontalFlop"], r"train\.augment\[0\].*HorizontalFlop.*Did you mean 'HorizontalFlip'"),
+]
+
+
+@pytest.mark.parametrize(("dotted", "value", "message"), LIBRARIES_KNOW, ids=[d for d, _, _ in LIBRARIES_KNOW])
+def test_names_that_only_the_libraries_know_are_checked_before_a_long_run(raw, dotted, value, message):
+    put(raw, dotted, value)
+    with pytest.raises(UserError, match=message):
+        params.check_names(raw, params.check(raw))
 
 
 def test_all_faults_are_told_at_once_each_once(raw):

@@ -13,6 +13,7 @@ NAMES = sorted(path.stem for path in presets.FOLDER.glob("*.yaml"))
 @pytest.fixture
 def here(workspace, repository):
     shutil.copy(repository / "params.yaml", workspace / "params.yaml")
+    shutil.copytree(repository / "models" / "pretrained", workspace / "models" / "pretrained")
     return workspace
 
 

@@ -33,7 +33,8 @@ def read(path: Path = PARAMS) -> dict[str, Any]:
     except FileNotFoundError:
         raise UserError(f"{path}: no such file in {Path.cwd()}. Run from the root of the repository.") from None
     except (YAMLError, UnicodeDecodeError) as error:
-        raise UserError(f"{path}: not readable as YAML. {error}") from None
+        told = str(error).replace('"<unicode string>"', path.name)
+        raise UserError(f"{path}: not readable as YAML. {told}") from None
     if not isinstance(values, dict):
         raise UserError(f"{path}: expected a mapping of sections, found {type(values).__name__}.")
     return values
@@ -60,7 +61,7 @@ def _explain(model: type[BaseModel], fault: Mapping[str, Any], where: str, elsew
     start = [elsewhere[path[0]]] if path and path[0] in elsewhere else [where, *path[:1]]
     dotted = ".".join(part for part in [*start, *path[1:]] if part)
     if fault["type"] == "extra_forbidden":
-        valid = list(owner.model_fields) if owner else []
+        valid = [name for name in owner.model_fields if owner is not model or name not in elsewhere] if owner else []
         guess = closest(loc[-1], valid)
         hint = f" Did you mean {guess!r}?" if guess else ""
         return f"{dotted}: unknown key.{hint} Valid keys: {', '.join(valid)}."

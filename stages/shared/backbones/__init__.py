@@ -9,7 +9,17 @@ from ..errors import unknown
 from ..recipe import Architecture
 from .base import Backbone
 
-__all__ = ["Backbone", "build"]
+__all__ = ["Backbone", "build", "known"]
+
+
+def known(source: str) -> list[str]:
+    """The names that a source defines."""
+    if source == "lightbox":
+        return ["small_cnn"]
+    from torchvision import models
+
+    names: list[str] = models.list_models(module=models)
+    return names
 
 
 def build(architecture: Architecture) -> Backbone:
@@ -18,13 +28,13 @@ def build(architecture: Architecture) -> Backbone:
     Raises:
         UserError: the source does not define that name; lists the nearest ones.
     """
+    if architecture.name not in known(architecture.source):
+        where = f"backbones: name for source {architecture.source!r}"
+        raise unknown(where, architecture.name, known(architecture.source))
     if architecture.source == "lightbox":
         from .small_cnn import small_cnn
 
-        makers = {"small_cnn": small_cnn}
-        if architecture.name not in makers:
-            raise unknown("backbones: name for source 'lightbox'", architecture.name, makers)
-        return makers[architecture.name]()
+        return small_cnn()
     from .torchvision import torchvision_backbone
 
     return torchvision_backbone(architecture.name)

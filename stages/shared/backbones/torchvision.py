@@ -10,7 +10,7 @@ from __future__ import annotations
 import torch
 from torch import nn
 
-from ..errors import UserError, unknown
+from ..errors import UserError
 from .base import Backbone, Normalisation
 
 IMAGENET = Normalisation(mean=(0.485, 0.456, 0.406), std=(0.229, 0.224, 0.225))
@@ -22,12 +22,9 @@ Steps = list[tuple[str, nn.Module | nn.Parameter]]
 
 
 def torchvision_backbone(name: str) -> Backbone:
-    """Raises UserError for a name torchvision's classification models do not have, or one without a linear head."""
+    """Raises UserError for a network without a linear head."""
     from torchvision import models
 
-    valid = models.list_models(module=models)
-    if name not in valid:
-        raise unknown("backbones: name for source 'torchvision'", name, valid)
     network = models.get_model(name, weights=None, **({"init_weights": False} if name in WITH_AUXILIARY else {}))
     head, features = take_head_off(network, name)
     without_inplace(network)
