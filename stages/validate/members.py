@@ -60,8 +60,9 @@ def _looks_like_image(name: str) -> bool:
 
 def _sort_into(names: Sequence[str], patterns: Mapping[str, Sequence[str]], key: str) -> dict[str, str]:
     """name -> the one entry of `patterns` that matches it; names without one are left out."""
-    found = {entry: {n for n in names if matches_any(n, globs)} for entry, globs in patterns.items()}
-    faults = [_empty(names, f"{key}.{entry}", patterns[entry]) for entry, members in found.items() if not members]
+    by_glob = {e: {g: {n for n in names if matches_any(n, [g])} for g in globs} for e, globs in patterns.items()}
+    faults = [_empty(names, f"{key}.{e}", [g]) for e, globs in by_glob.items() for g, hits in globs.items() if not hits]
+    found = {entry: set().union(*globs.values()) for entry, globs in by_glob.items()}
     entries = list(patterns)
     for i, one in enumerate(entries):
         for other in entries[i + 1 :]:

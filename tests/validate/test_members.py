@@ -133,3 +133,9 @@ def test_an_archive_without_files_is_refused():
 def test_a_wrong_value_is_refused_in_words(values: dict[str, object], message: str):
     with pytest.raises(UserError, match=message):
         params(**values)
+
+
+def test_every_pattern_of_a_list_has_to_match_something():
+    listed = params(classes={"normal": "NORMAL/*", "pneumonia": ["PNEUMONIA/*", "CONGESTION/*"]})
+    with pytest.raises(UserError, match=r"validate\.classes\.pneumonia: CONGESTION/\* matches none of the 5 files"):
+        assign(CHEST, listed)
