@@ -49,7 +49,7 @@ def test_a_patient_pattern_that_finds_nobody_is_refused():
 
 def test_a_class_pattern_that_matches_nothing_names_itself_and_the_nearest_folders():
     with pytest.raises(UserError) as caught:
-        assign(CHEST, params(classes={"normal": "**/NORML/*", "pneumonia": "PNEUMONIA/*", "other": ["x/*", "y/*"]}))
+        assign(CHEST, params(classes={"normal": "**/NORML/*", "pneumonia": "PNEUMONIA/*", "other": "x/*"}))
     first, second = str(caught.value).splitlines()
     assert "validate.classes.normal: **/NORML/* matches none of the 5 files" in first
     assert "most similar first: NORMAL, PNEUMONIA" in first
