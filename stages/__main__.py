@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import argparse
 import os
-import shutil
 import sys
 import traceback
 from collections.abc import Sequence
@@ -88,8 +87,7 @@ def run_stage(arguments: argparse.Namespace) -> None:
     resolved = params.resolve(stage, raw, key)
     with tracking.recording(stage, key, told(stage, key, resolved)) as recorder:
         recorder.result = params.STAGES[stage].run(resolved, Job(key, recorder.report))
-    if recorder.result.scratch:
-        shutil.rmtree(recorder.result.scratch)
+    recorder.result.discard()
 
 
 def told(stage: str, key: Key | None, resolved: Any) -> dict[str, Any]:

@@ -15,6 +15,10 @@ def _ignore(metrics: Mapping[str, float], step: int) -> None:
     pass
 
 
+def _nothing() -> None:
+    pass
+
+
 @dataclass(frozen=True)
 class Job:
     """`key`: the matrix member, for stages that run once per member. `report(metrics, step)`: for long work, the
@@ -34,11 +38,11 @@ class Job:
 class Result:
     """What a stage hands to tracking: metrics, figures (files), the folder of a model, the file of a data set.
 
-    `scratch`: a folder to delete once all of it is recorded; until then it can bring the work back.
+    `discard`: called once all of it is recorded; deletes what until then could bring the work back.
     """
 
     metrics: Mapping[str, float] = field(default_factory=dict)
     figures: tuple[Path, ...] = ()
     model: Path | None = None
     dataset: Path | None = None
-    scratch: Path | None = None
+    discard: Callable[[], None] = _nothing

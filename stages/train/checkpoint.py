@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import shutil
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -37,7 +38,7 @@ def name_of(key: Key, params: Params, data: str) -> str:
 
 @contextmanager
 def checkpoints(name: str) -> Iterator[Path]:
-    """The folder of this training's checkpoints, alone to us. It stays: the caller deletes it when all is recorded.
+    """The folder of this training's checkpoints, alone to us. It stays until `discard`.
 
     Two queued experiments may need the very same model at once: the second waits.
     """
@@ -54,3 +55,9 @@ def checkpoints(name: str) -> Iterator[Path]:
         yield folder
     finally:
         lock.release()
+
+
+def discard(name: str) -> None:
+    """Delete a training's checkpoints, unless somebody else who needed the same model already has."""
+    with checkpoints(name) as folder:
+        shutil.rmtree(folder)

@@ -6,6 +6,8 @@ import logging
 import signal
 import sys
 import warnings
+from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +22,7 @@ from ..shared.errors import UserError
 from ..shared.job import Job, Result
 from ..shared.model import Classifier, create, save
 from ..shared.recipe import Architecture, Recipe
-from .checkpoint import checkpoints, name_of
+from .checkpoint import checkpoints, discard, name_of
 from .data import loaders
 from .history import History
 from .learner import Learner
@@ -34,10 +36,11 @@ from .weights import load_pretrained
 def train_member(params: Params, job: Job) -> Result:
     arrays = load_arrays()
     train, validation = select(arrays.index, params.sample)
-    with checkpoints(name_of(job.member, params, arrays.fingerprint)) as folder:
+    name = name_of(job.member, params, arrays.fingerprint)
+    with checkpoints(name) as folder:
         trained = fit(params, arrays, train, validation, job, folder)
         save(trained.model, recipe_of(params, job, arrays, trained), paths.model_dir(job.member))
-        return write_report(trained, arrays, train, job, folder)
+        return replace(write_report(trained, arrays, train, job), discard=partial(discard, name))
 
 
 def fit(params: Params, arrays: Arrays, train: np.ndarray, validation: np.ndarray, job: Job, folder: Path) -> Trained:
@@ -45,13 +48,13 @@ def fit(params: Params, arrays: Arrays, train: np.ndarray, validation: np.ndarra
     seed = params.seed + params.sample.seed
     torch.manual_seed(seed)
     model = create(Architecture(**params.backbone.model_dump(exclude={"weights"})), len(arrays.classes))
+    check_size(model, arrays, params)
     if params.strategy.plan != "from_scratch":
         load_pretrained(model.backbone, params.backbone)
     plan = make_plan(params.strategy, list(model.backbone.stages), params.epochs)
     weights = class_weights(arrays.targets[train], len(arrays.classes), params)
     learner = Learner(model, plan, params, weights, seed)
     history = History(str(job.member), job.report)
-    check_size(model, arrays, params)
     if not (folder / "done").exists():
         train_loop(learner, history, loaders(arrays, train, validation, params, seed), params, folder)
         (folder / "done").touch()
@@ -91,6 +94,7 @@ def check_size(model: Classifier, arrays: Arrays, params: Params) -> None:
     try:
         with torch.no_grad():
             model.eval()(blank)
+        model.train()
     except (RuntimeError, AssertionError) as error:
         height, width = arrays.size
         raise UserError(

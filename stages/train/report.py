@@ -5,7 +5,6 @@ from __future__ import annotations
 import resource
 import sys
 from dataclasses import dataclass
-from pathlib import Path
 
 import numpy as np
 import torch
@@ -26,7 +25,7 @@ class Trained:
     best_epoch: int
 
 
-def write_report(trained: Trained, arrays: Arrays, train: np.ndarray, job: Job, scratch: Path) -> Result:
+def write_report(trained: Trained, arrays: Arrays, train: np.ndarray, job: Job) -> Result:
     """reports/train/<key>: history.csv, history.png, summary.json."""
     folder = paths.report_dir("train", job.key)
     folder.mkdir(parents=True, exist_ok=True)
@@ -35,7 +34,7 @@ def write_report(trained: Trained, arrays: Arrays, train: np.ndarray, job: Job, 
     picture = draw_history(table, trained.best_epoch, str(job.member), folder / "history.png")
     summary = summarise(trained, arrays, train)
     write_json(folder / "summary.json", summary)
-    return Result(metrics=summary, figures=(picture,), model=paths.model_dir(job.member), scratch=scratch)
+    return Result(metrics=summary, figures=(picture,), model=paths.model_dir(job.member))
 
 
 def summarise(trained: Trained, arrays: Arrays, train: np.ndarray) -> dict[str, float]:

@@ -2,7 +2,6 @@
 
 import errno
 import os
-import shutil
 import signal
 import subprocess
 import sys
@@ -113,12 +112,12 @@ def test_a_loss_that_is_not_a_number_stops_with_the_remedy(processed, train_para
 
 
 SCRIPT = """
-import shutil, sys
+import sys
 from stages.shared.job import Job
 from stages.shared.paths import Key
 from stages.train import Params, run
 result = run(Params.model_validate_json(sys.argv[1]), Job(Key("small_cnn", "from_scratch", "full")))
-shutil.rmtree(result.scratch)
+result.discard()
 """
 
 
@@ -131,7 +130,7 @@ def start(params, repository):
 def uninterrupted(params):
     """(weights, history) of a training that nobody disturbs; leaves no checkpoint behind."""
     result = run(params, Job(KEY))
-    shutil.rmtree(result.scratch)
+    result.discard()
     return load_file(result.model / "weights.safetensors"), pd.read_csv(HISTORY)
 
 
@@ -183,6 +182,18 @@ def test_a_training_that_ended_but_was_not_recorded_is_not_repeated(processed, t
     assert all(torch.equal(expected[name], found[name]) for name in expected)
 
 
+def test_two_experiments_that_need_the_same_model_share_it_and_both_end(processed, train_params):
+    """As two queue workers do: the second gets the lock before the first has recorded everything."""
+    first = run(train_params(epochs=2), Job(KEY))
+    weights = load_file(first.model / "weights.safetensors")
+    second = run(train_params(epochs=2), Job(KEY))
+    first.discard()
+    second.discard()
+    again = load_file(second.model / "weights.safetensors")
+    assert all(torch.equal(weights[name], again[name]) for name in weights)
+    assert not list((processed.parents[1] / ".lightbox" / "checkpoints").glob("*/"))
+
+
 def fail_with_full_disk(*_):
     raise OSError(errno.ENOSPC, "No space left on device")
 
@@ -207,7 +218,7 @@ def test_a_resumed_training_reports_its_earlier_epochs_too(processed, train_para
 
 def test_ctrl_c_ends_with_a_word_and_code_130(processed, train_params, repository):
     script = SCRIPT.replace("result = run(", "import stages.__main__ as m; m.check = lambda _: run(").replace(
-        "shutil.rmtree(result.scratch)", "sys.exit(m.main(['check']))"
+        "result.discard()", "sys.exit(m.main(['check']))"
     )
     environment = {**os.environ, "PYTHONPATH": str(repository), "OMP_WAIT_POLICY": "PASSIVE"}
     arguments = [sys.executable, "-c", script, train_params(epochs=200).model_dump_json()]
