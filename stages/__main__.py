@@ -1,8 +1,10 @@
 """The one way in.
 
 python -m stages <stage> [--backbone B --strategy S --sample N]    run one stage, as dvc.yaml does
+python -m stages parallel [--jobs N]                               the whole study, several models at a time
 python -m stages check                                             params.yaml, without running anything
 python -m stages use <preset>                                      write a preset into params.yaml
+python -m stages backbones                                         write docs/backbones.md anew
 python -m stages summary                                           the leaderboard, once more
 """
 
@@ -21,6 +23,7 @@ from .shared.errors import UserError
 from .shared.files import disk_full, read_json
 from .shared.job import Job
 from .shared.paths import Key, model_dir, project_root
+from .shared.process import Terminated, is_main
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -36,6 +39,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     except KeyboardInterrupt:
         print("\nInterrupted. `dvc repro` goes on from here.", file=sys.stderr)
         return 130
+    except Terminated:
+        print("Terminated. `dvc repro` goes on from the last whole epoch.", file=sys.stderr)
+        return 143
     return 0
 
 
@@ -70,7 +76,12 @@ def arguments_of(argv: Sequence[str] | None) -> argparse.Namespace:
     use.add_argument("preset", nargs="?", help="its name; without one, list them")
     use.add_argument("--images", help="folder or archive of images (sets download to it)")
     use.set_defaults(action=use_preset)
+    table = commands.add_parser("backbones", help="Write docs/backbones.md: a table of the backbones of params.yaml.")
+    table.set_defaults(action=make_table)
     commands.add_parser("summary", help="Print the leaderboard.").set_defaults(action=summary)
+    many = commands.add_parser("parallel", help="Run the whole pipeline, several models at a time.")
+    many.add_argument("--jobs", type=int, help="models at a time; default: one per GPU, or one")
+    many.set_defaults(action=several)
     return parser.parse_args(argv)
 
 
@@ -85,6 +96,9 @@ def run_stage(arguments: argparse.Namespace) -> None:
     if stage == "download":  # the first of a long run: worth the seconds
         params.check_names(raw, keys)
     resolved = params.resolve(stage, raw, key)
+    if not is_main():  # another process of this training has the run and the outputs
+        params.STAGES[stage].run(resolved, Job(key))
+        return
     with tracking.recording(stage, key, told(stage, key, resolved)) as recorder:
         recorder.result = params.STAGES[stage].run(resolved, Job(key, recorder.report))
     recorder.result.discard()
@@ -112,6 +126,23 @@ def check(_: argparse.Namespace) -> None:
         )
     params.check_names(raw, keys)
     print(f"{settings.PARAMS}: fine. {len(keys)} models: {', '.join(map(str, keys))}.")
+
+
+def several(arguments: argparse.Namespace) -> None:
+    if arguments.jobs is not None and arguments.jobs < 1:
+        raise UserError(f"--jobs: {arguments.jobs}: give 1 or more, the number of models to make at a time.")
+    check(arguments)
+    from . import parallel
+
+    raw = settings.read()
+    parallel.carry_all(raw, params.check(raw), arguments.jobs)
+
+
+def make_table(_: argparse.Namespace) -> None:
+    from . import backbones_table
+
+    backbones_table.write(settings.read())
+    print(f"{backbones_table.PAGE}: written.")
 
 
 def use_preset(arguments: argparse.Namespace) -> None:

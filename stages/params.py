@@ -19,6 +19,7 @@ from .shared.matrix import Matrix
 from .shared.paths import PARAMS, Key, find_input
 from .shared.settings import parse
 from .train.params import Backbone, Sample, Strategy
+from .train.registered import fetch
 
 STAGES: dict[str, ModuleType] = {
     "download": download,
@@ -145,10 +146,10 @@ def _faults(raw: Mapping[str, Any]) -> Generator[str, None, None]:
 def _dangling(raw: Mapping[str, Any], keys: list[Key]) -> Generator[str, None, None]:
     """Names that lead nowhere: a weights file that is not there, a baseline that is no strategy."""
     for name in dict.fromkeys(k.backbone for k in keys if entry("strategies", k.strategy, raw).plan != "from_scratch"):
-        weights = entry("backbones", name, raw).weights
-        if weights not in ("none", "imagenet") and not find_input(weights).is_file():
+        choice = entry("backbones", name, raw)
+        if choice.kind == "file" and not find_input(choice.weights).is_file():
             where = f"{PARAMS}: backbones.{name}.weights"
-            yield f"{where}: {weights}: no such file. Put it there, or give none or imagenet."
+            yield f"{where}: {choice.weights}: no such file. Put it there, or give none or imagenet."
     section = raw.get("compare")
     baseline = section.get("baseline") if isinstance(section, Mapping) else None
     if baseline is not None and baseline not in raw["strategies"]:
@@ -156,11 +157,12 @@ def _dangling(raw: Mapping[str, Any], keys: list[Key]) -> Generator[str, None, N
 
 
 def check_names(raw: Mapping[str, Any], keys: list[Key]) -> None:
-    """What only the libraries know, and takes seconds to ask: transforms, their arguments, and networks by name.
+    """What only the libraries know, and takes seconds to ask: transforms, their arguments, networks by name, tags of
+    weights, and registered models (each is fetched, and said which version it is).
 
     Raises UserError, as `check` does; call that first.
     """
-    from .shared.backbones import known
+    from .shared.backbones import known, tags
     from .shared.transforms import build
 
     spec = resolve("preprocess", raw).spec
@@ -172,6 +174,10 @@ def check_names(raw: Mapping[str, Any], keys: list[Key]) -> None:
         valid = known(backbone.source)
         if backbone.name not in valid:
             raise unknown(f"{PARAMS}: backbones.{name}.name", backbone.name, valid)
+        if backbone.kind == "tag" and backbone.weights not in tags(backbone.name):
+            raise unknown(f"{PARAMS}: backbones.{name}.weights", backbone.weights, tags(backbone.name))
+        if backbone.kind == "registry":
+            fetch(backbone.weights)
 
 
 def _names(raw: Mapping[str, Any], table: str) -> list[str]:

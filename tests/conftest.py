@@ -19,6 +19,12 @@ def repository() -> Path:
     return REPOSITORY
 
 
+@pytest.fixture(scope="session")
+def shipped() -> Path:
+    """The checkpoint of small_cnn that comes with the repository."""
+    return REPOSITORY / "models" / "pretrained" / "small_cnn_phantom.safetensors"
+
+
 @pytest.fixture
 def workspace(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """An empty working directory that is its own project root."""

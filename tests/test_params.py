@@ -41,7 +41,7 @@ WRONG = [
     (
         "train.precision",
         "half",
-        r"train\.precision: input should be '32-true', 'bf16-mixed' or '16-mixed'; found 'half'",
+        r"train\.precision: input should be 'auto', '32-true', 'bf16-mixed' or '16-mixed'; found 'half'",
     ),
     ("matrix.backbone", ["resnet81"], r"matrix\.backbone: 'resnet81' is not known\. Did you mean 'resnet18'\?"),
     ("matrix.strategy", ["finetune"], r"matrix\.strategy: 'finetune' is not known\. Did you mean 'fine_tune'\?"),
@@ -54,7 +54,7 @@ WRONG = [
         1,
         r"strategies\.fine_tune\.last_stage: unknown key\. Did you mean 'last_stages'",
     ),
-    ("backbones.small_cnn.weights", "w.pth", r"backbones\.small_cnn\.weights: 'w\.pth' is neither none, imagenet"),
+    ("backbones.small_cnn.weights", "w.h5", r"backbones\.small_cnn\.weights: 'w\.h5' is neither none, imagenet"),
     ("backbones.small_cnn.weights", "imagenet", r"backbones\.small_cnn: there are no ImageNet weights for 'small_cnn'"),
     ("backbones.small_cnn.weights", "none", r"strategy 'feature_extraction' starts from pretrained weights"),
     ("samples.full.fraction", 1.5, r"samples\.full\.fraction: .*less than or equal to 1; found 1\.5"),

@@ -1,6 +1,7 @@
 """compare: the files of every model -> one leaderboard, figures and a report that opens without a network.
 
-Reads reports/train, evaluate and explain of the keys that params.yaml lists now, never what merely lies there.
+Reads reports/train, evaluate and explain of the keys that params.yaml lists now, never what merely lies there. A model
+whose files are not all there is marked as missing; the rest is compared.
 Imports no torch: a comparison needs no weights.
 """
 
@@ -40,7 +41,7 @@ def run(params: Params, job: Job) -> Result:
     """Write reports/compare/.
 
     Raises:
-        UserError: the matrix is empty; a model's files are missing, stale or of other images than the rest.
+        UserError: the matrix is empty or no model of it complete; files are stale or of other images than the rest.
     """
     from .work import compare
 

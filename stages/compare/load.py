@@ -19,7 +19,7 @@ from ..shared.paths import Key
 
 T = TypeVar("T")
 MADE_BY = {
-    "train": ("history.csv", "summary.json"),
+    "train": ("history.csv", "plan.csv", "summary.json"),
     "evaluate": ("metrics.json", "predictions.parquet"),
     "explain": ("cases.json",),
 }
@@ -31,6 +31,7 @@ class Member:
 
     key: Key
     history: pd.DataFrame
+    plan: pd.DataFrame  # columns epoch (from 0), stage, lr (NaN: frozen)
     summary: Mapping[str, Any]
     metrics: Mapping[str, Any]
     predictions: pd.DataFrame
@@ -65,6 +66,14 @@ class Member:
 
 
 @dataclass(frozen=True)
+class Missing:
+    """A member of the matrix that is not complete. stage: the first whose files are not there."""
+
+    key: Key
+    stage: str
+
+
+@dataclass(frozen=True)
 class Data:
     """The data set all models share. Row i of `index` describes `images[i]`."""
 
@@ -74,18 +83,22 @@ class Data:
     images: np.ndarray
 
 
-def members(keys: Sequence[Key], classes: Sequence[str]) -> list[Member]:
-    """Every member of the matrix.
+def members(keys: Sequence[Key], classes: Sequence[str]) -> tuple[list[Member], list[Missing]]:
+    """The complete members of the matrix, and the others.
 
     Raises:
-        UserError: the matrix is empty, or files of a member are missing or unreadable.
+        UserError: the matrix is empty, no member is complete, or a file is unreadable.
     """
     if not keys:
         raise UserError(
             f"{paths.PARAMS}: matrix: one of backbone, strategy and sample is empty, so there is nothing to compare. "
             "Put at least one name in each."
         )
-    return [member(key, classes) for key in keys]
+    gone = {key: files for key in keys if (files := absent(key))}
+    if len(gone) == len(keys):
+        raise nothing_complete(*next(iter(gone.items())))
+    missing = [Missing(key, files[0].parts[1]) for key, files in gone.items()]
+    return [member(key, classes) for key in keys if key not in gone], missing
 
 
 def absent(key: Key) -> list[Path]:
@@ -94,19 +107,19 @@ def absent(key: Key) -> list[Path]:
     return [path for path in files if not path.is_file()]
 
 
+def nothing_complete(first: Key, files: Sequence[Path]) -> UserError:
+    return UserError(
+        f"compare: no model of the matrix is complete. The first, {first}, lacks {', '.join(map(str, files))}. "
+        f"Make it with `dvc repro {files[0].parts[1]}@{first}`, or change `matrix` in {paths.PARAMS}."
+    )
+
+
 def member(key: Key, classes: Sequence[str]) -> Member:
-    gone = absent(key)
-    if gone:
-        stage = gone[0].parts[1]
-        raise UserError(
-            f"compare: model {key} is in the matrix, but {', '.join(map(str, gone))} "
-            f"{'is' if len(gone) == 1 else 'are'} missing. Make it with `dvc repro {stage}@{key}`, or take the model "
-            f"out of `matrix` in {paths.PARAMS}."
-        )
     train, evaluate, explain = (paths.report_dir(stage, key) for stage in MADE_BY)
     return Member(
         key=key,
         history=_read(pd.read_csv, train / "history.csv", key),
+        plan=_read(read_plan, train / "plan.csv", key),
         summary=_read(read_json, train / "summary.json", key),
         metrics=_read(read_json, evaluate / "metrics.json", key),
         predictions=_read(pd.read_parquet, evaluate / "predictions.parquet", key),
@@ -128,6 +141,10 @@ def data() -> Data:
         validation=read_json(paths.VALIDATION),
         images=np.load(files["images.npy"], mmap_mode="r"),
     )
+
+
+def read_plan(path: Path) -> pd.DataFrame:
+    return pd.read_csv(path, usecols=["epoch", "stage", "lr"], dtype={"stage": str})
 
 
 def _read(reader: Callable[[Path], T], path: Path, key: Key) -> T:

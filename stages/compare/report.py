@@ -13,7 +13,7 @@ from markupsafe import Markup
 from matplotlib.figure import Figure
 
 from ..shared import paths
-from . import curves, films, story, tables
+from . import curves, films, plans, story, tables
 from .load import Data, Member
 from .look import Look, percent
 from .study import Study
@@ -26,6 +26,7 @@ LABELS = {  # read out in place of the figures that the page shows as vectors
     "data_efficiency": "Test AUROC against the number of training images, one line per strategy.",
     "roc": "ROC curve of every model on the test split.",
     "precision_recall_f1": "Precision, recall and F1 of every model with intervals.",
+    "plans": "Learning rate of every stage in every epoch, for each backbone and strategy.",
 }
 
 
@@ -45,6 +46,7 @@ def page(study: Study, drawn: Mapping[str, Figure]) -> str:
         classes=first.classes,
         test={"images": len(first.truth), "patients": int(first.test["patient"].nunique())},
         board=board.to_dict("records"),
+        missing=study.missing,
         scale=Scale(board),
         contrasts=study.contrasts.to_dict("records"),
         figures={name: svg(drawn[name], name, label) for name, label in LABELS.items() if name in drawn},
@@ -52,6 +54,7 @@ def page(study: Study, drawn: Mapping[str, Figure]) -> str:
         data=_data(study.data, first.classes),
         cards=[_card(m, row, board, roc) for m, row in zip(study.ranked, board.itertuples(), strict=True)],
         look=Look(board),
+        plans_left_out=plans.left_out(board, study.by_key),
         level=percent(board),
         evaluate_draws=first.metrics.get("bootstrap"),
     )  # fmt: skip

@@ -12,13 +12,15 @@ from .load import Member
 
 @dataclass(frozen=True)
 class Study:
-    """Everything known about the models; `ranked` is in the order of `board`, best first."""
+    """Everything known about the models; `ranked` is in the order of `board`, best first. `missing`: those that are
+    not complete, and so in none of the tables."""
 
     params: Params
     data: load.Data
     ranked: list[Member]
     board: pd.DataFrame
     contrasts: pd.DataFrame
+    missing: list[load.Missing]
 
     @property
     def by_key(self) -> dict[str, Member]:
@@ -32,9 +34,9 @@ class Study:
 
 def analyse(params: Params) -> Study:
     data = load.data()
-    members = load.members(params.matrix.keys(), data.meta["classes"])
+    members, missing = load.members(params.matrix.keys(), data.meta["classes"])
     draws = tables.draw(members, params.replicates, params.seed)
     board = tables.leaderboard(members, draws, params.sort_by)
     by_key = {str(m.key): m for m in members}
     contrasts = tables.contrasts(members, draws, params.baseline)
-    return Study(params, data, [by_key[key] for key in board.key], board, contrasts)
+    return Study(params, data, [by_key[key] for key in board.key], board, contrasts, missing)

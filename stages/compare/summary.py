@@ -42,8 +42,11 @@ def summary(folder: Path) -> list[RenderableType]:
     with path.open(encoding="utf-8", newline="") as file:
         rows = list(csv.DictReader(file))
     ties = any(row["tie"] == "True" for row in rows[1:])
+    gone = [row["key"] for row in rows if missing(row)]
     level = f"{100 * float(rows[0]['confidence']):g}%"
     lines = [f"= : the {level} interval of its AUROC difference to the first row holds zero, a tie"] if ties else []
+    if gone:
+        lines += [f"missing: {len(gone)} of {len(rows)} models are not made, so the rest is compared without them"]
     lines += ["", f"Report     {folder / 'index.html'}", f"All runs   {MLFLOW_UI}   (or: {MLFLOW_UI_PLAIN})"]
     return [_table(rows, level), Text("\n".join(lines))]
 
@@ -73,9 +76,15 @@ def _table(rows: list[dict[str, str]], level: str) -> RenderableType:
     return table
 
 
+def missing(row: dict[str, str]) -> bool:
+    return row.get("status") == "missing"  # a leaderboard of an older version has no such column
+
+
 def _cells(row: dict[str, str], words: list[str]) -> list[RenderableType]:
     from rich.text import Text  # takes a name as it is; a plain string would be read as markup
 
+    if missing(row):
+        return [Text(cell) for cell in ["", *(row[name] for name in words), "–", "missing", "–", "–", "–", "–"]]
     tie = "=" if row["tie"] == "True" and row["rank"] != "1" else " "
     interval = f"{_number(row['auroc'])} [{_number(row['auroc_low'])}–{_number(row['auroc_high'])}]"
     rates = [_number(row[name], 2) for name in ("balanced_accuracy", "sensitivity", "specificity")]

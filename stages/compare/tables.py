@@ -10,7 +10,7 @@ import pandas as pd
 
 from ..shared.errors import UserError
 from . import intervals
-from .load import Member
+from .load import Member, Missing
 
 METRICS = (
     "auroc", "auprc", "balanced_accuracy", "accuracy", "sensitivity", "specificity", "ppv", "npv", "f1",
@@ -72,6 +72,18 @@ def leaderboard(members: Sequence[Member], draws: Draws, sort_by: str) -> pd.Dat
     table = table.loc[order].reset_index(drop=True)
     table.insert(0, "rank", np.arange(1, len(table) + 1))
     return table
+
+
+def with_missing(board: pd.DataFrame, missing: Sequence[Missing]) -> pd.DataFrame:
+    """The leaderboard for a file: `status` is complete, or missing in rows without numbers at the end; `missing_from`
+    is the first stage that left nothing."""
+    rows = [{**vars(m.key), "key": str(m.key), "status": "missing", "missing_from": m.stage} for m in missing]
+    table = board.assign(status="complete", missing_from=None)
+    if not rows:
+        return table
+    nullable = {"i": "Int64", "b": "boolean"}  # integers and flags beside empty cells
+    whole = table.astype({name: nullable[kind.kind] for name, kind in table.dtypes.items() if kind.kind in nullable})
+    return pd.concat([whole, pd.DataFrame(rows, columns=table.columns).astype(whole.dtypes)], ignore_index=True)
 
 
 def _row(m: Member) -> dict[str, object]:

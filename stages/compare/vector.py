@@ -23,6 +23,7 @@ def svg(fig: Figure, name: str, label: str) -> Markup:
     text = buffer.getvalue()
     text = text[text.index("<svg") :]
     text = re.sub(r"<metadata>.*?</metadata>", "", text, flags=re.S)
+    text = re.sub(r'(<image\b[^>]*?) id="[^"]*"', r"\g<1>", text)  # alike pictures would have the same one
     text = re.sub(r'(\bid="|xlink:href="#|url\(#)', rf"\g<1>{name}-", text).replace("xlink:href", "href")
     text = re.sub(r"#[0-9a-f]{6}\b", lambda hit: ROLES.get(hit[0]) or f"var(--c{hit[0][1:]}, {hit[0]})", text)
     text = re.sub(r"'DejaVu Sans'[^;\"]*", "var(--sans)", text)

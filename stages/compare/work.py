@@ -12,7 +12,7 @@ from ..shared import paths
 from ..shared.files import atomic, write_json
 from ..shared.job import Result
 from ..shared.plots import save
-from . import Params, curves, figures, films, report, summary, tables
+from . import Params, curves, figures, films, plans, report, summary, tables
 from .look import Look
 from .study import Study, analyse
 
@@ -28,13 +28,13 @@ def compare(params: Params) -> Result:
         partial.write_text(page, encoding="utf-8")
     if not os.environ.get("LIGHTBOX_DEFER_SUMMARY"):
         summary.show(out)
-    return Result(metrics=best_metrics(study.board), figures=(*pictures, out / "index.html"))
+    return Result(metrics=best_metrics(study), figures=(*pictures, out / "index.html"))
 
 
 def write_tables(out: Path, study: Study) -> None:
     first = study.ranked[0].test
     for name, table in {
-        "leaderboard": study.board,
+        "leaderboard": tables.with_missing(study.board, study.missing),
         "contrasts": study.contrasts,
         "histories": tables.histories(study.ranked),
         "roc": tables.rocs(study.ranked),
@@ -57,6 +57,7 @@ def draw_figures(study: Study) -> dict[str, Figure]:
         "auroc_intervals": figures.auroc_intervals(board),
         "precision_recall_f1": figures.precision_recall_f1(board, by_key, params.replicates, params.seed),
         "histories": curves.histories(board, by_key),
+        "plans": plans.plans(board, by_key),
         "roc": curves.roc(board, {key: curves.mean_roc(m) for key, m in by_key.items()}),
         "confusion": figures.confusions(board, by_key),
     }
@@ -69,7 +70,12 @@ def draw_figures(study: Study) -> dict[str, Figure]:
     return made
 
 
-def best_metrics(board: pd.DataFrame) -> dict[str, float]:
+def best_metrics(study: Study) -> dict[str, float]:
     """The first model's test metrics and how many share its place, for the tracking store."""
+    board = study.board
     first = {f"best.{name}": value for name, value in metrics(board.iloc[0].to_dict()).items()}
-    return first | {"models": float(len(board)), "ties": float(board.tie.iloc[1:].sum())}
+    return first | {
+        "models": float(len(board)),
+        "missing": float(len(study.missing)),
+        "ties": float(board.tie.iloc[1:].sum()),
+    }

@@ -16,7 +16,7 @@ from .backbones import Backbone, build
 from .errors import UserError
 from .files import atomic
 from .progress import progress
-from .recipe import WEIGHTS, Architecture, Recipe
+from .recipe import WEIGHTS, Architecture, Head, Recipe
 
 # Shapes: B batch, C channels (1 or 3), H×W pixels, F features, K classes
 
@@ -27,10 +27,10 @@ class Classifier(nn.Module):
     mean: torch.Tensor
     std: torch.Tensor
 
-    def __init__(self, backbone: Backbone, classes: int, dropout: float = 0.0) -> None:
+    def __init__(self, backbone: Backbone, classes: int, dropout: float = 0.0, head: Head | None = None) -> None:
         super().__init__()
         self.backbone = backbone
-        self.head = nn.Sequential(nn.Dropout(dropout), nn.Linear(backbone.features, classes))
+        self.head = make_head(backbone.features, classes, dropout, head or Head())
         for name in ("mean", "std"):
             values = torch.tensor(getattr(backbone.normalisation, name)).view(1, 3, 1, 1)
             self.register_buffer(name, values, persistent=False)
@@ -44,9 +44,21 @@ class Classifier(nn.Module):
         return logits
 
 
+def make_head(features: int, classes: int, dropout: float, head: Head) -> nn.Sequential:
+    """B×F -> B×K. Dropout and a linear layer; before them, for each hidden width: dropout, linear, norm, activation."""
+    layers: list[nn.Module] = []
+    for width in head.hidden:
+        layers += [nn.Dropout(dropout), nn.Linear(features, width)]
+        layers += [nn.BatchNorm1d(width)] if head.norm == "batch" else []
+        layers += [nn.ReLU() if head.activation == "relu" else nn.GELU()]
+        features = width
+    return nn.Sequential(*layers, nn.Dropout(dropout), nn.Linear(features, classes))
+
+
 def create(architecture: Architecture, classes: int) -> Classifier:
     """With random weights, from torch's current seed. Channels last: the layout images have, and the faster one."""
-    return Classifier(build(architecture), classes, architecture.dropout).to(memory_format=torch.channels_last)
+    model = Classifier(build(architecture), classes, architecture.dropout, architecture.head)
+    return model.to(memory_format=torch.channels_last)
 
 
 def save(model: Classifier, recipe: Recipe, folder: Path) -> None:

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
-from pydantic import ValidationError
+from pydantic import Field, ValidationError
 
 from .errors import UserError
 from .files import read_json, write_json
@@ -15,15 +15,29 @@ from .settings import Settings
 WEIGHTS = "weights.safetensors"
 
 
+class Head(Settings):
+    """From features to logits: a linear layer, or hidden layers before it."""
+
+    hidden: list[Annotated[int, Field(ge=1)]] = []
+    """Width of each hidden layer; none: the features go straight into the last linear layer."""
+    norm: Literal["none", "batch"] = "none"
+    """BatchNorm behind each hidden layer, before its activation."""
+    activation: Literal["relu", "gelu"] = "relu"
+    """Of the hidden layers."""
+
+
 class Architecture(Settings):
     """The network, without its weights."""
 
-    source: Literal["lightbox", "torchvision"]
+    source: Literal["lightbox", "torchvision", "timm"]
     """Who defines the backbone."""
     name: str
-    """Its name there."""
+    """Its name there; for timm with the tag of its weights behind a dot, where one was chosen: it decides the
+    normalisation."""
     dropout: float = 0.0
-    """Share of the features dropped before the head, while training."""
+    """Share of the numbers dropped before each linear layer of the head, while training."""
+    head: Head = Head()
+    """Layers of the head."""
 
 
 class Recipe(Settings):
@@ -42,6 +56,8 @@ class Recipe(Settings):
     """The resolved params of the training."""
     data: str
     """Fingerprint of the arrays it was trained on."""
+    start: str | None = None
+    """The weights it started from; an alias of the registry as the version it stood for. null: random ones."""
     best_epoch: int
     weights_sha256: str
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import types
 import typing
 from collections.abc import Mapping
@@ -10,7 +11,7 @@ from typing import Any
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
-from .errors import UserError, closest
+from .errors import UserError, closest, unknown
 from .paths import PARAMS
 
 
@@ -67,6 +68,9 @@ def _explain(model: type[BaseModel], fault: Mapping[str, Any], where: str, elsew
         return f"{dotted}: unknown key.{hint} Valid keys: {', '.join(valid)}."
     if fault["type"] == "missing":
         return f"{dotted}: missing. Add it; `git diff {PARAMS}` shows what was removed."
+    if fault["type"] == "union_tag_invalid":
+        discriminator, *valid = re.findall("'([^']*)'", "{discriminator} {expected_tags}".format(**fault["ctx"]))
+        return str(unknown(f"{dotted}.{discriminator}", fault["ctx"]["tag"], valid))
     if fault["type"] == "value_error":  # our own validators already say it in full
         return f"{dotted}: {fault['ctx']['error']}"
     message = fault["msg"][0].lower() + fault["msg"][1:]
@@ -81,7 +85,7 @@ def _follow(model: type[BaseModel], loc: list[Any]) -> tuple[type[BaseModel] | N
     path: list[str] = []
     for part in loc:
         models = [c for c in candidates if isinstance(c, type) and issubclass(c, BaseModel)]
-        named = [m for m in models if m.__name__ == part]
+        named = [m for m in models if m.__name__ == part or (len(models) > 1 and part in _tags(m))]
         if named:
             candidates, owner = named, named[0]
             continue
@@ -94,6 +98,16 @@ def _follow(model: type[BaseModel], loc: list[Any]) -> tuple[type[BaseModel] | N
             owner, candidates = None, [a for c in candidates for a in _flatten_args(c)]
         path.append(str(part))
     return owner, path
+
+
+def _tags(model: type[BaseModel]) -> list[Any]:
+    """What tells this member of a union from the others: the values of fields that allow one only."""
+    literals = [typing.get_args(f.annotation) for f in model.model_fields.values() if _is_literal(f.annotation)]
+    return [values[0] for values in literals if len(values) == 1]
+
+
+def _is_literal(annotation: Any) -> bool:
+    return typing.get_origin(annotation) is typing.Literal
 
 
 def _flatten(annotation: Any) -> list[Any]:

@@ -14,16 +14,18 @@ from pathlib import Path
 from filelock import FileLock, Timeout
 
 from ..shared.model import sha256
-from ..shared.paths import Key, find_input, project_root
+from ..shared.paths import Key, project_root
+from ..shared.process import is_main
 from .params import Params
+from .weights import weights_file
 
 CODE = Path(__file__).parents[1]
 
 
 def name_of(key: Key, params: Params, data: str) -> str:
     """A digest of key, params, data, the weights file it starts from, and the code that trains."""
-    start = find_input(params.backbone.weights)
-    told = [str(key), params.model_dump(mode="json"), data, sha256(start) if start.is_file() else None]
+    start = weights_file(params.backbone) if params.strategy.plan != "from_scratch" else None
+    told = [str(key), params.model_dump(mode="json"), data, sha256(start) if start and start.is_file() else None]
     digest = hashlib.sha256(json.dumps(told, sort_keys=True).encode())
     for path in sorted(
         [
@@ -44,6 +46,9 @@ def checkpoints(name: str) -> Iterator[Path]:
     """
     folder = project_root() / ".lightbox" / "checkpoints" / name
     folder.mkdir(parents=True, exist_ok=True)
+    if not is_main():  # the first process of this training holds the lock for all
+        yield folder
+        return
     lock = FileLock(folder.with_suffix(".lock"))
     try:
         lock.acquire(timeout=0)

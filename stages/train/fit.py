@@ -2,90 +2,124 @@
 
 from __future__ import annotations
 
-import logging
-import signal
-import sys
-import warnings
+from collections.abc import Sequence
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
-from typing import Any
 
-import lightning.pytorch as pl
 import numpy as np
 import torch
-from lightning.pytorch.callbacks import Callback, EarlyStopping, ModelCheckpoint, TQDMProgressBar
+from torch import nn
 
 from ..shared import paths
 from ..shared.arrays import Arrays, load_arrays
 from ..shared.errors import UserError
 from ..shared.job import Job, Result
 from ..shared.model import Classifier, create, save
-from ..shared.recipe import Architecture, Recipe
+from ..shared.process import is_main, rank
+from ..shared.recipe import Recipe
 from .checkpoint import checkpoints, discard, name_of
 from .data import loaders
+from .device import device_of
+from .feed import make_feed
 from .history import History
-from .learner import Learner
+from .learner import Forward, Learner, NotFinite
+from .loop import read_checkpoint, train_loop
+from .memory import after_out_of_memory
 from .params import Params
-from .plan import make_plan
+from .plan import Plan, make_plan
 from .report import Trained, write_report
 from .sample import select
-from .weights import load_pretrained
+from .speed import apply, choose, compiled
+from .weights import load_pretrained, start_of
+
+SHOWN = 8  # files of a batch that are named
 
 
 def train_member(params: Params, job: Job) -> Result:
+    """Of several processes that train one model together, the first writes what comes of it."""
     arrays = load_arrays()
     train, validation = select(arrays.index, params.sample)
     name = name_of(job.member, params, arrays.fingerprint)
     with checkpoints(name) as folder:
         trained = fit(params, arrays, train, validation, job, folder)
+        if not is_main():
+            return Result()
         save(trained.model, recipe_of(params, job, arrays, trained), paths.model_dir(job.member))
-        return replace(write_report(trained, arrays, train, job), discard=partial(discard, name))
+        return replace(write_report(trained, params, arrays, train, job), discard=partial(discard, name))
 
 
 def fit(params: Params, arrays: Arrays, train: np.ndarray, validation: np.ndarray, job: Job, folder: Path) -> Trained:
     """Train, from `folder`'s last checkpoint if it holds one, and come back with the best epoch's weights."""
+    while True:
+        try:
+            return attempt(params, arrays, train, validation, job, folder)
+        except torch.OutOfMemoryError as error:
+            params = after_out_of_memory(params, arrays, str(error))
+        except NotFinite as error:
+            raise not_finite(error, params, arrays, job) from None
+
+
+def attempt(
+    params: Params, arrays: Arrays, train: np.ndarray, validation: np.ndarray, job: Job, folder: Path
+) -> Trained:
     seed = params.seed + params.sample.seed
+    history = History(str(job.member), job.report)
+    model, plan = prepare(params, arrays, seed)
+    if (folder / "done").exists():
+        history.load_state_dict(read_checkpoint(folder / "last.ckpt")["callbacks"][history.state_key])
+    else:
+        params = for_this_machine(model, plan, params, arrays)
+        weights = class_weights(arrays.targets[train], len(arrays.classes), params)
+        with make_feed(model, plan, params, arrays, train, validation, seed) as feed:
+            history.preparation = history.seconds
+            data = loaders(feed.source, arrays, train, validation, params, seed, views=feed.views, rank=rank())
+            forward = compiled(Compilable(feed.forward or model), device_of(params)) if params.compile else feed.forward
+            learner = Learner(model, plan, params, weights, seed, len(data[0]) // params.accumulate, forward)
+            train_loop(learner, history, data, params, folder)
+        if is_main():
+            (folder / "done").touch()
+    state = read_checkpoint(folder / "best.ckpt")
+    kept = {name.removeprefix("model."): tensor for name, tensor in state["state_dict"].items()}
+    model.load_state_dict(model.state_dict() | kept)  # what never learnt is as it was
+    return Trained(model, plan, params, history, int(state["epoch"]))
+
+
+class Compilable(nn.Module):
+    """Any forward as a module; what it calls is no part of it, so that no weight is listed twice."""
+
+    def __init__(self, forward: Forward) -> None:
+        super().__init__()
+        self._called = (forward,)
+
+    def forward(self, *inputs: torch.Tensor) -> torch.Tensor:
+        return self._called[0](*inputs)
+
+
+def prepare(params: Params, arrays: Arrays, seed: int) -> tuple[Classifier, Plan]:
+    """The model with the weights it starts from, and who learns when."""
     torch.manual_seed(seed)
-    model = create(Architecture(**params.backbone.model_dump(exclude={"weights"})), len(arrays.classes))
+    model = create(params.backbone.architecture, len(arrays.classes))
     check_size(model, arrays, params)
     if params.strategy.plan != "from_scratch":
         load_pretrained(model.backbone, params.backbone)
-    plan = make_plan(params.strategy, list(model.backbone.stages), params.epochs)
-    weights = class_weights(arrays.targets[train], len(arrays.classes), params)
-    learner = Learner(model, plan, params, weights, seed)
-    history = History(str(job.member), job.report)
-    if not (folder / "done").exists():
-        train_loop(learner, history, loaders(arrays, train, validation, params, seed), params, folder)
-        (folder / "done").touch()
-    else:
-        history.load_state_dict(read_checkpoint(folder / "last.ckpt")["callbacks"][history.state_key])
-    state = read_checkpoint(folder / "best.ckpt")
-    learner.load_state_dict(state["state_dict"])
-    return Trained(learner.model, history, int(state["epoch"]))
+    return model, make_plan(params.strategy, list(model.backbone.stages), params.epochs)
 
 
-def train_loop(learner: Learner, history: History, data: Any, params: Params, folder: Path) -> None:
-    """Every epoch ends in last.ckpt, the best one in best.ckpt too; goes on from last.ckpt where there is one."""
-    rule = params.early_stopping
-    common = {"save_on_train_epoch_end": True, "enable_version_counter": False}
-    best = ModelCheckpoint(folder, filename="best", monitor=rule.monitor, mode=rule.mode, **common)
-    every = ModelCheckpoint(folder, filename="last", **common)  # behind `best`, so that it holds best's state as well
-    trainer = make_trainer(params, [history, *stopping(params), best, every])
-    last = folder / "last.ckpt"
-    if last.exists():
-        print(f"{history.name}: resuming from {last}", file=sys.stderr)
-    handler = signal.getsignal(signal.SIGINT)
-    try:
-        trainer.fit(learner, *data, ckpt_path=last if last.exists() else None)
-    except SystemExit:  # Lightning's way of ending on Ctrl-C
-        signal.signal(signal.SIGINT, handler)
-        raise KeyboardInterrupt from None
-
-
-def read_checkpoint(path: Path) -> dict[str, Any]:
-    state: dict[str, Any] = torch.load(path, map_location="cpu", weights_only=True)
-    return state
+def for_this_machine(model: Classifier, plan: Plan, params: Params, arrays: Arrays) -> Params:
+    """`precision` and `channels_last` filled in where they are left to the machine; the model laid out accordingly."""
+    shape = (-(-params.batch_size // (params.accumulate * params.trainer.world)), arrays.images.shape[3], *arrays.size)
+    choice = choose(
+        model,
+        shape,
+        {name for epoch in plan for name, rate in epoch.items() if rate is not None},
+        name=params.backbone.name,
+        precision=params.precision,
+        channels_last=params.channels_last,
+        device=device_of(params),
+    )
+    apply(model, choice.channels_last)
+    return params.model_copy(update={"precision": choice.precision, "channels_last": choice.channels_last})
 
 
 def check_size(model: Classifier, arrays: Arrays, params: Params) -> None:
@@ -111,52 +145,27 @@ def class_weights(targets: np.ndarray, classes: int, params: Params) -> torch.Te
     return torch.tensor(len(targets) / (classes * counts), dtype=torch.float32)
 
 
-def stopping(params: Params) -> list[Callback]:
-    rule = params.early_stopping
-    if rule.patience is None:
-        return []
-    return [
-        EarlyStopping(
-            rule.monitor,
-            min_delta=rule.min_delta,
-            patience=rule.patience,
-            mode=rule.mode,
-            check_on_train_epoch_end=True,
-        )
-    ]
-
-
-def make_trainer(params: Params, callbacks: list[Callback]) -> pl.Trainer:
-    logging.getLogger("lightning.pytorch").setLevel(logging.WARNING)
-    warnings.filterwarnings("ignore", message=".*does not have many workers.*")  # on purpose: see data.loaders
-    warnings.filterwarnings("ignore", message=".*module.s. in eval mode.*")  # frozen stages are: see Learner.train
-    warnings.filterwarnings("ignore", message=".*isinstance.treespec, LeafSpec.*")  # Lightning's own business
-    shown = sys.stderr.isatty()
-    return pl.Trainer(
-        max_epochs=params.epochs,
-        accelerator="auto",
-        devices=1,
-        precision=params.precision,
-        callbacks=[*callbacks, *([TQDMProgressBar(leave=True)] if shown else [])],
-        logger=False,
-        enable_progress_bar=shown,
-        enable_model_summary=False,
-        deterministic="warn",
-        num_sanity_val_steps=0,
-        use_distributed_sampler=False,
-        default_root_dir=paths.project_root() / ".lightbox",
+def not_finite(error: NotFinite, params: Params, arrays: Arrays, job: Job) -> UserError:
+    files: Sequence[str] = arrays.index["path"].iloc[error.rows].tolist()
+    more = f" and {len(files) - SHOWN} more" if len(files) > SHOWN else ""
+    precision = "" if params.precision == "32-true" else ", set train.precision to 32-true"
+    return UserError(
+        f"train@{job.member}: the loss is {error.loss} on the batch of {', '.join(files[:SHOWN])}{more}. "
+        f"Lower train.optimizer.lr (it is {params.optimizer.lr}), set train.gradient_clip (such as 1.0){precision}, "
+        "or look at these images."
     )
 
 
 def recipe_of(params: Params, job: Job, arrays: Arrays, trained: Trained) -> Recipe:
     return Recipe(
         key=str(job.member),
-        architecture=Architecture(**params.backbone.model_dump(exclude={"weights"})),
+        architecture=params.backbone.architecture,
         classes=arrays.classes,
         size=arrays.size,
         preprocess=arrays.preprocess,
         params=params.model_dump(mode="json"),
         data=arrays.fingerprint,
+        start=start_of(params.backbone) if params.strategy.plan != "from_scratch" else None,
         best_epoch=trained.best_epoch,
         weights_sha256="",  # save() fills it in
     )

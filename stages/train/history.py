@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 import sys
 import time
 from typing import Any
@@ -10,7 +9,6 @@ from typing import Any
 import lightning.pytorch as pl
 import pandas as pd
 
-from ..shared.errors import UserError
 from ..shared.job import Report
 from .learner import Learner
 
@@ -21,6 +19,8 @@ class History(pl.Callback):
     def __init__(self, name: str, report: Report) -> None:
         self.name, self.report = name, report
         self.rows: list[dict[str, float]] = []
+        self.images = 0  # shown in training, all epochs
+        self.preparation = 0.0  # seconds before the first step
         self._earlier = 0.0  # seconds, from before an interruption
         self._start = time.monotonic()
 
@@ -36,16 +36,13 @@ class History(pl.Callback):
             "train_loss": learner.train_loss(),
             **{name: float(trainer.callback_metrics[name]) for name in names},
             "lr": float(trainer.optimizers[0].param_groups[-1]["lr"]),
+            "lr_factor": learner.mean_factor(),
             "elapsed": round(self.seconds, 3),
         }
-        if not math.isfinite(row["train_loss"]):
-            raise UserError(
-                f"train@{self.name}: the loss is {row['train_loss']} in epoch {trainer.current_epoch}. "
-                "Lower train.optimizer.lr, or set train.precision to 32-true."
-            )
         self.rows.append(row)
+        self.images += learner.images_seen()
         self._tell(row)
-        if not sys.stderr.isatty():
+        if trainer.is_global_zero and not sys.stderr.isatty():
             said = "  ".join(f"{k} {row[k]:.4f}" for k in ("train_loss", *names))
             print(f"{self.name}  epoch {trainer.current_epoch + 1}/{trainer.max_epochs}  {said}", file=sys.stderr)
 
@@ -56,10 +53,12 @@ class History(pl.Callback):
         return pd.DataFrame(self.rows).astype({"epoch": int})
 
     def state_dict(self) -> dict[str, Any]:
-        return {"rows": self.rows, "seconds": self.seconds}
+        state = {"rows": self.rows, "images": self.images}
+        return state | {"seconds": self.seconds, "preparation": self.preparation}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
         self.rows, self._earlier = list(state["rows"]), float(state["seconds"])
+        self.images, self.preparation = int(state["images"]), self.preparation + float(state["preparation"])
         self._start = time.monotonic()
         for row in self.rows:  # the curve of this run begins where the training began
             self._tell(row)

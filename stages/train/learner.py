@@ -2,42 +2,79 @@
 
 from __future__ import annotations
 
-import math
+from collections.abc import Callable, Sequence
+from typing import Any
 
 import lightning.pytorch as pl
+import numpy as np
 import torch
-from torch import nn
+import torch.distributed as dist
+import torch.nn.functional as F
 from torchmetrics.functional import auroc
 
 from ..shared.model import Classifier
 from .data import Batch
+from .losses import make_loss
+from .mixing import mix
+from .optimizers import make_optimizer
 from .params import Params
-from .plan import HEAD, Plan
+from .plan import HEAD, Plan, frozen_throughout
+from .schedules import RateSchedule
+
+Forward = Callable[..., torch.Tensor]
+
+
+class NotFinite(Exception):
+    """The loss of a batch is NaN or infinite. Holds the value and the batch's rows."""
+
+    def __init__(self, loss: float, rows: Sequence[int]) -> None:
+        super().__init__(f"the loss is {loss}")
+        self.loss, self.rows = loss, list(rows)
 
 
 class Learner(pl.LightningModule):
-    """A classifier under a plan. Per epoch it logs val_loss, val_accuracy and val_auroc."""
+    """A classifier under a plan. Per epoch it logs val_loss, val_accuracy and val_auroc.
 
-    def __init__(self, model: Classifier, plan: Plan, params: Params, class_weights: torch.Tensor, seed: int) -> None:
+    `forward_from`: what turns a batch's inputs into logits, where that is not the model itself: the rest of the model
+    behind a cached prefix, or a compiled form. It has to share the model's own parameters.
+    """
+
+    def __init__(
+        self,
+        model: Classifier,
+        plan: Plan,
+        params: Params,
+        class_weights: torch.Tensor,
+        seed: int,
+        steps: int,
+        forward_from: Forward | None = None,
+    ) -> None:
         super().__init__()
         self.model, self.plan, self.params, self.seed = model, plan, params, seed
-        self.loss = nn.CrossEntropyLoss(weight=class_weights)
+        self.loss = make_loss(params.loss, class_weights)
+        self.classes = len(class_weights)
+        self.schedule = RateSchedule(params.schedule, params.epochs, steps, params.early_stopping.mode)
         self.groups = {name: list(model.backbone.parameters_of(name)) for name in model.backbone.stages}
         self.groups[HEAD] = list(model.head.parameters())
         self.frozen: set[str] = set()
-        self._train_losses: list[tuple[torch.Tensor, int]] = []
+        self._forward = (forward_from or model,)  # in a tuple: no submodule, or its weights would be saved twice
+        self._factors: list[float] = []
+        self._losses: list[tuple[torch.Tensor, int]] = []
+        self._unchecked: tuple[torch.Tensor, torch.Tensor] | None = None
         self._validation: list[tuple[torch.Tensor, torch.Tensor]] = []
         self.apply_plan(plan[0])
 
-    def forward(self, images: torch.Tensor) -> torch.Tensor:
-        logits: torch.Tensor = self.model(images)
-        return logits
+    def forward(self, *inputs: torch.Tensor) -> torch.Tensor:
+        logits: torch.Tensor = self._forward[0](*inputs)
+        return logits.float()
 
     def apply_plan(self, epoch: dict[str, float | None]) -> None:
         self.frozen = {name for name, rate in epoch.items() if rate is None}
         for name, parameters in self.groups.items():
+            # DDP takes note once, at the start, of who will ever need a gradient
+            learns = any(e[name] is not None for e in self.plan) if dist.is_initialized() else name not in self.frozen
             for parameter in parameters:
-                parameter.requires_grad_(name not in self.frozen)
+                parameter.requires_grad_(learns)
         self.train(self.training)
 
     def train(self, mode: bool = True) -> Learner:
@@ -48,49 +85,112 @@ class Learner(pl.LightningModule):
                 module.eval()
         return self
 
+    def setup(self, stage: str) -> None:
+        self.apply_plan(self.plan[0])
+
     def configure_optimizers(self) -> torch.optim.Optimizer:
-        settings = self.params.optimizer
-        groups = [
-            {"params": p, "name": n, "lr": settings.lr * (self.plan[0][n] or 0.0)} for n, p in self.groups.items()
-        ]
-        return torch.optim.Adam(groups, weight_decay=settings.weight_decay)
+        lr = self.params.optimizer.lr
+        groups = [{"params": p, "name": n, "lr": lr * (self.plan[0][n] or 0.0)} for n, p in self.groups.items()]
+        return make_optimizer(self.params.optimizer, groups)
 
     def on_train_epoch_start(self) -> None:
-        epoch = self.plan[self.current_epoch]
-        self.apply_plan(epoch)
-        rate = self.params.optimizer.lr * decay(self.params, self.current_epoch)
-        for group in self.trainer.optimizers[0].param_groups:
-            group["lr"] = rate * (epoch[group["name"]] or 0.0)
-        torch.manual_seed(self.seed * 100_003 + self.current_epoch)  # dropout: as if never interrupted
-        self._train_losses.clear()
+        self.apply_plan(self.plan[self.current_epoch])
+        self._losses.clear()
+        self._factors.clear()
 
-    def training_step(self, batch: Batch, _: int) -> torch.Tensor:
-        images, targets = batch
-        loss: torch.Tensor = self.loss(self(images), targets)
-        self._train_losses.append((loss.detach(), len(targets)))
-        return loss
+    def training_step(self, batch: Batch, number: int) -> torch.Tensor:
+        self._check_last()
+        seed = np.random.SeedSequence([self.seed, self.current_epoch, number, self.global_rank]).generate_state(1)
+        torch.manual_seed(int(seed[0]))  # dropout, mixing: as if never interrupted, whoever drew numbers in between
+        targets = F.one_hot(batch.targets, self.classes).float()
+        if self.params.mix is None:
+            logits = self(*batch.inputs)
+        else:
+            logits, targets = self._mixed(batch.inputs[0], targets)
+        losses = self.loss(logits, targets)
+        self._unchecked = (losses.detach().sum(), batch.rows)
+        self._losses.append((losses.detach().sum(), len(losses)))
+        # summed over parts and devices this is the mean over the whole batch: Lightning divides by the former, DDP by
+        # the latter
+        return losses.sum() / batch.whole * self.params.accumulate * self.trainer.world_size
+
+    def _mixed(self, images: torch.Tensor, targets: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        """(logits, soft targets) of a batch whose images are mixed with one another."""
+        mixed, targets = mix(self.model.normalise(images), targets, self.params.mix, torch.default_generator)
+        return self.model.head(self.model.backbone(mixed)).float(), targets
+
+    def _check_last(self) -> None:
+        """One step late: the value is there by now, and asking for it holds up no accelerator."""
+        if self._unchecked is not None and not torch.isfinite(self._unchecked[0]):
+            raise NotFinite(float(self._unchecked[0]), self._unchecked[1].tolist())
+        self._unchecked = None
+
+    def on_before_optimizer_step(self, optimizer: torch.optim.Optimizer) -> None:
+        epoch = self.plan[self.current_epoch]
+        for group in optimizer.param_groups:
+            group["lr"] = self.params.optimizer.lr * self.schedule.factor * (epoch[group["name"]] or 0.0)
+            if group["name"] in self.frozen:
+                for parameter in group["params"]:
+                    parameter.grad = None
+        self._factors.append(self.schedule.factor)
+        self.schedule.step()
 
     def on_validation_epoch_start(self) -> None:
         self._validation.clear()
 
     def validation_step(self, batch: Batch, _: int) -> None:
-        images, targets = batch
-        self._validation.append((self(images).float(), targets))
+        self._validation.append((self(*batch.inputs), batch.targets))
 
     def on_validation_epoch_end(self) -> None:
-        logits = torch.cat([part for part, _ in self._validation])
-        targets = torch.cat([part for _, part in self._validation])
+        self._check_last()
+        logits, targets = self._gathered()
         probs = logits.softmax(dim=1)
-        self.log("val_loss", self.loss(logits, targets))
+        self.log("val_loss", self.loss(logits, F.one_hot(targets, self.classes).float()).mean())
         self.log("val_accuracy", (logits.argmax(dim=1) == targets).float().mean())
-        self.log("val_auroc", auroc(probs, targets, task="multiclass", num_classes=probs.shape[1]))
+        self.log("val_auroc", auroc(probs, targets, task="multiclass", num_classes=self.classes))
+
+    def _gathered(self) -> tuple[torch.Tensor, torch.Tensor]:
+        """(logits N×K, targets N) of all devices."""
+        own = [torch.cat(part) for part in zip(*self._validation, strict=True)]
+        if self.trainer.world_size > 1:
+            every: list[Any] = [None] * self.trainer.world_size
+            dist.all_gather_object(every, [part.cpu() for part in own])
+            own = [torch.cat(part).to(self.device) for part in zip(*every, strict=True)]
+        return own[0], own[1]
+
+    def on_train_epoch_end(self) -> None:
+        self.schedule.epoch_end(float(self.trainer.callback_metrics[self.params.early_stopping.monitor]))
+
+    def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        """Without what never changes: it is most of the file, in every epoch."""
+        checkpoint["schedule"] = self.schedule.state_dict()
+        for name in self._constant():
+            del checkpoint["state_dict"][name]
+
+    def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        self.schedule.load_state_dict(checkpoint["schedule"])
+        checkpoint["state_dict"] |= self._constant()
+
+    def _constant(self) -> dict[str, torch.Tensor]:
+        """Parameters and buffers of the stages that are frozen throughout; the weights the training starts from."""
+        if self.params.ema is not None:  # its callback wants everything
+            return {}
+        parts = [part for stage in frozen_throughout(self.plan) for part in self.model.backbone.stages[stage]]
+        prefixes = tuple(f"model.backbone.network.{part}" for part in parts)
+        own = self.state_dict()
+        return {n: t for n, t in own.items() if any(n == p or n.startswith(p + ".") for p in prefixes)}
 
     def train_loss(self) -> float:
-        """Mean over the images of the epoch."""
-        seen = sum(n for _, n in self._train_losses)
-        return float(sum(loss * n for loss, n in self._train_losses) / seen)
+        """Mean over the images of the epoch, of all devices."""
+        total = torch.stack([torch.stack([loss, loss.new_tensor(n)]) for loss, n in self._losses]).sum(dim=0)
+        if self.trainer.world_size > 1:
+            dist.all_reduce(total)
+        return float(total[0] / total[1])
 
+    def images_seen(self) -> int:
+        """In this epoch, by this process."""
+        return sum(n for _, n in self._losses)
 
-def decay(params: Params, epoch: int) -> float:
-    """What the schedule leaves of the learning rates in an epoch, counted from 0."""
-    return 1.0 if params.schedule == "constant" else (1 + math.cos(math.pi * epoch / params.epochs)) / 2
+    def mean_factor(self) -> float:
+        """What the schedule left of the rates, on average over the steps of the epoch."""
+        return sum(self._factors) / len(self._factors)

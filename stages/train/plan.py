@@ -6,10 +6,21 @@ The groups are the backbone's stages, in order, then "head". A plan names every 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from itertools import takewhile
 from typing import Any
 
+import pandas as pd
+
 from ..shared.errors import UserError
-from .params import FeatureExtraction, FineTune, FromScratch
+from .params.strategies import (
+    DiscriminativeLR,
+    FeatureExtraction,
+    FineTune,
+    FromScratch,
+    LinearProbeFineTune,
+    ProgressiveUnfreezing,
+    Strategy,
+)
 
 HEAD = "head"
 Epoch = dict[str, float | None]
@@ -21,27 +32,127 @@ def from_scratch(strategy: FromScratch, stages: Sequence[str], epochs: int) -> P
 
 
 def feature_extraction(strategy: FeatureExtraction, stages: Sequence[str], epochs: int) -> Plan:
-    return [dict.fromkeys(stages, None) | {HEAD: strategy.head_lr}] * epochs
+    return [head_alone(stages, strategy.head_lr)] * epochs
 
 
 def fine_tune(strategy: FineTune, stages: Sequence[str], epochs: int) -> Plan:
-    count = len(stages) if strategy.last_stages == "all" else strategy.last_stages
-    if count > len(stages):
-        raise UserError(
-            f"params.yaml: strategies: last_stages is {count}, and the backbone has {len(stages)} stages "
-            f"({', '.join(stages)}). Give 1 to {len(stages)}, or all."
-        )
-    frozen, learning = stages[: len(stages) - count], stages[len(stages) - count :]
-    return [dict.fromkeys(frozen, None) | dict.fromkeys(learning, strategy.backbone_lr) | {HEAD: 1.0}] * epochs
+    return [last_learn(stages, last(strategy, stages), strategy.backbone_lr)] * epochs
+
+
+def progressive_unfreezing(strategy: ProgressiveUnfreezing, stages: Sequence[str], epochs: int) -> Plan:
+    rates = geometric(stages, strategy.backbone_lr, strategy.decay)
+    joins = dict(zip(reversed(stages), joining_epochs(strategy, stages, epochs), strict=False))
+    return [
+        {stage: rates[stage] if epoch >= joins.get(stage, epochs) else None for stage in stages} | {HEAD: 1.0}
+        for epoch in range(epochs)
+    ]
+
+
+def discriminative_lr(strategy: DiscriminativeLR, stages: Sequence[str], epochs: int) -> Plan:
+    alone = strategy.frozen_epochs
+    if alone >= epochs:
+        raise never_learns("frozen_epochs", alone, epochs, "discriminative_lr")
+    everything = geometric(stages, strategy.backbone_lr, strategy.decay) | {HEAD: 1.0}
+    return [head_alone(stages, 1.0)] * alone + [everything] * (epochs - alone)
+
+
+def linear_probe_fine_tune(strategy: LinearProbeFineTune, stages: Sequence[str], epochs: int) -> Plan:
+    alone = strategy.probe_epochs
+    if isinstance(alone, float):
+        alone = min(max(round(alone * epochs), 1), max(epochs - 1, 1))
+    if alone >= epochs:
+        raise never_learns("probe_epochs", strategy.probe_epochs, epochs, "linear_probe_fine_tune")
+    tuned = last_learn(stages, last(strategy, stages), strategy.backbone_lr) | {HEAD: strategy.backbone_lr}
+    return [head_alone(stages, strategy.head_lr)] * alone + [tuned] * (epochs - alone)
 
 
 PLANS: dict[str, Callable[[Any, Sequence[str], int], Plan]] = {
     "from_scratch": from_scratch,
     "feature_extraction": feature_extraction,
     "fine_tune": fine_tune,
+    "progressive_unfreezing": progressive_unfreezing,
+    "discriminative_lr": discriminative_lr,
+    "linear_probe_fine_tune": linear_probe_fine_tune,
 }
 
 
-def make_plan(strategy: FromScratch | FeatureExtraction | FineTune, stages: Sequence[str], epochs: int) -> Plan:
-    """One entry per epoch. Raises UserError when the strategy asks for more stages than there are."""
+def make_plan(strategy: Strategy, stages: Sequence[str], epochs: int) -> Plan:
+    """One entry per epoch.
+
+    Raises:
+        UserError: the strategy asks for more stages than there are, or for what comes after the last epoch.
+    """
     return PLANS[strategy.plan](strategy, stages, epochs)
+
+
+def frozen_throughout(plan: Plan) -> tuple[str, ...]:
+    """The leading stages that never learn, in order: up to the first that ever does. Their outputs can be cached."""
+    return tuple(takewhile(lambda name: name != HEAD and all(epoch[name] is None for epoch in plan), plan[0]))
+
+
+def plan_table(plan: Plan, base_lr: float, factors: Sequence[float]) -> pd.DataFrame:
+    """Columns epoch (from 0), stage, lr (NaN: frozen): what the plan came to.
+
+    `factors`: of each epoch that was trained, the schedule's mean share of `base_lr`; fewer than planned when training
+    stopped early.
+    """
+    if len(factors) > len(plan):
+        raise ValueError(f"{len(factors)} factors for a plan of {len(plan)} epochs")
+    rows = [
+        (number, stage, float("nan") if rate is None else base_lr * factor * rate)
+        for number, (epoch, factor) in enumerate(zip(plan, factors, strict=False))
+        for stage, rate in epoch.items()
+    ]
+    return pd.DataFrame(rows, columns=["epoch", "stage", "lr"])
+
+
+def head_alone(stages: Sequence[str], rate: float) -> Epoch:
+    return dict.fromkeys(stages, None) | {HEAD: rate}
+
+
+def last_learn(stages: Sequence[str], count: int, rate: float) -> Epoch:
+    """The last `count` stages at `rate`, the head at 1."""
+    cut = len(stages) - count
+    return dict.fromkeys(stages[:cut], None) | dict.fromkeys(stages[cut:], rate) | {HEAD: 1.0}
+
+
+def geometric(stages: Sequence[str], rate: float, decay: float) -> Epoch:
+    """The last stage at `rate`, each one before it at `decay` times the rate of the one behind it."""
+    return {stage: rate * decay**distance for distance, stage in zip(range(len(stages))[::-1], stages, strict=True)}
+
+
+def last(strategy: FineTune | LinearProbeFineTune | ProgressiveUnfreezing, stages: Sequence[str]) -> int:
+    """How many stages `last_stages` means."""
+    count = len(stages) if strategy.last_stages == "all" else strategy.last_stages
+    if count > len(stages):
+        raise too_many(f"last_stages is {count}", stages, f"Give 1 to {len(stages)}, or all.")
+    return count
+
+
+def joining_epochs(strategy: ProgressiveUnfreezing, stages: Sequence[str], epochs: int) -> list[int]:
+    """When each stage joins, from the last stage on; under `every`, some may join too late to learn at all."""
+    if strategy.at is None:
+        assert strategy.every is not None  # the settings see to it
+        return [strategy.every * turn for turn in range(1, last(strategy, stages) + 1)]
+    if len(strategy.at) > len(stages):
+        raise too_many(f"at holds {len(strategy.at)} epochs", stages, "Give one epoch a stage at most.")
+    if strategy.at[-1] >= epochs:
+        raise UserError(
+            f"params.yaml: strategies: at is {strategy.at} (plan: progressive_unfreezing), and train.epochs is "
+            f"{epochs}: a stage that joins after {strategy.at[-1]} epochs never learns. Give 0 to {epochs - 1}."
+        )
+    return strategy.at
+
+
+def too_many(what: str, stages: Sequence[str], remedy: str) -> UserError:
+    return UserError(
+        f"params.yaml: strategies: {what}, and the backbone has {len(stages)} stages ({', '.join(stages)}). {remedy}"
+    )
+
+
+def never_learns(key: str, value: float, epochs: int, plan: str) -> UserError:
+    valid = f"Give less than {epochs}, or" if epochs > 1 else "Raise train.epochs, or"
+    return UserError(
+        f"params.yaml: strategies: {key} is {value} (plan: {plan}), and train.epochs is {epochs}: the backbone would "
+        f"never learn. {valid} take plan: feature_extraction."
+    )

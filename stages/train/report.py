@@ -5,6 +5,7 @@ from __future__ import annotations
 import resource
 import sys
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import torch
@@ -15,42 +16,65 @@ from ..shared.files import write_json
 from ..shared.job import Job, Result
 from ..shared.model import Classifier
 from .history import History
-from .plots import draw_history
+from .params import Params
+from .plan import HEAD, Plan, plan_table
+from .plots import draw_history, draw_plan
 
 
 @dataclass(frozen=True)
 class Trained:
+    """`params`: as used, the machine's own choices filled in."""
+
     model: Classifier
+    plan: Plan
+    params: Params
     history: History
     best_epoch: int
 
 
-def write_report(trained: Trained, arrays: Arrays, train: np.ndarray, job: Job) -> Result:
-    """reports/train/<key>: history.csv, history.png, summary.json."""
+def write_report(trained: Trained, params: Params, arrays: Arrays, train: np.ndarray, job: Job) -> Result:
+    """reports/train/<key>: history.csv, history.png, plan.csv, plan.png, summary.json."""
     folder = paths.report_dir("train", job.key)
     folder.mkdir(parents=True, exist_ok=True)
     table = trained.history.table()
     table.to_csv(folder / "history.csv", index=False)
-    picture = draw_history(table, trained.best_epoch, str(job.member), folder / "history.png")
+    curves = draw_history(table, trained.best_epoch, str(job.member), folder / "history.png")
+    rates = plan_table(trained.plan[: len(table)], params.optimizer.lr, table["lr_factor"].tolist())
+    rates.to_csv(folder / "plan.csv", index=False)
+    plan = draw_plan(rates, trained.best_epoch, str(job.member), folder / "plan.png")
     summary = summarise(trained, arrays, train)
-    write_json(folder / "summary.json", summary)
-    return Result(metrics=summary, figures=(picture,), model=paths.model_dir(job.member))
+    write_json(folder / "summary.json", {**summary, **facts(trained.params)})
+    return Result(metrics=summary, figures=(curves, plan), model=paths.model_dir(job.member))
 
 
 def summarise(trained: Trained, arrays: Arrays, train: np.ndarray) -> dict[str, float]:
-    parameters = list(trained.model.parameters())
-    rows = trained.history.rows
+    rows, seconds = trained.history.rows, trained.history.seconds
     return {
         "train_images": len(train),
         "train_patients": int(arrays.index.iloc[train]["patient"].nunique()),
         "epochs": len(rows),
         "best_epoch": trained.best_epoch,
-        "seconds": round(trained.history.seconds, 2),
-        "parameters": sum(p.numel() for p in parameters),
-        "trainable_parameters": sum(p.numel() for p in parameters if p.requires_grad),
+        "seconds": round(seconds, 2),
+        "preparation_seconds": round(trained.history.preparation, 2),
+        "images_per_second": round(trained.history.images / max(seconds - trained.history.preparation, 1e-9), 1),
+        "parameters": sum(p.numel() for p in trained.model.parameters()),
+        "trainable_parameters": trainable(trained),
         "peak_memory_mb": round(peak_memory_mb(), 1),
         **{f"best_{name}": rows[trained.best_epoch][name] for name in ("val_loss", "val_accuracy", "val_auroc")},
     }
+
+
+def facts(params: Params) -> dict[str, Any]:
+    """What was chosen for this machine, and which part of the patients trained."""
+    chosen = {name: getattr(params, name) for name in ("precision", "channels_last", "accumulate")}
+    return chosen | {"sample": params.sample.model_dump(mode="json")}
+
+
+def trainable(trained: Trained) -> int:
+    """Parameters that learn in any epoch."""
+    learning = {name for epoch in trained.plan for name, rate in epoch.items() if rate is not None}
+    parameters = [p for name in learning - {HEAD} for p in trained.model.backbone.parameters_of(name)]
+    return sum(p.numel() for p in [*parameters, *trained.model.head.parameters()])
 
 
 def peak_memory_mb() -> float:

@@ -12,11 +12,11 @@ from .params import Sample
 def select(index: pd.DataFrame, sample: Sample) -> tuple[np.ndarray, np.ndarray]:
     """(training rows, validation rows), sorted.
 
-    A fraction is taken in whole groups (a patient and all duplicates of its images), class by class, in an order that
-    the sample's seed fixes: with one seed, smaller fractions are subsets of larger ones.
+    A part is taken in whole groups (a patient and all duplicates of its images), class by class, in an order that
+    the sample's seed fixes: with one seed, smaller parts are subsets of larger ones.
 
     Raises:
-        UserError: there is no such fold, or a class has nobody left to learn from.
+        UserError: there is no such fold, or a class has nobody left to learn from, or fewer images than asked for.
     """
     folds = sorted(int(f) for f in index.loc[index["fold"] >= 0, "fold"].unique())
     if sample.fold not in folds:
@@ -41,10 +41,22 @@ def select(index: pd.DataFrame, sample: Sample) -> tuple[np.ndarray, np.ndarray]
 def _choose_groups(development: pd.DataFrame, sample: Sample) -> set[int]:
     """A group counts for the label that most of its images carry; each class gives at least one group."""
     label_of = development.groupby("group")["label"].agg(lambda labels: labels.mode().iloc[0])
+    images = development.groupby("group").size()
     chosen: set[int] = set()
     for label in development["label"].cat.categories:
         groups = np.sort(label_of.index[label_of == label].to_numpy())
         order = np.random.default_rng(sample.seed).permutation(groups)
-        take = max(1, round(sample.fraction * len(order))) if len(order) else 0
-        chosen |= {int(g) for g in order[:take]}
+        chosen |= {int(g) for g in order[: _take(images[order].to_numpy(), sample, label)]}
     return chosen
+
+
+def _take(images: np.ndarray, sample: Sample, label: str) -> int:
+    """How many of the groups with so many images each."""
+    if sample.per_class is None:
+        return max(1, round(sample.fraction * len(images))) if len(images) else 0
+    if images.sum() < sample.per_class:
+        raise UserError(
+            f"params.yaml: samples: per_class is {sample.per_class}, and {label} has {images.sum()} images to train on "
+            f"in fold {sample.fold}. Give at most that many, or fraction: 1.0 for all."
+        )
+    return int(np.searchsorted(images.cumsum(), sample.per_class)) + 1

@@ -1,22 +1,28 @@
-"""Pretrained weights into a backbone. A download that fails says what to do; nothing else is used in its place."""
+"""Pretrained weights into a backbone: from torchvision, timm, a file or the registry. A download that fails says what
+to do; nothing else is used in its place."""
 
 from __future__ import annotations
 
-import re
+import pickle
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 from urllib.error import URLError
 
 import torch
 from safetensors import SafetensorError
 from safetensors.torch import load_file
 
-from ..shared.backbones import Backbone
-from ..shared.errors import UserError
+from ..shared.backbones import Backbone, tags
+from ..shared.errors import UserError, unknown
 from ..shared.paths import find_input
+from .fitting import Tensors, fill
 from .params import Backbone as Choice
+from .registered import fetch
 
-SHOWN = 8  # names listed of what does not fit
+__all__ = ["fill", "load_pretrained", "start_of", "weights_file"]
+
+HOLDERS = ("state_dict", "model_state_dict", "model")  # what training programs call the weights in their files
 
 
 def load_pretrained(backbone: Backbone, choice: Choice) -> None:
@@ -25,26 +31,77 @@ def load_pretrained(backbone: Backbone, choice: Choice) -> None:
     Raises:
         UserError: the weights are not to be had, or do not fit; lists what does not.
     """
-    if choice.weights == "imagenet":
+    if choice.weights == "none":
+        return
+    if path := weights_file(choice):
+        fill(backbone, read(path), start_of(choice) or str(path))
+    elif choice.source == "timm":
+        fill(backbone, from_timm(choice), f"timm's {choice.weights} weights of {choice.name}")
+    else:
         fill(backbone, imagenet(choice.name), f"ImageNet weights of {choice.name}")
-    elif choice.weights != "none":
-        path = find_input(choice.weights)
-        fill(backbone, read(path), str(choice.weights))
 
 
-def read(path: Path) -> dict[str, torch.Tensor]:
-    """The tensors of a .safetensors file."""
+def weights_file(choice: Choice) -> Path | None:
+    """The file that the weights are read from, where the user or the registry names one. A registered model is
+    fetched; within a process an alias stands for one version."""
+    if choice.kind == "registry":
+        return fetch(choice.weights).path
+    return find_input(choice.weights) if choice.kind == "file" else None
+
+
+def start_of(choice: Choice) -> str | None:
+    """`weights` for the recipe: an alias as the version it stands for; None for random weights."""
+    if choice.kind == "registry":
+        return fetch(choice.weights).version
+    return None if choice.weights == "none" else choice.weights
+
+
+def read(path: Path) -> Tensors:
+    """The tensors of a .safetensors, .pth or .pt file."""
     if not path.is_file():
         raise UserError(
             f"params.yaml: backbones: weights: {path}: no such file. Put it there, or give none or imagenet."
         )
+    if path.suffix != ".safetensors":
+        return tensors_of(read_torch(path), path)
     try:
         return load_file(path)
     except (SafetensorError, OSError) as error:
         raise UserError(f"{path}: not a readable .safetensors file ({error}). Copy or export it again.") from None
 
 
-def imagenet(name: str) -> Mapping[str, torch.Tensor]:
+def read_torch(path: Path) -> Any:
+    """What torch.save wrote, as long as it is tensors and plain values: unpickling more would run the file's code."""
+    try:
+        return torch.load(path, map_location="cpu", weights_only=True)
+    except pickle.UnpicklingError as error:
+        wanted = str(error).partition("Please file an issue")[0]
+        why = next((line.strip() for line in wanted.splitlines() if "GLOBAL" in line or "global" in line), "a pickle")
+        raise UserError(
+            f"{path}: holds more than tensors ({why}), and reading that would run code out of the file; nothing was "
+            "read. Where you trust it, export the tensors once: torch.save(model.state_dict(), path)."
+        ) from None
+    except (RuntimeError, EOFError, OSError, ValueError, KeyError) as error:
+        raise UserError(f"{path}: not a file that torch.save wrote ({error}). Copy or export it again.") from None
+
+
+def tensors_of(content: Any, path: Path) -> Tensors:
+    """The mapping of names to tensors: the content itself, or what it holds under one of HOLDERS."""
+    while isinstance(content, Mapping):
+        if content and all(isinstance(value, torch.Tensor) for value in content.values()):
+            return content
+        held = [name for name in HOLDERS if isinstance(content.get(name), Mapping)]
+        if not held:
+            break
+        content = content[held[0]]
+    found = f"keys {', '.join(map(str, list(content)[:8]))}" if isinstance(content, Mapping) else type(content).__name__
+    raise UserError(
+        f"{path}: holds no mapping of names to tensors, neither by itself nor under {', '.join(HOLDERS)} (found: "
+        f"{found}). Export it again: torch.save(model.state_dict(), path)."
+    )
+
+
+def imagenet(name: str) -> Tensors:
     """torchvision's default ImageNet weights, from its cache or over the network, checksum verified."""
     from torchvision import models
 
@@ -60,44 +117,37 @@ def imagenet(name: str) -> Mapping[str, torch.Tensor]:
         ) from None
 
 
-def fill(backbone: Backbone, given: Mapping[str, torch.Tensor], source: str) -> None:
-    """Names as in the network, or as in this project's own models/<key>/weights.safetensors; a head is left out."""
-    own = backbone.network.state_dict()
-    tensors = {own_name(name): t for name, t in given.items()}
-    tensors = {name: t for name, t in tensors.items() if not is_head(name, backbone)}
-    counters = {name: t for name, t in own.items() if name.endswith(".num_batches_tracked")}
-    tensors = counters | tensors  # older files lack them, and nothing here reads them
-    missing = sorted(own.keys() - tensors.keys())
-    extra = sorted(tensors.keys() - own.keys())
-    misfit = [
-        f"{n} {tuple(tensors[n].shape)} instead of {tuple(own[n].shape)}"
-        for n in sorted(own.keys() & tensors.keys())
-        if own[n].shape != tensors[n].shape
-    ]
-    if missing or extra or misfit:
-        faults = [
-            f"{what}: {shorten(names)}"
-            for what, names in (("missing", missing), ("not in the network", extra), ("other shape", misfit))
-            if names
-        ]
+def from_timm(choice: Choice) -> Tensors:
+    """The weights of a tag (`imagenet`: timm's first choice), as timm itself loads and renames them.
+
+    timm is asked for its original network with the head those weights were made with, because only then does it insist
+    that every name fits.
+    """
+    import timm
+
+    name = choice.architecture.name
+    if choice.kind == "tag" and choice.weights not in tags(choice.name):
+        raise unknown(f"backbones: weights of timm's {choice.name!r}", choice.weights, tags(choice.name))
+    made_for = timm.get_pretrained_cfg(name)
+    if made_for is None or not made_for.has_weights:
         raise UserError(
-            f"{source}: does not fit {type(backbone.network).__name__}. {'; '.join(faults)}. "
-            "Choose the backbone these weights were made for."
+            f"backbones: weights: {choice.weights}: timm has no pretrained weights for {choice.name!r}. "
+            "Give none or the path of a .safetensors file."
         )
-    backbone.network.load_state_dict(tensors)
+    try:
+        return timm.create_model(name, pretrained=True).state_dict()
+    except (OSError, RuntimeError, ValueError) as error:  # huggingface_hub's errors are OSErrors and ValueErrors
+        raise not_downloaded(name, made_for.hf_hub_id or made_for.url, error) from None
 
 
-def own_name(name: str) -> str:
-    """As the network calls it: without our prefixes, and with the names DenseNet's layers have had since 2017
-    (torchvision's published files still hold the older ones, denselayer1.norm.1)."""
-    name = name.removeprefix("backbone.").removeprefix("network.")
-    return re.sub(r"(denselayer\d+\.(?:norm|conv))\.([12]\.)", r"\1\2", name)
+def not_downloaded(name: str, origin: str, error: Exception) -> UserError:
+    from huggingface_hub import constants
 
-
-def is_head(name: str, backbone: Backbone) -> bool:
-    return name.startswith(("head.1.", f"{backbone.removed_head}.")) and name not in backbone.network.state_dict()
-
-
-def shorten(names: list[str]) -> str:
-    more = f" and {len(names) - SHOWN} more" if len(names) > SHOWN else ""
-    return ", ".join(names[:SHOWN]) + more
+    reason = " ".join(str(error).split())[:500]
+    folder = Path(constants.HF_HUB_CACHE) / f"models--{origin.replace('/', '--')}"
+    return UserError(
+        f"backbones: weights: timm's {name} could not be loaded from {origin} ({type(error).__name__}: {reason}). "
+        f"Nothing was used in its place. Check the network and run `dvc repro` again; or run `hf download {origin}` on "
+        f"another machine and copy what it fetched to {folder}; or give backbones.*.weights the path of that "
+        "model.safetensors."
+    )

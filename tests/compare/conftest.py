@@ -182,6 +182,17 @@ def write_model(
     write_cases(root, key, table[at], rng)
 
 
+def plan(strategy: str, epochs: int) -> pd.DataFrame:
+    """What train would have done in five stages: all, the head, or the last stage and the head."""
+    stages, frozen = ["stem", "block1", "block2", "block3", "block4", "head"], {"feature_extraction": 5, "fine_tune": 4}
+    rows = [
+        (epoch, stage, np.nan if i < frozen.get(strategy, 0) else 1e-3 * 0.8**epoch * (1 if stage == "head" else 0.5))
+        for epoch in range(epochs)
+        for i, stage in enumerate(stages)
+    ]
+    return pd.DataFrame(rows, columns=["epoch", "stage", "lr"])
+
+
 def write_training(root: Path, key: str, index: pd.DataFrame, skill: float, rng: np.random.Generator) -> None:
     folder, epochs = root / "reports/train" / key, 12
     folder.mkdir(parents=True)
@@ -198,6 +209,7 @@ def write_training(root: Path, key: str, index: pd.DataFrame, skill: float, rng:
         }
     )
     history.to_csv(folder / "history.csv", index=False)
+    plan(key.split("-")[1], epochs).to_csv(folder / "plan.csv", index=False)
     used = index[index.split == "train"]
     used = used if key.endswith("full") else used[used.patient.isin(sorted(used.patient.unique())[::10])]
     write_json(

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 import subprocess
 import sys
 from collections.abc import Callable
@@ -91,7 +92,7 @@ def test_a_class_of_three_is_compared_too(compared: dict[str, Path]) -> None:
 def test_figures_are_pictures(compared: dict[str, Path], name: str) -> None:
     drawn = {path.stem: Image.open(path) for path in (compared[name] / "figures").iterdir()}
     assert set(drawn) == {
-        "auroc_intervals", "confusion", "data_efficiency", "histories", "precision_recall_f1", "roc", "samples",
+        "auroc_intervals", "confusion", "data_efficiency", "histories", "plans", "precision_recall_f1", "roc", "samples",
     }  # fmt: skip
     for image in drawn.values():
         assert np.asarray(image.convert("L")).std() > 5
@@ -137,13 +138,61 @@ def test_two_backbones_are_told_apart(project: Path, params: Callable[..., compa
     assert list(table.difference[:2]) == [0, 0]  # the same predictions under two names
 
 
-def test_a_missing_model_names_itself_and_the_command(project: Path, params: Callable[..., compare.Params]) -> None:
-    (project / "reports/evaluate/small_cnn-fine_tune-full/metrics.json").unlink()
+def test_without_any_complete_model_the_first_names_itself_and_the_command(
+    project: Path, params: Callable[..., compare.Params]
+) -> None:
+    for path in (project / "reports/evaluate").glob("*/metrics.json"):
+        path.unlink()
     with pytest.raises(
         UserError,
-        match=r"model small_cnn-fine_tune-full .*metrics.json is missing.*dvc repro evaluate@small_cnn-fine_tune-full",
+        match=r"no model of the matrix is complete.* small_cnn-\w+-\w+, lacks \S+metrics.json\. .*dvc repro evaluate@small_cnn",
     ):
         analyse(params())
+
+
+@pytest.fixture
+def two_gone(project: Path) -> list[str]:
+    """One model never trained; of the other only what an older model left is there."""
+    shutil.rmtree(project / "reports/explain/small_cnn-from_scratch-tenth")
+    shutil.rmtree(project / "reports/train/small_cnn-fine_tune-full")
+    return ["small_cnn-from_scratch-tenth", "small_cnn-fine_tune-full"]
+
+
+def test_missing_models_stand_last_in_the_leaderboard_without_a_number(
+    project: Path, params: Callable[..., compare.Params], two_gone: list[str], compared: dict[str, Path]
+) -> None:
+    result = compare.run(params(), Job())
+    table = board(project / "reports/compare")
+    assert list(table.status) == ["complete"] * 4 + ["missing"] * 2
+    gone = table.iloc[4:].set_index("key")
+    assert set(gone.index) == set(two_gone)
+    assert gone.missing_from.to_dict() == dict(zip(two_gone, ["explain", "train"], strict=True))
+    names = ["backbone", "strategy", "sample", "status", "missing_from"]
+    assert gone.drop(columns=names).isna().all(axis=None)
+    assert result.metrics["missing"] == 2
+    assert result.metrics["models"] == 4
+    whole = (compared["binary"] / "leaderboard.csv").read_text().splitlines()
+    rows = {
+        line.split(",")[1]: line.split(",")
+        for line in (project / "reports/compare/leaderboard.csv").read_text().splitlines()
+    }
+    kept = [name for name in whole[0].split(",") if not name.startswith(("rank", "difference", "tie"))]
+    for line in whole[1:]:  # the numbers of the others are written as they always are
+        cells = dict(zip(whole[0].split(","), line.split(","), strict=True))
+        if cells["key"] not in two_gone:
+            now = dict(zip(rows["key"], rows[cells["key"]], strict=True))
+            assert {name: now[name] for name in kept} == {name: cells[name] for name in kept}
+
+
+def test_missing_models_are_in_no_other_table(
+    project: Path, params: Callable[..., compare.Params], two_gone: list[str]
+) -> None:
+    compare.run(params(), Job())
+    out = project / "reports/compare"
+    assert len(json.loads((out / "metrics.json").read_text())) == 4
+    for name in ["metrics.json", "histories.csv", "roc.csv"]:
+        assert not any(key in (out / name).read_text() for key in two_gone)
+    assert "tenth" not in set(pd.read_csv(out / "contrasts.csv")["sample"])  # its baseline is gone
 
 
 @pytest.mark.parametrize(

@@ -136,3 +136,24 @@ def test_a_title_from_params_replaces_the_question(project: Path, params: Callab
     text = Page((project / "reports/compare/index.html").read_text()).text
     assert "Kermany, 128 px" in text
     assert "how few images?" not in text
+
+
+def test_missing_models_are_told_at_the_top_with_the_command_and_in_the_table(
+    project: Path, params: Callable[..., compare.Params]
+) -> None:
+    (project / "reports/evaluate/small_cnn-fine_tune-full/metrics.json").unlink()
+    compare.run(params(samples=0), Job())
+    html = (project / "reports/compare/index.html").read_text()
+    told = html.index("1 of the 6 models that")
+    assert html.index("<main") < told < html.index('id="answer"')
+    assert "dvc repro evaluate@small_cnn-fine_tune-full" in html
+    rows = re.findall(r'<tr class="gone">.*?</tr>', html, flags=re.S)
+    assert len(rows) == 1
+    assert "fine_tune" in rows[0]
+    assert not re.search(r"\d", rows[0].replace('scope="row"', ""))
+    header = re.search(r'<table class="sortable.*?</thead>', html, flags=re.S)[0]
+    assert len(re.findall(r"<t[dh][ >]", rows[0])) == len(re.findall(r"<th[ >]", header))
+
+
+def test_a_complete_comparison_speaks_of_nothing_missing(compared: dict[str, Path]) -> None:
+    assert "missing" not in Page((compared["binary"] / "index.html").read_text()).text

@@ -43,6 +43,16 @@ def test_it_fits_100_columns(compared: dict[str, Path], tmp_path: Path, names: t
     assert "123,456" in "".join(lines)
 
 
+def test_a_missing_model_has_a_row_and_is_counted(project: Path, params: Callable[..., compare.Params]) -> None:
+    (project / "reports/train/small_cnn-fine_tune-full/summary.json").unlink()
+    compare.run(params(samples=0), Job())
+    lines = printed(project / "reports/compare").splitlines()
+    (row,) = [line for line in lines if "fine_tune" in line and "full" in line]
+    assert "missing" in row
+    assert not any(character.isdigit() for character in row)
+    assert any("1 of 6 models" in line for line in lines)
+
+
 def test_a_tie_is_marked(compared: dict[str, Path]) -> None:
     table = pd.read_csv(compared["binary"] / "leaderboard.csv")
     assert printed(compared["binary"]).count("= ") >= table.tie.iloc[1:].sum()

@@ -1,59 +1,342 @@
+"""Every declared backbone passes the same test. Each network is made once; pytest groups the tests by network."""
+
+from __future__ import annotations
+
+from types import SimpleNamespace
+
+import numpy as np
 import pytest
 import torch
-from torch import nn
 
+from stages import backbones_table
+from stages.explain.grad_cam import grad_cam
+from stages.shared import settings
 from stages.shared.backbones import build
 from stages.shared.errors import UserError
-from stages.shared.model import create
-from stages.shared.recipe import Architecture
+from stages.shared.model import create, load, save
+from stages.shared.recipe import Architecture, Recipe
+from stages.train.data import Batch
+from stages.train.learner import Learner
+from stages.train.params import Backbone
+from stages.train.plan import make_plan
 
-TORCHVISION = ["resnet18", "mobilenet_v3_small", "densenet121", "efficientnet_b0", "alexnet", "vit_b_16"]
+DECLARED = {
+    "small_cnn": ("lightbox", 64),
+    "vgg16": ("torchvision", 64),
+    "alexnet": ("torchvision", 64),
+    "resnet18": ("torchvision", 64),
+    "resnet34": ("torchvision", 64),
+    "resnet50": ("torchvision", 64),
+    "densenet121": ("torchvision", 64),
+    "efficientnet_b0": ("torchvision", 64),
+    "mobilenet_v3_small": ("torchvision", 64),
+    "vit_b_16": ("torchvision", 224),
+    "inception_resnet_v2": ("timm", 96),
+    "vit_base_patch16_224": ("timm", 224),
+}  # name -> source, smallest handy image size
+
+
+@pytest.fixture(scope="module", params=DECLARED)
+def built(request):
+    """The classifier in eval mode, not to be changed, with its name and image size."""
+    torch.manual_seed(0)
+    source, size = DECLARED[request.param]
+    architecture = Architecture(source=source, name=request.param)
+    return SimpleNamespace(
+        architecture=architecture, size=size, model=create(architecture, 2).eval(), name=request.param
+    )
+
+
+@pytest.fixture
+def films(built):
+    generator = torch.Generator().manual_seed(1)
+    count = 1 if built.size == 224 else 2  # the large ones have no BatchNorm, and take their time
+    return torch.randint(0, 256, (count, 1, built.size, built.size), dtype=torch.uint8, generator=generator)
+
+
+def test_images_become_features_and_logits(built, films):
+    backbone = built.model.backbone
+    with torch.no_grad():
+        features = backbone(built.model.normalise(films))
+    assert features.shape == (len(films), backbone.features)
+    assert built.model.head(features).shape == (len(films), 2)
+    assert features.std() > 0
+
+
+def test_stages_cover_every_parameter_exactly_once(built):
+    backbone = built.model.backbone
+    covered = [id(p) for stage in backbone.stages for p in backbone.parameters_of(stage)]
+    assert sorted(covered) == sorted(id(p) for p in backbone.network.parameters())
+    assert all(list(backbone.parameters_of(stage)) for stage in backbone.stages)
+    assert len(backbone.stages) >= 4
+
+
+def test_stages_come_in_the_order_of_the_forward_pass(built, films):
+    backbone, called, hooks = built.model.backbone, [], []
+    place = {stage: i for i, stage in enumerate(backbone.stages)}
+    for name, module in backbone.network.named_modules():
+        if own := [n for n, _ in module.named_parameters(recurse=False)]:
+            stage = backbone.stage_of(".".join(filter(None, (name, own[0]))))
+            if name:
+                hooks.append(module.register_forward_pre_hook(lambda *_, at=place[stage]: called.append(at)))
+    with torch.no_grad():
+        built.model(films)
+    for hook in hooks:
+        hook.remove()
+    assert called == sorted(called)
+    assert set(called) == set(place.values())
+
+
+def test_features_are_those_of_the_original_network(built, films):
+    if built.architecture.source == "lightbox":
+        pytest.skip("this is the original")
+    images = built.model.normalise(films)
+    backbone = built.model.backbone
+    expected = originals_features(built.name, built.architecture.source, backbone.network.state_dict(), images)
+    with torch.no_grad():
+        found = backbone(images)
+    assert (found - expected).abs().max() <= 1e-5 * expected.abs().max().clamp_min(1)
+
+
+@torch.no_grad()
+def originals_features(name, source, weights, images):
+    """What reaches the original's head, once it has the same weights."""
+    if source == "timm":
+        import timm
+
+        original = empty(lambda: timm.create_model(name, pretrained=False), weights)
+        return original.forward_head(original.forward_features(images), pre_logits=True)
+    from torchvision import models
+
+    original = empty(lambda: models.get_model(name, num_classes=2), weights)
+    if name in ("vgg16", "alexnet"):  # their fully connected layers are left away: the average of the last map
+        return original.features(images).mean(dim=(2, 3))
+    held = []
+    head = [m for m in original.modules() if isinstance(m, torch.nn.Linear)][-1]
+    head.to_empty(device="cpu").register_forward_pre_hook(lambda _, inputs: held.append(inputs[0]))
+    original(images)
+    return held[0]
+
+
+def empty(make, weights):
+    """Made without numbers, and given the backbone's: all of them have to find their place."""
+    with torch.device("meta"):
+        original = make().eval()
+    assert original.load_state_dict(weights, strict=False, assign=True).unexpected_keys == []
+    return original
+
+
+def test_a_saved_model_comes_back_the_same(built, films, tmp_path):
+    recipe = Recipe(
+        key="a-b-c", architecture=built.architecture, classes=["normal", "sick"], size=(built.size, built.size),
+        preprocess={"mode": "grey", "size": built.size, "steps": []}, params={}, data="", best_epoch=0, weights_sha256="",
+    )  # fmt: skip
+    save(built.model, recipe, tmp_path)
+    found, read = load(tmp_path)
+    assert read.architecture == built.architecture
+    with torch.no_grad():
+        assert torch.equal(found(films), built.model(films))
+
+
+def test_grad_cam_sees_a_map_of_the_image(built, films):
+    maps = grad_cam(built.model, np.asarray(films.permute(0, 2, 3, 1)), np.arange(len(films)))
+    assert maps.shape == (len(films), built.size, built.size)
+    assert np.isfinite(maps).all()
+    assert maps.min() >= 0
+    assert maps.max() <= 1
+
+
+def test_the_table_in_the_docs_says_what_the_network_is(built, repository):
+    raw = settings.read(repository / "params.yaml")
+    choice = Backbone.model_validate(raw["backbones"][built.name])
+    page = (repository / "docs" / "backbones.md").read_text()
+    assert backbones_table.row(built.name, choice, built.model.backbone) in page
+
+
+def test_the_table_lists_what_params_declare_and_no_more(repository):
+    page = (repository / "docs" / "backbones.md").read_text()
+    assert page.startswith(backbones_table.HEADING)
+    rows = page.removeprefix(backbones_table.HEADING).splitlines()
+    declared = settings.read(repository / "params.yaml")["backbones"]
+    assert [row.split("`")[1] for row in rows] == list(declared)
+    assert set(declared) == set(DECLARED)
+
+
+# last in the file, for it changes the model
+def test_a_training_step_changes_exactly_what_the_strategy_allows(built, films, train_params):
+    model = built.model
+    source = built.architecture.source
+    params = train_params(
+        backbone={"source": source, "name": built.name, "weights": "some.safetensors"},
+        strategy={"plan": "fine_tune", "last_stages": 1},
+    )
+    backbone, last = model.backbone, list(model.backbone.stages)[-1]
+    learner = Learner(
+        model, make_plan(params.strategy, list(backbone.stages), 3), params, torch.ones(2), seed=0, steps=1
+    )
+    learner.trainer = SimpleNamespace(world_size=1, current_epoch=0, global_rank=0)
+    before = {name: value.clone() for name, value in model.state_dict().items()}
+    learner.train()
+    optimizer = learner.configure_optimizers()
+    batch = Batch((films,), torch.arange(len(films)), torch.arange(len(films)), len(films))
+    learner.training_step(batch, 0).backward()
+    learner.on_before_optimizer_step(optimizer)
+    optimizer.step()
+    changed = {name for name, value in model.state_dict().items() if not torch.equal(value, before[name])}
+    allowed = {f"backbone.network.{n}" for n, _ in backbone.network.state_dict().items() if in_stage(backbone, n, last)}
+    learning = {f"backbone.network.{n}" for n, _ in backbone.network.named_parameters() if backbone.stage_of(n) == last}
+    heads = {f"head.{n}" for n, _ in model.head.named_parameters()}
+    assert changed <= allowed | heads
+    assert learning | heads <= changed | silent(model)
+    assert learning & changed
+    assert heads & changed
+
+
+def in_stage(backbone, name, stage):
+    return any(name == part or name.startswith(f"{part}.") for part in backbone.stages[stage])
+
+
+def silent(model):
+    """Parameters whose gradient is next to nothing, such as those behind a dead ReLU."""
+    return {name for name, p in model.named_parameters() if p.grad is None or p.grad.abs().max() < 1e-7}
 
 
 def test_small_cnn_is_small():
     backbone = build(Architecture(source="lightbox", name="small_cnn"))
     assert 400_000 < sum(p.numel() for p in backbone.parameters()) < 600_000
-    assert backbone(torch.zeros(2, 3, 96, 96)).shape == (2, backbone.features)
 
 
-@pytest.mark.parametrize("name", TORCHVISION)
-def test_features_are_those_of_the_original_network(name):
-    """The original, with its last linear layer put on our features, gives the original's answer."""
-    from torchvision import models
-
-    torch.manual_seed(0)
-    original = models.get_model(name, weights=None).eval()
-    head = [m for m in original.modules() if isinstance(m, nn.Linear)][-1]
-    backbone = build(Architecture(source="torchvision", name=name)).eval()
-    backbone.network.load_state_dict(original.state_dict(), strict=False)
-    images = torch.randn(1, 3, 224, 224)
-    with torch.no_grad():
-        assert torch.allclose(head(backbone(images)), original(images), atol=1e-5)
-
-
-@pytest.mark.parametrize("name", TORCHVISION)
-def test_stages_cover_every_parameter_once_in_order(name):
-    backbone = build(Architecture(source="torchvision", name=name))
-    covered = [id(p) for stage in backbone.stages for p in backbone.parameters_of(stage)]
-    assert sorted(covered) == sorted(id(p) for p in backbone.network.parameters())
-    assert next(iter(backbone.stages)) == "stem"
-    assert len(backbone.stages) >= 4
-
-
-def test_resnets_stages_are_its_four_layers():
+def test_stages_have_the_names_that_people_use():
+    vgg = build(Architecture(source="torchvision", name="vgg16"))
+    assert list(vgg.stages) == ["block1", "block2", "block3", "block4", "block5"]
+    assert vgg.stages["block5"] == ["features.24", "features.26", "features.28"]
+    assert vgg.features == 512
     assert build(Architecture(source="torchvision", name="resnet18")).stages == {
         "stem": ["conv1", "bn1"], "stage1": ["layer1"], "stage2": ["layer2"], "stage3": ["layer3"], "stage4": ["layer4"],
     }  # fmt: skip
+    dense = build(Architecture(source="torchvision", name="densenet121"))
+    assert dense.stages["stage3"] == ["features.denseblock3", "features.transition3"]
+    assert list(dense.stages)[-1] == "stage4"
+
+
+@pytest.mark.parametrize(
+    ("source", "name"),
+    [
+        ("torchvision", "googlenet"),
+        ("torchvision", "inception_v3"),
+        ("torchvision", "squeezenet1_1"),
+        ("torchvision", "shufflenet_v2_x0_5"),
+        ("torchvision", "mnasnet0_5"),
+        ("timm", "convnext_atto"),
+        ("timm", "swin_s3_tiny_224"),
+        ("timm", "mobilenetv3_small_100"),
+    ],
+)
+def test_networks_nobody_declared_work_by_name(source, name):
+    """Auxiliary outputs, a convolution for a head, channels last, a hidden layer before the head."""
+    model = create(Architecture(source=source, name=name), 3)
+    size = model.backbone.input_size[0] if model.backbone.fixed_size else 96
+    images = torch.randint(0, 256, (2, 1, size, size), dtype=torch.uint8)
+    model.train()(images).sum().backward()
+    heat = grad_cam(model, np.asarray(images.permute(0, 2, 3, 1)), np.array([0, 1]))
+    assert heat.shape == (2, size, size)
+    assert np.isfinite(heat).all()
+
+
+def test_the_dropout_before_the_head_is_ours_alone():
+    for name in ("efficientnet_b0", "mobilenet_v3_small", "googlenet"):
+        network = build(Architecture(source="torchvision", name=name)).network
+        assert not [m for m in network.modules() if isinstance(m, torch.nn.Dropout)]
+
+
+def test_the_tag_decides_the_normalisation():
+    """As timm publishes them."""
+    old, new = (
+        build(Architecture(source="timm", name=f"efficientnet_b0.{tag}")) for tag in ("ra_in1k", "ra4_e3600_r224_in1k")
+    )
+    assert old.normalisation.mean == pytest.approx((0.485, 0.456, 0.406))
+    assert new.normalisation.mean == (0.5, 0.5, 0.5)
+
+
+def test_inceptions_weights_want_their_own_normalisation():
+    """torchvision gives them the same numbers, by undoing ImageNet's normalisation inside the network."""
+    from torchvision import models
+
+    original = models.inception_v3(weights=None, init_weights=False, transform_input=True).eval()
+    model = create(Architecture(source="torchvision", name="inception_v3"), 2).eval()
+    film = torch.randint(0, 256, (1, 3, 75, 75), dtype=torch.uint8)
+    imagenet = (film / 255 - torch.tensor([0.485, 0.456, 0.406]).view(1, 3, 1, 1)) / torch.tensor(
+        [0.229, 0.224, 0.225]
+    ).view(1, 3, 1, 1)
+    assert torch.allclose(original._transform_input(imagenet), model.normalise(film), atol=1e-5)
+
+
+def test_a_size_that_a_transformer_cannot_take_is_told_with_the_right_one():
+    model = create(Architecture(source="timm", name="vit_tiny_patch16_224"), 2)
+    with pytest.raises(UserError, match=r"exactly 224×224 and was given 96×96. Set preprocess.size: 224"):
+        model(torch.zeros(1, 1, 96, 96, dtype=torch.uint8))
 
 
 def test_an_unknown_name_gives_the_nearest_right_one():
-    with pytest.raises(UserError, match="'resnet81' is not known. Did you mean 'resnet18'"):
-        build(Architecture(source="torchvision", name="resnet81"))
-    with pytest.raises(UserError, match="'smal_cnn' is not known. Did you mean 'small_cnn'"):
-        build(Architecture(source="lightbox", name="smal_cnn"))
+    for source, wrong, right in (
+        ("torchvision", "resnet81", "resnet18"),
+        ("lightbox", "smal_cnn", "small_cnn"),
+        ("timm", "inception_resnet_v3", "inception_resnet_v2"),
+    ):
+        with pytest.raises(UserError, match=f"'{wrong}' is not known. Did you mean '{right}'"):
+            build(Architecture(source=source, name=wrong))
+    with pytest.raises(
+        UserError, match="tag of timm's 'inception_resnet_v2': 'tf_in2k' is not known. Did you mean 'tf_in1k'"
+    ):
+        build(Architecture(source="timm", name="inception_resnet_v2.tf_in2k"))
 
 
 def test_grey_goes_in_as_three_equal_channels():
     model = create(Architecture(source="lightbox", name="small_cnn"), 2).eval()
     grey = torch.randint(0, 256, (2, 1, 64, 64), dtype=torch.uint8)
     assert torch.allclose(model(grey), model(grey.repeat(1, 3, 1, 1)), atol=1e-6)
+
+
+def test_the_head_is_a_linear_layer_unless_hidden_layers_are_asked_for():
+    plain = create(Architecture(source="lightbox", name="small_cnn", dropout=0.2), 3)
+    assert {n for n, _ in plain.head.named_parameters()} == {"1.weight", "1.bias"}
+    head = {"hidden": [64, 16], "norm": "batch", "activation": "gelu"}
+    deep = create(Architecture(source="lightbox", name="small_cnn", dropout=0.2, head=head), 3).head
+    assert [type(layer).__name__ for layer in deep] == [
+        "Dropout", "Linear", "BatchNorm1d", "GELU", "Dropout", "Linear", "BatchNorm1d", "GELU", "Dropout", "Linear",
+    ]  # fmt: skip
+    assert [(m.in_features, m.out_features) for m in deep if isinstance(m, torch.nn.Linear)] == [
+        (288, 64),
+        (64, 16),
+        (16, 3),
+    ]
+    assert all(m.p == 0.2 for m in deep if isinstance(m, torch.nn.Dropout))
+
+
+def test_stages_that_the_forward_pass_mixes_become_one():
+    from stages.shared.backbones.timm import in_order
+
+    stages = {"stem": ["a"], "stage1": ["b", "c.0"], "stage2": ["c.1"], "stage3": ["d"]}
+    assert in_order(stages, ["a", "b.x", "c.0", "c.1", "d"]) == stages
+    mixed = in_order(stages, ["a", "b.x", "c.1", "c.0", "d"])
+    assert mixed == {"stem": ["a"], "stage1": ["b", "c.0", "c.1"], "stage2": ["d"]}
+
+
+def test_a_network_that_cannot_be_cut_is_refused_by_name():
+    with pytest.raises(UserError, match=r"timm's 'csatv2' does not say how its layers are grouped.*Choose another"):
+        build(Architecture(source="timm", name="csatv2"))
+
+
+def test_grad_cam_of_a_network_without_a_map_says_so():
+    model = create(Architecture(source="lightbox", name="small_cnn"), 2)
+    model.backbone.cam = None
+    with pytest.raises(UserError, match="nothing to look at. Take it out of matrix.backbone"):
+        grad_cam(model, np.zeros((1, 64, 64, 1), dtype=np.uint8), np.array([0]))
+
+
+def test_the_table_is_written_for_whatever_params_declare(tmp_path):
+    raw = {"backbones": {"mine": {"source": "timm", "name": "test_vit", "weights": "r160_in1k"}}}
+    backbones_table.write(raw, tmp_path / "backbones.md")
+    row = (tmp_path / "backbones.md").read_text().splitlines()[-1]
+    assert row.startswith("| `mine` | timm: test_vit | ")
+    assert row.endswith(" | 160 × 160, no other | `r160_in1k` |")

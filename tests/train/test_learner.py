@@ -1,9 +1,12 @@
+from types import SimpleNamespace
+
 import numpy as np
 import pytest
 import torch
 
 from stages.shared.model import create
 from stages.shared.recipe import Architecture
+from stages.train.data import Batch
 from stages.train.fit import class_weights
 from stages.train.learner import Learner
 from stages.train.plan import make_plan
@@ -13,7 +16,13 @@ def learner_for(params):
     torch.manual_seed(0)
     model = create(Architecture(source=params.backbone.source, name=params.backbone.name), 2)
     plan = make_plan(params.strategy, list(model.backbone.stages), params.epochs)
-    return Learner(model, plan, params, torch.ones(2), seed=0)
+    learner = Learner(model, plan, params, torch.ones(2), seed=0, steps=1)
+    learner.trainer = SimpleNamespace(world_size=1, current_epoch=0, global_rank=0)
+    return learner
+
+
+def batch_of(images, targets):
+    return Batch((images,), targets, torch.arange(len(images)), len(images))
 
 
 def step(learner):
@@ -22,7 +31,8 @@ def step(learner):
     optimizer = learner.configure_optimizers()
     learner.train()
     batch = torch.randint(0, 256, (8, 1, 32, 32), dtype=torch.uint8), torch.arange(8) % 2
-    learner.training_step(batch, 0).backward()
+    learner.training_step(batch_of(*batch), 0).backward()
+    learner.on_before_optimizer_step(optimizer)
     optimizer.step()
     after = learner.model.state_dict()
     return {name for name, value in before.items() if not torch.equal(value, after[name])}
@@ -72,16 +82,3 @@ def test_balanced_class_weights_are_scikit_learns(train_params):
     targets = np.array([0] * 30 + [1] * 10 + [2] * 5)
     expected = compute_class_weight("balanced", classes=np.arange(3), y=targets)
     assert class_weights(targets, 3, train_params()).numpy() == pytest.approx(expected)
-
-
-def test_cosine_follows_pytorchs_scheduler(train_params):
-    from stages.train.learner import decay
-
-    optimizer = torch.optim.SGD([torch.nn.Parameter(torch.zeros(1))], lr=1.0)
-    scheduler = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, T_max=7)
-    params = train_params(epochs=7, schedule="cosine")
-    for epoch in range(7):
-        assert decay(params, epoch) == pytest.approx(scheduler.get_last_lr()[0])
-        optimizer.step()
-        scheduler.step()
-    assert decay(train_params(), 2) == 1.0

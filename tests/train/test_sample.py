@@ -52,3 +52,20 @@ def test_a_class_without_training_images_is_named(index):
     gone = index[(index["label"] == "normal") | (index["fold"] <= 0)].reset_index(drop=True)
     with pytest.raises(UserError, match="no training image of sick"):
         select(gone, Sample())
+
+
+def test_images_per_class_are_taken_in_whole_patients_and_smaller_samples_lie_inside_larger_ones(index):
+    parts = [select(index, Sample(per_class=n, seed=1))[0] for n in (5, 10, 20)]
+    counts = [index.iloc[part]["label"].value_counts().tolist() for part in parts]
+    assert counts == [[6, 6], [10, 10], [20, 20]]  # two images a patient
+    assert set(parts[0]) < set(parts[1]) < set(parts[2])
+
+
+def test_more_images_per_class_than_there_are_says_how_many_there_are(index):
+    with pytest.raises(UserError, match=r"per_class is 500, and normal has \d+ images"):
+        select(index, Sample(per_class=500))
+
+
+def test_two_sizes_of_one_sample_are_refused():
+    with pytest.raises(ValueError, match="both say how many"):
+        Sample(fraction=0.5, per_class=10)

@@ -1,4 +1,8 @@
+import pickle
 import re
+import subprocess
+import sys
+from pathlib import Path
 
 import pytest
 import torch
@@ -6,9 +10,10 @@ from safetensors.torch import save_file
 
 from stages.shared.backbones import build
 from stages.shared.errors import UserError
-from stages.shared.recipe import Architecture
+from stages.shared.recipe import Architecture, Head, Recipe
 from stages.train.params import Backbone
-from stages.train.weights import fill, load_pretrained
+from stages.train.registered import fetch
+from stages.train.weights import fill, load_pretrained, start_of
 
 SMALL = Architecture(source="lightbox", name="small_cnn")
 RESNET = Architecture(source="torchvision", name="resnet18")
@@ -16,6 +21,10 @@ RESNET = Architecture(source="torchvision", name="resnet18")
 
 def choice(weights, name="small_cnn", source="lightbox"):
     return Backbone(source=source, name=name, weights=str(weights))
+
+
+def from_timm(weights, name="test_vit"):
+    return Backbone(source="timm", name=name, weights=str(weights))
 
 
 def same(first, second):
@@ -120,3 +129,251 @@ def test_densenets_published_names_are_understood():
     assert old.keys() != source.network.state_dict().keys()
     fill(target, old, "densenet121.pth")
     assert same(source, target)
+
+
+def test_inceptions_published_file_is_loaded_without_its_auxiliary_outputs():
+    from torchvision.models import inception_v3
+
+    original = inception_v3(weights=None, init_weights=False, aux_logits=True)
+    target = build(Architecture(source="torchvision", name="inception_v3"))
+    fill(target, original.state_dict(), "inception_v3.pth")
+    assert torch.equal(target.network.Mixed_7c.branch1x1.conv.weight, original.Mixed_7c.branch1x1.conv.weight)
+
+
+def test_a_vgg_file_is_loaded_without_its_fully_connected_layers():
+    from torchvision.models import vgg11
+
+    with torch.device("meta"):
+        original = vgg11()
+    published = {name: torch.rand(1).expand(t.shape) for name, t in original.state_dict().items()}
+    target = build(Architecture(source="torchvision", name="vgg11"))
+    fill(target, published, "vgg11.pth")
+    assert torch.equal(target.network.features[0].weight, published["features.0.weight"])
+
+
+WRAPPINGS = {
+    "the network's own names": lambda s: s,
+    "DataParallel": lambda s: {f"module.{n}": t for n, t in s.items()},
+    "Lightning": lambda s: {"epoch": 3, "state_dict": {f"model.{n}": t for n, t in s.items()}, "lr": [0.1]},
+    "compiled and distributed": lambda s: {"model": {f"module._orig_mod.{n}": t for n, t in s.items()}},
+    "a training script": lambda s: {"model_state_dict": s, "optimizer_state_dict": {"state": {}}},
+}
+
+
+@pytest.mark.parametrize("wrap", WRAPPINGS.values(), ids=WRAPPINGS.keys())
+@pytest.mark.parametrize("suffix", ["pth", "pt"])
+def test_a_torch_file_is_loaded_however_its_names_are_wrapped(tmp_path, wrap, suffix):
+    from torchvision.models import resnet18
+
+    original, target = resnet18(), build(RESNET)
+    torch.save(wrap(original.state_dict()), tmp_path / f"w.{suffix}")
+    load_pretrained(target, choice(tmp_path / f"w.{suffix}", "resnet18", "torchvision"))
+    assert torch.equal(target.network.layer4[1].conv2.weight, original.layer4[1].conv2.weight)
+    assert torch.equal(target.network.bn1.running_var, original.bn1.running_var)
+
+
+class Harmful:
+    def __reduce__(self):
+        return (Path.touch, (Path("harm"),))
+
+
+@pytest.mark.filterwarnings("ignore:Detected pickle protocol")
+@pytest.mark.parametrize(
+    "write", [torch.save, lambda o, path: path.write_bytes(pickle.dumps(o))], ids=["zip", "pickle"]
+)
+def test_a_pickle_is_refused_and_not_run(workspace, write):
+    write({"state_dict": build(SMALL).network.state_dict(), "args": Harmful()}, workspace / "w.pth")
+    with pytest.raises(
+        UserError, match=r"w\.pth: holds more than tensors .*nothing was read.*torch\.save\(model\.state_dict"
+    ):
+        load_pretrained(build(SMALL), choice(workspace / "w.pth"))
+    assert not (workspace / "harm").exists()
+
+
+def test_a_whole_model_instead_of_its_tensors_is_refused_with_the_remedy(tmp_path):
+    torch.save(build(SMALL).network, tmp_path / "w.pt")
+    with pytest.raises(UserError, match=r"holds more than tensors.*export the tensors once"):
+        load_pretrained(build(SMALL), choice(tmp_path / "w.pt"))
+
+
+def test_a_torch_file_without_tensors_or_damaged_is_told(tmp_path):
+    torch.save({"epoch": 3, "weights": [1, 2]}, tmp_path / "w.pth")
+    with pytest.raises(UserError, match="holds no mapping of names to tensors.*keys epoch, weights"):
+        load_pretrained(build(SMALL), choice(tmp_path / "w.pth"))
+    (tmp_path / "w.pth").write_bytes(b"PK not a zip")
+    with pytest.raises(UserError, match=r"w\.pth: "):
+        load_pretrained(build(SMALL), choice(tmp_path / "w.pth"))
+
+
+def hub_file(cache, repository, tensors):
+    """A file where huggingface_hub's own download puts it."""
+    folder = cache / f"models--{repository.replace('/', '--')}"
+    (folder / "refs").mkdir(parents=True)
+    (folder / "refs" / "main").write_text("0" * 40)
+    (folder / "snapshots" / ("0" * 40)).mkdir(parents=True)
+    save_file(tensors, folder / "snapshots" / ("0" * 40) / "model.safetensors")
+
+
+@pytest.fixture
+def hub(tmp_path, monkeypatch):
+    """huggingface_hub with an empty cache and no network."""
+    from huggingface_hub import constants
+
+    monkeypatch.setattr(constants, "HF_HUB_CACHE", str(tmp_path))
+    monkeypatch.setattr(constants, "HF_HUB_OFFLINE", True)
+    return tmp_path
+
+
+@pytest.mark.parametrize("weights", ["imagenet", "r160_in1k"])
+def test_timms_weights_come_from_its_cache(hub, weights):
+    """The real loading code of timm, on a file made here."""
+    import timm
+
+    original = timm.create_model("test_vit")
+    hub_file(hub, "timm/test_vit.r160_in1k", original.state_dict())
+    given = from_timm(weights)
+    target = build(given.architecture)
+    load_pretrained(target, given)
+    assert torch.equal(target.network.blocks[1].mlp.fc2.weight, original.blocks[1].mlp.fc2.weight)
+    assert torch.equal(target.network.pos_embed, original.pos_embed)
+
+
+def test_timms_weights_that_cannot_be_had_are_told_and_nothing_else_is_used(hub):
+    target = build(from_timm("imagenet").architecture)
+    before = target.network.pos_embed.clone()
+    with pytest.raises(
+        UserError,
+        match=r"could not be loaded from timm/test_vit\.r160_in1k.*copy what it fetched to .*models--timm--test_vit",
+    ):
+        load_pretrained(target, from_timm("imagenet"))
+    assert torch.equal(before, target.network.pos_embed)
+
+
+def test_timms_weights_that_lack_a_tensor_are_refused(hub):
+    import timm
+
+    tensors = timm.create_model("test_vit").state_dict()
+    del tensors["blocks.0.norm1.weight"]
+    hub_file(hub, "timm/test_vit.r160_in1k", tensors)
+    with pytest.raises(UserError, match="Missing key"):
+        load_pretrained(build(from_timm("imagenet").architecture), from_timm("imagenet"))
+
+
+def test_an_unknown_tag_gives_the_nearest_right_one():
+    with pytest.raises(UserError, match="'r160_in2k' is not known. Did you mean 'r160_in1k'"):
+        load_pretrained(build(from_timm("none").architecture), from_timm("r160_in2k"))
+
+
+def test_a_timm_file_is_loaded_without_its_head(tmp_path):
+    import timm
+
+    original = timm.create_model("test_vit", num_classes=7)
+    save_file(original.state_dict(), tmp_path / "w.safetensors")
+    target = build(from_timm("none").architecture)
+    load_pretrained(target, from_timm(tmp_path / "w.safetensors"))
+    assert torch.equal(target.network.norm.weight, original.norm.weight)
+
+
+def test_a_deep_head_of_this_project_is_left_out(tmp_path):
+    from stages.shared.model import create
+
+    deep = SMALL.model_copy(update={"head": Head(hidden=[8], norm="batch")})
+    source, target = create(deep, classes=5), build(SMALL)
+    save_file({k: v.contiguous() for k, v in source.state_dict().items()}, tmp_path / "w.safetensors")
+    load_pretrained(target, choice(tmp_path / "w.safetensors"))
+    assert same(source.backbone, target)
+
+
+@pytest.mark.parametrize(
+    ("values", "message"),
+    [
+        ({"weights": "w.h5"}, r"'w\.h5' is neither none, imagenet, the path of a \.safetensors"),
+        ({"weights": "models:/x"}, r"'models:/x' names no registered model\. Valid: models:/name@alias"),
+        ({"weights": "augreg_in21k"}, r"tags are for source: timm"),
+        ({"weights": "imagenet"}, r"no ImageNet weights for 'small_cnn'"),
+        (
+            {"source": "timm", "name": "vit_tiny_patch16_224.augreg_in21k"},
+            r"Give name: vit_tiny_patch16_224 and weights: augreg_in21k",
+        ),
+        ({"head": {"hidden": [0]}}, r"greater than or equal to 1"),
+    ],
+)
+def test_settings_that_cannot_be_are_refused(values, message):
+    with pytest.raises(ValueError, match=message):
+        Backbone.model_validate({"source": "lightbox", "name": "small_cnn", **values})
+
+
+def test_a_setting_knows_what_kind_of_weights_it_names():
+    kinds = {
+        "none": "none", "imagenet": "imagenet", "a/b.safetensors": "file", "b.pth": "file", "b.pt": "file",
+        "models:/chest x-ray@champion": "registry", "models:/x/3": "registry", "augreg_in21k": "tag",
+    }  # fmt: skip
+    assert {weights: from_timm(weights).kind for weights in kinds} == kinds
+    assert from_timm("r160_in1k").architecture.name == "test_vit.r160_in1k"
+    assert from_timm("imagenet").architecture.name == "test_vit"
+
+
+@pytest.fixture
+def registry(workspace, monkeypatch, repository):
+    """A fresh project root, and the code in reach of the process that asks MLflow."""
+    monkeypatch.setenv("PYTHONPATH", str(repository))
+    monkeypatch.setenv("DVC_ROOT", str(workspace))
+    monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
+    fetch.cache_clear()
+    yield workspace
+    fetch.cache_clear()
+
+
+REGISTER = """
+import sys, mlflow
+from pathlib import Path
+from mlflow import MlflowClient
+from stages.shared.tracking import store
+from stages.shared.tracking.package import log_model
+address, artifacts = store()
+mlflow.set_tracking_uri(address)
+client = MlflowClient()
+experiment = client.create_experiment("lightbox", artifact_location=Path(artifacts).as_uri())
+for folder in sys.argv[1:]:
+    with mlflow.start_run(experiment_id=experiment) as run:
+        log_model(Path(folder))
+        (logged,) = client.search_logged_models([experiment], filter_string=f"source_run_id = '{run.info.run_id}'")
+    version = mlflow.register_model(f"models:/{logged.model_id}", "chest x-ray")
+client.set_registered_model_alias("chest x-ray", "champion", "1")
+"""
+
+
+@pytest.mark.e2e
+def test_a_registered_model_starts_the_next_training(registry):
+    first, second = trained_model(registry / "first"), trained_model(registry / "second")
+    subprocess.run([sys.executable, "-c", REGISTER, "first", "second"], check=True)
+    target = build(SMALL)
+    load_pretrained(target, choice("models:/chest x-ray@champion"))
+    assert same(first.backbone, target)
+    assert start_of(choice("models:/chest x-ray@champion")) == "models:/chest x-ray/1"
+    load_pretrained(target, choice("models:/chest x-ray/2"))
+    assert same(second.backbone, target)
+    for wrong, message in (
+        ("models:/chest xray@champion", "'chest xray' is not known. Did you mean 'chest x-ray'"),
+        ("models:/chest x-ray@champoin", "'champoin' is not known. Did you mean 'champion'"),
+        ("models:/chest x-ray/7", "'7' is not known. Valid: 1, 2"),
+    ):
+        with pytest.raises(UserError, match=message):
+            fetch(wrong)
+
+
+def trained_model(folder):
+    from stages.shared.model import create, save
+
+    model = create(SMALL, 2)
+    recipe = Recipe(
+        key="a-b-c", architecture=SMALL, classes=["normal", "sick"], size=(32, 32),
+        preprocess={"mode": "grey", "size": 32, "steps": []}, params={}, data="", best_epoch=0, weights_sha256="",
+    )  # fmt: skip
+    save(model, recipe, folder)
+    return model
+
+
+def test_without_a_registry_the_remedy_is_to_make_one(registry):
+    with pytest.raises(UserError, match="there is no registry yet.*Train a model and register it"):
+        fetch("models:/chest@champion")

@@ -9,32 +9,51 @@ from ..errors import unknown
 from ..recipe import Architecture
 from .base import Backbone
 
-__all__ = ["Backbone", "build", "known"]
+__all__ = ["Backbone", "build", "known", "tags"]
 
 
 def known(source: str) -> list[str]:
     """The names that a source defines."""
     if source == "lightbox":
         return ["small_cnn"]
+    if source == "timm":
+        from timm import list_models as timm_models
+
+        return list(timm_models())
     from torchvision import models
 
     names: list[str] = models.list_models(module=models)
     return names
 
 
+def tags(name: str) -> list[str]:
+    """The tags of the pretrained weights that timm knows for one of its networks."""
+    import timm
+
+    return [found.partition(".")[2] for found in timm.list_pretrained(f"{name}.*")]
+
+
 def build(architecture: Architecture) -> Backbone:
     """The backbone with random weights.
 
     Raises:
-        UserError: the source does not define that name; lists the nearest ones.
+        UserError: the source does not define that name; lists the nearest ones. Or it defines it, and it cannot be
+            used as a backbone; says why.
     """
-    if architecture.name not in known(architecture.source):
+    name, _, tag = architecture.name.partition(".")
+    if name not in known(architecture.source):
         where = f"backbones: name for source {architecture.source!r}"
-        raise unknown(where, architecture.name, known(architecture.source))
+        raise unknown(where, name, known(architecture.source))
     if architecture.source == "lightbox":
         from .small_cnn import small_cnn
 
         return small_cnn()
+    if architecture.source == "timm":
+        from .timm import timm_backbone
+
+        if tag and tag not in tags(name):
+            raise unknown(f"backbones: tag of timm's {name!r}", tag, tags(name))
+        return timm_backbone(architecture.name)
     from .torchvision import torchvision_backbone
 
     return torchvision_backbone(architecture.name)

@@ -4,11 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from typing import Literal
 
 import torch
 from torch import nn
 
-# Shapes: B batch, C channels, H×W pixels or cells, F features
+from ..errors import UserError
+
+# Shapes: B batch, C channels, H×W pixels or cells, T tokens, F features
+Layout = Literal["map", "channels_last", "tokens"]
 
 
 @dataclass(frozen=True)
@@ -25,8 +29,11 @@ class Backbone(nn.Module):
     network: B×3×H×W -> B×F
     stages: name -> dotted names of modules or parameters of the network, in the order of the forward pass; together
         they cover every parameter exactly once.
-    cam: dotted name of the module whose output Grad-CAM weighs; B×C×H×W, or B×T×C tokens, the first `cam_skip` of
-        which are no cells of the image.
+    cam: dotted name of the module whose output Grad-CAM weighs; None: the network has no map of the image. cam_layout
+        of that output: map B×C×H×W, channels_last B×H×W×C, or tokens B×T×C, the first `cam_skip` of which are no cells
+        of the image.
+    removed_head: dotted names of what was taken off, and of auxiliary outputs that were never put on.
+    input_size: height and width, pixels, that the published weights were made for; `fixed_size`: it takes no other.
     """
 
     def __init__(
@@ -35,9 +42,12 @@ class Backbone(nn.Module):
         stages: dict[str, list[str]],
         features: int,
         normalisation: Normalisation,
-        cam: str,
+        cam: str | None,
         cam_skip: int = 0,
-        removed_head: str = "head",
+        cam_layout: Layout = "map",
+        removed_head: tuple[str, ...] = ("head",),
+        input_size: tuple[int, int] = (224, 224),
+        fixed_size: bool = False,
     ) -> None:
         super().__init__()
         self.network = network
@@ -46,11 +56,21 @@ class Backbone(nn.Module):
         self.normalisation = normalisation
         self.cam = cam
         self.cam_skip = cam_skip
+        self.cam_layout = cam_layout
         self.removed_head = removed_head
+        self.input_size = input_size
+        self.fixed_size = fixed_size
         for name, _ in network.named_parameters():
             self.stage_of(name)
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
+        if self.fixed_size and tuple(x.shape[2:]) != self.input_size:
+            height, width = self.input_size
+            raise UserError(
+                f"params.yaml: preprocess.size: {type(self.network).__name__} takes images of exactly {height}×{width} "
+                f"and was given {x.shape[2]}×{x.shape[3]}. Set preprocess.size: "
+                f"{height if height == width else [height, width]}, or choose a backbone that takes any size."
+            )
         return self.network(x)
 
     def stage_of(self, name: str) -> str:

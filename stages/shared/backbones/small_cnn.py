@@ -88,4 +88,5 @@ def small_cnn() -> Backbone:
         normalisation=Normalisation(mean=(0.5,) * 3, std=(0.25,) * 3),
         # the last block but one has as many cells, and on phantoms its heat maps hit the planted lesions more often
         cam=f"blocks.{len(WIDTHS) - 2}.attention",
+        input_size=(96, 96),
     )

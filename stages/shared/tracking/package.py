@@ -38,8 +38,13 @@ def log_model(folder: Path) -> None:
         code_paths=[str(CODE)],
         signature=signature(recipe),
         input_example=input_example(recipe),
-        pip_requirements=[f"{name}=={version(name)}" for name in REQUIREMENTS],
+        pip_requirements=requirements(recipe),
     )
+
+
+def requirements(recipe: Recipe) -> list[str]:
+    needed = [*REQUIREMENTS, *(["timm"] if recipe.architecture.source == "timm" else [])]
+    return [f"{name}=={version(name)}" for name in needed]
 
 
 def signature(recipe: Recipe) -> ModelSignature:

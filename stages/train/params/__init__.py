@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any, Literal
+from typing import Annotated, Literal
 
 from pydantic import Field, model_validator
 
 from ...shared.settings import Settings
 from .backbone import Backbone
-from .recipe import Adam, EarlyStopping
+from .machine import Cache
+from .recipe import Adam, Augment, Constant, CrossEntropy, EarlyStopping, Ema, Loss, Mix, Optimizer, Schedule
 from .sample import Sample
-from .strategies import FeatureExtraction, FineTune, FromScratch, Strategy
+from .strategies import Strategy
+from .trainer import Trainer
 
-__all__ = ["Backbone", "EarlyStopping", "FeatureExtraction", "FineTune", "FromScratch", "Params", "Sample", "Strategy"]
+__all__ = ["Backbone", "Params", "Sample", "Strategy"]
 
 
 class Params(Settings):
@@ -30,20 +32,43 @@ class Params(Settings):
     """A small sample is passed through several times an epoch until it has this many steps, so that a comparison of
     sample sizes compares images, not optimiser steps."""
     batch_size: Annotated[int, Field(ge=2)]
-    """Images a step."""
-    optimizer: Adam = Adam()
-    """Adam."""
-    schedule: Literal["constant", "cosine"] = "constant"
-    """Of the learning rates: as they are, or falling to nothing over `epochs` along half a cosine (SGDR, Loshchilov &
-    Hutter 2017, without restarts), which lets BatchNorm's statistics catch up with the weights."""
+    """Images of one step of the optimiser, over all devices."""
+    accumulate: Annotated[int, Field(ge=1)] = 1
+    """Parts that a batch is computed in, one after the other: less memory for the same step (BatchNorm sees a part)."""
+    auto_batch: bool = False
+    """Where the memory of the accelerator does not suffice, double `accumulate` until it does; else stop and say so."""
+    sampling: Literal["shuffled", "balanced"] = "shuffled"
+    """shuffled: every image once a pass. balanced: drawn with replacement, all classes equally often."""
+    optimizer: Optimizer = Adam()
+    """Which one, its rate and its weight decay (never on norms and biases)."""
+    schedule: Schedule = Constant()
+    """Of the learning rates, over `epochs`."""
+    loss: Loss = CrossEntropy()
+    """What is made small."""
     class_weights: Literal["balanced", "none"] = "balanced"
     """balanced: each class weighs N / (K · N_class) in the loss, as scikit-learn has it."""
+    gradient_clip: Annotated[float, Field(gt=0)] | None = None
+    """Largest norm of a step's gradient; null: as it comes."""
+    ema: Ema | None = None
+    """Exponential moving average of the weights, which is then what validates and is kept; null: none."""
+    mix: Mix | None = None
+    """mixup or cutmix between images of a batch; null: none."""
     early_stopping: EarlyStopping = EarlyStopping()
     """When to stop, and what is best."""
-    augment: list[str | dict[str, Any]] = []
-    """albumentations transforms by name, applied to training images in this order."""
-    precision: Literal["32-true", "bf16-mixed", "16-mixed"] = "32-true"
-    """Lightning's name for it. The mixed ones are for GPUs; 32-true is the reference."""
+    augment: Augment = []
+    """albumentations transforms by name, applied to training images in this order; or the name of a ready list."""
+    precision: Literal["auto", "32-true", "bf16-mixed", "16-mixed"] = "32-true"
+    """Lightning's name for it; auto: what a short probe finds faster on this machine. 32-true is the reference."""
+    channels_last: bool | Literal["auto"] = True
+    """Memory layout of the weights; auto: as the probe finds."""
+    compile: bool = False
+    """torch.compile: minutes at the start, for long trainings on GPUs."""
+    workers: Annotated[int, Field(ge=0)] | Literal["auto"] = "auto"
+    """Processes that augment images; auto: none on a CPU, where training needs the cores itself."""
+    cache: Cache = Cache()
+    """Of what the frozen part of a backbone makes of each image."""
+    trainer: Trainer = Trainer()
+    """Devices and nodes."""
 
     @model_validator(mode="after")
     def _something_to_transfer(self) -> Params:
@@ -51,5 +76,24 @@ class Params(Settings):
             raise ValueError(
                 f"strategy {self.strategy.plan!r} starts from pretrained weights, and backbone {self.backbone.name!r} "
                 "has weights: none. Give it weights (imagenet, or a .safetensors file), or take it out of the matrix."
+            )
+        return self
+
+    @model_validator(mode="after")
+    def _rare_classes_count_once(self) -> Params:
+        if self.sampling == "balanced" and self.class_weights == "balanced":
+            raise ValueError(
+                "sampling: balanced and class_weights: balanced would count rare classes twice. Set one of them to "
+                "shuffled or none."
+            )
+        return self
+
+    @model_validator(mode="after")
+    def _parts_hold_images(self) -> Params:
+        parts = self.accumulate * self.trainer.world
+        if self.batch_size < 2 * parts:
+            raise ValueError(
+                f"batch_size {self.batch_size} cannot be cut into accumulate × devices × num_nodes = {parts} parts of "
+                f"2 images or more (BatchNorm needs 2). Raise batch_size to {2 * parts}, or lower accumulate."
             )
         return self

@@ -1,13 +1,63 @@
-"""The recipe: loss, optimiser, schedule, and when to stop."""
+"""The recipe: loss, optimiser, schedule, mixing, averaging, and when to stop.
+
+Loss, Optimizer and Schedule are unions told apart by `name`. A name alone stands for its defaults (`schedule: cosine`),
+settings without a name for the first of the union (`optimizer: {lr: 0.01}` is Adam).
+"""
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from collections.abc import Callable, Mapping
+from typing import Annotated, Any, Literal
 
-from pydantic import Field
+from pydantic import BeforeValidator, Field, model_validator
 
+from ...shared.errors import closest
 from ...shared.settings import Settings
-from .types import Positive
+from ..augment import PRESETS, steps
+from .types import Positive, Share
+
+NotNegative = Annotated[float, Field(ge=0)]
+Part = Annotated[float, Field(gt=0, lt=1)]
+
+
+def _named(default: str) -> Callable[[Any], Any]:
+    def complete(value: Any) -> Any:
+        if isinstance(value, str):
+            return {"name": value}
+        return {"name": default, **value} if isinstance(value, Mapping) else value
+
+    return complete
+
+
+class CrossEntropy(Settings):
+    name: Literal["cross_entropy"] = "cross_entropy"
+    """-log of the probability given to the true class."""
+    label_smoothing: Share = 0.0
+    """Share of each target that is spread evenly over all classes (Szegedy et al. 2016)."""
+
+
+class Focal(Settings):
+    name: Literal["focal"] = "focal"
+    """Cross-entropy times (1 - p)^gamma: images that are already right weigh little (Lin et al. 2017)."""
+    gamma: NotNegative = 2.0
+    """0 is cross-entropy; the larger, the less the easy images weigh. Above 0, probabilities are drawn towards 1/K."""
+    label_smoothing: Share = 0.0
+    """Share of each target that is spread evenly over all classes."""
+
+
+class CostSensitive(Settings):
+    name: Literal["cost_sensitive"] = "cost_sensitive"
+    """Cross-entropy in which an image of any class but the first weighs `miss_cost` times as much (Elkan 2001). The
+    probabilities are then those of a population in which illness is `miss_cost` times as common, so the likeliest
+    class is the cheapest decision: ill from a true probability of 1 / (1 + miss_cost) on, where there are two classes.
+    Class weights multiply on top of it: set class_weights to none where the cost alone shall decide."""
+    miss_cost: Positive = 5.0
+    """How many false alarms one miss costs; a miss is an image of any class but the first taken for another."""
+
+
+Loss = Annotated[
+    CrossEntropy | Focal | CostSensitive, Field(discriminator="name"), BeforeValidator(_named("cross_entropy"))
+]
 
 
 class Adam(Settings):
@@ -15,8 +65,125 @@ class Adam(Settings):
     """Kingma & Ba 2015."""
     lr: Positive = 1e-3
     """Learning rate of the head; a strategy scales it for the backbone."""
-    weight_decay: Annotated[float, Field(ge=0)] = 0.0
-    """L2 penalty."""
+    weight_decay: NotNegative = 0.0
+    """L2 penalty: added to the gradient, and so scaled by Adam like any gradient. Never on norms and biases."""
+    betas: tuple[Share, Share] = (0.9, 0.999)
+    """Decay of the running means of the gradient and of its square."""
+
+
+class AdamW(Settings):
+    name: Literal["adamw"] = "adamw"
+    """Loshchilov & Hutter 2019."""
+    lr: Positive = 1e-3
+    """Learning rate of the head; a strategy scales it for the backbone."""
+    weight_decay: NotNegative = 0.0
+    """Decoupled: every step shrinks the weights by lr × weight_decay, whatever the gradient. Never norms and biases."""
+    betas: tuple[Share, Share] = (0.9, 0.999)
+    """Decay of the running means of the gradient and of its square."""
+
+
+class Sgd(Settings):
+    name: Literal["sgd"] = "sgd"
+    """Stochastic gradient descent with momentum."""
+    lr: Positive = 1e-3
+    """Learning rate of the head; a strategy scales it for the backbone."""
+    weight_decay: NotNegative = 0.0
+    """L2 penalty: added to the gradient, ahead of the momentum. Never on norms and biases."""
+    momentum: Share = 0.9
+    """Share of the last step that is carried on."""
+    nesterov: bool = False
+    """Nesterov's momentum: the gradient as if the carried step had been taken."""
+
+    @model_validator(mode="after")
+    def _nesterov_needs_momentum(self) -> Sgd:
+        if self.nesterov and self.momentum == 0:
+            raise ValueError("nesterov needs a momentum above 0. Give momentum: 0.9, or nesterov: false.")
+        return self
+
+
+class RmsProp(Settings):
+    name: Literal["rmsprop"] = "rmsprop"
+    """Tieleman & Hinton 2012."""
+    lr: Positive = 1e-3
+    """Learning rate of the head; a strategy scales it for the backbone."""
+    weight_decay: NotNegative = 0.0
+    """L2 penalty: added to the gradient, and so scaled like any gradient. Never on norms and biases."""
+    alpha: Share = 0.99
+    """Decay of the running mean of the squared gradient."""
+    momentum: Share = 0.0
+    """Share of the last step that is carried on."""
+
+
+Optimizer = Annotated[Adam | AdamW | Sgd | RmsProp, Field(discriminator="name"), BeforeValidator(_named("adam"))]
+
+
+class Constant(Settings):
+    name: Literal["constant"] = "constant"
+    """The rates as they are."""
+    warmup_epochs: NotNegative = 0.0
+    """Epochs in which the rates rise evenly, step by step, from 1% to full."""
+
+
+class Cosine(Settings):
+    name: Literal["cosine"] = "cosine"
+    """Falling step by step along half a cosine over all epochs (SGDR, Loshchilov & Hutter 2017, without restarts),
+    which lets BatchNorm's statistics catch up with the weights."""
+    final: Share = 0.0
+    """Share of the rates that is left at the end."""
+    warmup_epochs: NotNegative = 0.0
+    """Epochs in which the rates rise evenly, step by step, from 1% to full; the cosine fills the rest."""
+
+
+class Step(Settings):
+    name: Literal["step"] = "step"
+    """Lowered at fixed intervals."""
+    every: Annotated[int, Field(ge=1)] = 10
+    """Epochs between two falls, counted from the end of the warm-up."""
+    factor: Part = 0.1
+    """What each fall leaves of the rates."""
+    warmup_epochs: NotNegative = 0.0
+    """Epochs in which the rates rise evenly, step by step, from 1% to full."""
+
+
+class Plateau(Settings):
+    name: Literal["plateau"] = "plateau"
+    """Lowered when what early_stopping monitors gets no better (by 0.01% of its best, as torch has it)."""
+    factor: Part = 0.1
+    """What each fall leaves of the rates."""
+    patience: Annotated[int, Field(ge=0)] = 3
+    """Epochs without improvement that are borne; the next one lowers the rates. Keep it below early_stopping's, which
+    would end the training first."""
+    warmup_epochs: NotNegative = 0.0
+    """Epochs in which the rates rise evenly, step by step, from 1% to full; they count for no plateau."""
+
+
+class OneCycle(Settings):
+    name: Literal["one_cycle"] = "one_cycle"
+    """Up to the full rates and down again, along cosines, within the training (Smith & Topin 2018)."""
+    peak_at: Part = 0.3
+    """Share of the training after which the rates are full."""
+    start: Part = 0.04
+    """Share of the rates at the start."""
+    end: Part = 4e-6
+    """Share of the rates at the end."""
+
+
+Schedule = Annotated[
+    Constant | Cosine | Step | Plateau | OneCycle, Field(discriminator="name"), BeforeValidator(_named("constant"))
+]
+
+
+class Mix(Settings):
+    name: Literal["mixup", "cutmix"]
+    """mixup: each image and its target blended with another's (Zhang et al. 2018). cutmix: a rectangle of it replaced
+    by another's, and that share of its target (Yun et al. 2019)."""
+    alpha: Positive = 0.2
+    """The share is drawn from Beta(alpha, alpha): small, mostly one of the two images; 1, any share alike."""
+
+
+class Ema(Settings):
+    decay: Part = 0.999
+    """Of the running mean of the weights, per optimiser step: 0.999 averages over about the last thousand steps."""
 
 
 class EarlyStopping(Settings):
@@ -30,3 +197,15 @@ class EarlyStopping(Settings):
     @property
     def mode(self) -> Literal["min", "max"]:
         return "min" if self.monitor == "val_loss" else "max"
+
+
+def _known_preset(value: Any) -> Any:
+    if isinstance(value, str) and value not in PRESETS:
+        guess = closest(value, PRESETS)
+        hint = f" Did you mean {guess!r}?" if guess else ""
+        raise ValueError(f"{value!r} is no preset.{hint} Valid: {', '.join(PRESETS)}, or a list of steps.")
+    return steps(value) if isinstance(value, str) else value
+
+
+Augment = Annotated[list[str | dict[str, Any]], BeforeValidator(_known_preset)]
+"""A list of albumentations transforms; the name of a preset becomes its list."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Annotated
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from ...shared.settings import Settings
 
@@ -14,7 +14,17 @@ class Sample(Settings):
 
     fraction: Annotated[float, Field(gt=0, le=1)] = 1.0
     """Share of the training patients. With one seed, smaller shares lie inside larger ones."""
+    per_class: Annotated[int, Field(ge=1)] | None = None
+    """Instead of a fraction: so many images of each class, in whole patients (the last one may bring a few more)."""
     fold: Annotated[int, Field(ge=0)] = 0
     """The fold that validates; the other folds train."""
     seed: Annotated[int, Field(ge=0)] = 0
     """Added to the global seed: repeats of a training."""
+
+    @model_validator(mode="after")
+    def _one_size(self) -> Sample:
+        if self.per_class is not None and self.fraction != 1:
+            raise ValueError(
+                f"fraction: {self.fraction} and per_class: {self.per_class} both say how many. Leave one of them out."
+            )
+        return self

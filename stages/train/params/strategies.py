@@ -1,13 +1,37 @@
-"""One entry of `strategies`: who learns, when, and how fast."""
+"""One entry of `strategies`: who learns, when, and how fast.
+
+Learning rates are multiples of train.optimizer.lr. Stages are counted from the head: the last stage of the backbone is
+the first.
+"""
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from itertools import pairwise
+from typing import Annotated, Any, Literal
 
-from pydantic import Field
+from pydantic import BeforeValidator, Field, field_validator, model_validator
 
 from ...shared.settings import Settings
 from .types import Positive
+
+Count = Annotated[int, Field(ge=1)]
+Decay = Annotated[float, Field(gt=0, le=1)]
+
+
+def whole_or_all(value: Any) -> Any:
+    if value == "all" or (isinstance(value, int) and value >= 1):
+        return value
+    raise ValueError(f"{value!r} is no number of stages. Give a whole number from 1, or all.")
+
+
+def whole_or_share(value: Any) -> Any:
+    if isinstance(value, int | float) and (0 < value < 1 or (value >= 1 and value == int(value))):
+        return value if value < 1 else int(value)
+    raise ValueError(f"{value!r} is neither a whole number of epochs, from 1, nor a share between 0 and 1.")
+
+
+Stages = Annotated[int | Literal["all"], BeforeValidator(whole_or_all)]
+Epochs = Annotated[int | float, BeforeValidator(whole_or_share)]
 
 
 class FromScratch(Settings):
@@ -31,10 +55,80 @@ class FineTune(Settings):
 
     plan: Literal["fine_tune"]
     """The head and the last stages of the backbone learn."""
-    last_stages: Annotated[int, Field(ge=1)] | Literal["all"] = 1
+    last_stages: Stages = 1
     """How many stages, counted from the head."""
     backbone_lr: Positive = 0.1
     """Their learning rate, as a multiple of train.optimizer.lr."""
 
 
-Strategy = Annotated[FromScratch | FeatureExtraction | FineTune, Field(discriminator="plan")]
+class ProgressiveUnfreezing(Settings):
+    """The head learns first; then stage after stage joins it, from last to stem (ULMFiT, Howard & Ruder 2018)."""
+
+    plan: Literal["progressive_unfreezing"]
+    """The head learns first; then one stage after the other joins it, from the last to the stem."""
+    every: Count | None = None
+    """Another stage joins after every so many epochs. Give this or `at`."""
+    at: list[Annotated[int, Field(ge=0)]] | None = None
+    """After how many epochs each stage joins, counted from the head: [2, 4, 7]. The same number twice: two stages join
+    at once. Stages beyond the list stay frozen."""
+    last_stages: Stages = "all"
+    """How many stages may join under `every`; one whose turn comes after the last epoch never does."""
+    backbone_lr: Positive = 0.1
+    """Learning rate of the last stage, as a multiple of train.optimizer.lr."""
+    decay: Decay = 1.0
+    """Each stage's learning rate, as a multiple of that of the stage behind it, the one nearer to the head."""
+
+    @field_validator("at")
+    @classmethod
+    def _rising(cls, at: list[int] | None) -> list[int] | None:
+        if at is not None and (not at or any(a > b for a, b in pairwise(at))):
+            raise ValueError(f"{at} must name at least one epoch, and no stage may join before one nearer to the head.")
+        return at
+
+    @model_validator(mode="after")
+    def _one_schedule(self) -> ProgressiveUnfreezing:
+        if (self.every is None) == (self.at is None):
+            raise ValueError(
+                "progressive_unfreezing needs either every (epochs between two stages, such as every: 2) or at "
+                f"(one epoch a stage, such as at: [2, 4, 7]); found every: {self.every}, at: {self.at}."
+            )
+        if self.at is not None and self.last_stages != "all":
+            raise ValueError(f"at already says how many stages join: take last_stages: {self.last_stages} out.")
+        return self
+
+
+class DiscriminativeLR(Settings):
+    """Everything learns, the slower the further from the head (ULMFiT, Howard & Ruder 2018; timm's layer decay)."""
+
+    plan: Literal["discriminative_lr"]
+    """Everything learns, the slower the further from the head."""
+    backbone_lr: Positive = 0.5
+    """Learning rate of the last stage, as a multiple of train.optimizer.lr. Equal to `decay`, the rates are those of
+    timm's and BEiT's layer decay."""
+    decay: Decay = 0.5
+    """Each stage's learning rate, as a multiple of that of the stage behind it. 0.5 suits the four to six stages of a
+    convolutional network; where each of twelve transformer blocks is a stage, 0.75 to 0.9."""
+    frozen_epochs: Annotated[int, Field(ge=0)] = 0
+    """Epochs in which the head learns alone, before the rest joins it; fastai's habit is 1."""
+
+
+class LinearProbeFineTune(Settings):
+    """First the head alone, then the last stages with it (LP-FT, Kumar et al. 2022): a head that already fits keeps the
+    first gradients from distorting the features."""
+
+    plan: Literal["linear_probe_fine_tune"]
+    """First the head learns alone; then the last stages learn with it."""
+    probe_epochs: Epochs = 0.3
+    """Epochs of the first part: a whole number, or below 1 a share of train.epochs."""
+    head_lr: Positive = 1.0
+    """Learning rate of the head while it is alone, as a multiple of train.optimizer.lr."""
+    last_stages: Stages = "all"
+    """How many stages learn in the second part, counted from the head."""
+    backbone_lr: Positive = 0.1
+    """Learning rate of head and last stages in the second part, as a multiple of train.optimizer.lr."""
+
+
+Strategy = Annotated[
+    FromScratch | FeatureExtraction | FineTune | ProgressiveUnfreezing | DiscriminativeLR | LinearProbeFineTune,
+    Field(discriminator="plan"),
+]

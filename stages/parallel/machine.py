@@ -1,0 +1,107 @@
+"""What one machine has to share out: cores and GPUs. Asked without importing torch, which takes seconds."""
+
+from __future__ import annotations
+
+import os
+import re
+import shutil
+import subprocess
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import NamedTuple
+
+from ..shared.errors import UserError
+
+THREADS = ("OMP_NUM_THREADS", "MKL_NUM_THREADS")
+VISIBLE = "CUDA_VISIBLE_DEVICES"
+
+
+class Gpu(NamedTuple):
+    """name: for people. id: as CUDA_VISIBLE_DEVICES takes it."""
+
+    name: str
+    id: str
+
+
+@dataclass(frozen=True)
+class Slot:
+    """The share of one job: a lease that it hands back when it is done. No GPUs: the job sees what we see."""
+
+    gpus: tuple[Gpu, ...]
+    threads: int
+
+    @property
+    def name(self) -> str:
+        return f"GPU {'+'.join(gpu.name for gpu in self.gpus)}" if self.gpus else ""
+
+    def environment(self, outer: Mapping[str, str]) -> dict[str, str]:
+        """`outer` with this share; a number of threads that somebody has set stays."""
+        threads = {name: outer.get(name) or str(self.threads) for name in THREADS}
+        devices = {VISIBLE: ",".join(gpu.id for gpu in self.gpus)} if self.gpus else {}
+        return {**outer, **threads, **devices}
+
+
+def share(jobs: int, gpus: Sequence[Gpu], cores: int, each: int = 1) -> list[Slot]:
+    """A slot per job. Fewer GPUs than jobs: they go round, and several jobs share one. `each`: GPUs per job.
+
+    Raises:
+        UserError: one job needs more GPUs than there are.
+    """
+    if 0 < len(gpus) < each:
+        raise UserError(
+            f"params.yaml: train.trainer.devices: {each} for one model, but this machine offers {len(gpus)} "
+            f"({VISIBLE}={','.join(gpu.id for gpu in gpus)}). Lower it to {len(gpus)}."
+        )
+    leases = [tuple(gpus[i : i + each]) for i in range(0, len(gpus) - each + 1, each)] or [()]
+    return [Slot(leases[i % len(leases)], max(1, cores // jobs)) for i in range(jobs)]
+
+
+def cores() -> int:
+    """Those that this process may use, where the system tells; else all."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def gpus() -> list[Gpu]:
+    """CUDA_VISIBLE_DEVICES where it is set, else what nvidia-smi lists. Other accelerators are not leased: every job
+    sees them all.
+
+    Raises:
+        UserError: nvidia-smi does not answer.
+    """
+    if (given := os.environ.get(VISIBLE)) is not None:
+        return visible(given)
+    if not (tool := shutil.which("nvidia-smi")):
+        return []
+    try:
+        listed = subprocess.run([tool, "-L"], capture_output=True, text=True, check=False, timeout=60)
+    except subprocess.TimeoutExpired:
+        raise UserError(
+            f"nvidia-smi -L gave no answer in 60 s. Mend the driver, or set {VISIBLE} (empty: use the CPU)."
+        ) from None
+    return listing(listed.stdout) if listed.returncode == 0 else []
+
+
+def visible(given: str) -> list[Gpu]:
+    """As CUDA reads the variable: up to the first entry that is no device, such as -1."""
+    found = []
+    for part in map(str.strip, given.split(",")):
+        if not re.fullmatch(r"\d+|(GPU|MIG)-\S+", part):
+            break
+        found.append(Gpu(part if part.isdigit() else part[:12], part))
+    return found
+
+
+def listing(text: str) -> list[Gpu]:
+    """`nvidia-smi -L`. By UUID, because CUDA may count in another order; a GPU that is cut into MIG instances stands
+    for those, since a process sees nothing else of it."""
+    found: list[Gpu] = []
+    whole: Gpu | None = None
+    for line in text.splitlines():
+        if hit := re.match(r"GPU (\d+):.*\(UUID: (\S+)\)", line):
+            whole = Gpu(*hit.groups())
+            found.append(whole)
+        elif (hit := re.match(r"\s+MIG \S+\s+Device\s+(\d+):.*\(UUID: (\S+)\)", line)) and whole:
+            if found[-1] == whole:
+                found.pop()
+            found.append(Gpu(f"{whole.name}.{hit[1]}", hit[2]))
+    return found

@@ -1,0 +1,90 @@
+"""One member of the matrix as a process of DVC, and what its log says."""
+
+from __future__ import annotations
+
+import os
+import re
+import subprocess
+import sys
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from ..params import PER_MEMBER
+from ..shared.paths import Key
+
+LOGS = Path(".lightbox/logs")
+TAIL = 8192  # bytes of a log that are read while it grows
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """ran: the stages that DVC had to run. restored: those that it had in its cache. failed: the stage that failed, or
+    None; reasons: its own words. tail: the end of its log."""
+
+    key: Key
+    seconds: float
+    ran: tuple[str, ...]
+    restored: tuple[str, ...] = ()
+    failed: str | None = None
+    reasons: tuple[str, ...] = ()
+    tail: tuple[str, ...] = ()
+
+    @property
+    def log(self) -> Path:
+        return log_of(self.key)
+
+
+def log_of(key: Key) -> Path:
+    return LOGS / f"{key}.log"
+
+
+def dvc(*arguments: str) -> list[str]:
+    """This interpreter's DVC; it waits where another one holds the repository's lock."""
+    return [sys.executable, "-m", "dvc", "--wait-for-lock", *arguments]
+
+
+def command(key: Key) -> list[str]:
+    return dvc("repro", "--single-item", *(f"{stage}@{key}" for stage in PER_MEMBER))
+
+
+def environment() -> dict[str, str]:
+    """Ours, with this interpreter as the stages' `python`, and lines in the log when they are said."""
+    path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ.get('PATH', '')}"
+    return {**os.environ, "PATH": path, "PYTHONUNBUFFERED": "1", "LIGHTBOX_DEFER_SUMMARY": "1"}
+
+
+def start(key: Key, shared: Mapping[str, str]) -> subprocess.Popen[bytes]:
+    """`shared`: the environment of its slot."""
+    LOGS.mkdir(parents=True, exist_ok=True)
+    with log_of(key).open("wb") as log:
+        return spawn(command(key), env=shared, stdout=log, stderr=subprocess.STDOUT)
+
+
+def spawn(arguments: Sequence[str], **options: object) -> subprocess.Popen[bytes]:
+    """In a process group of its own: a Ctrl-C reaches us alone, and we tell the whole group."""
+    return subprocess.Popen(arguments, stdin=subprocess.DEVNULL, process_group=0, **options)
+
+
+def outcome(key: Key, code: int, seconds: float) -> Outcome:
+    """What came of a process that ended with `code`."""
+    text = log_of(key).read_text(encoding="utf-8", errors="replace")
+    ran = tuple(re.findall(rf"^Running stage '(\w+)@{key}'", text, flags=re.M))
+    restored = tuple(re.findall(rf"^Stage '(\w+)@{key}' is cached", text, flags=re.M))
+    if code == 0:
+        return Outcome(key, seconds, ran, restored)
+    lines = [line.rstrip() for line in text.splitlines() if line.strip()]
+    named = re.findall(rf"failed to reproduce '(\w+)@{key}'", text)
+    said = [line.removeprefix("error: ") for line in lines if line.startswith("error: ")]
+    said = said or [line.removeprefix("ERROR: ") for line in lines if line.startswith("ERROR: ")]
+    reasons = said or [f"the process ended with code {code} and no word"]
+    failed = named[-1] if named else ran[-1] if ran else PER_MEMBER[0]
+    return Outcome(key, seconds, ran, restored, failed, tuple(reasons), tuple(lines[-6:]))
+
+
+def last_line(key: Key) -> str:
+    """Of the log so far; a progress bar's newest state counts as a line."""
+    with log_of(key).open("rb") as log:
+        log.seek(max(0, log.seek(0, os.SEEK_END) - TAIL))
+        lines = re.split(r"[\r\n]+", log.read().decode("utf-8", errors="replace"))
+    return next((line.strip() for line in reversed(lines) if line.strip()), "")

@@ -1,0 +1,105 @@
+"""python -m stages.shared.tracking.registry models:/name@alias
+
+Which version that is, and where its weights lie on this machine, as one JSON line. Versions never change, so each is
+downloaded once, to .lightbox/registry/<name>/<version>/.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import sys
+from pathlib import Path
+from urllib.parse import quote
+
+from filelock import FileLock
+
+from ..errors import UserError, unknown
+from ..paths import project_root
+from ..recipe import WEIGHTS
+from . import store
+from .reachable import check_reachable, hide_password
+
+
+def main(uri: str) -> int:
+    os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
+    os.environ.setdefault("MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR", "false")
+    answers = os.fdopen(os.dup(1), "w")
+    os.dup2(2, 1)  # MLflow prints on stdout as it likes: to stderr from here on
+    try:
+        version, path = fetch(uri)
+        print(json.dumps({"version": version, "path": str(path)}), file=answers)
+    except UserError as error:
+        print(json.dumps({"error": str(error)}), file=answers)
+        return 1
+    return 0
+
+
+def fetch(uri: str) -> tuple[str, Path]:
+    """(models:/name/version, its weights file).
+
+    Raises:
+        UserError: the registry is out of reach, does not know that name, alias or version, or holds something that is
+            no model of this project.
+    """
+    from mlflow.exceptions import MlflowException
+
+    address, _ = store()
+    check_reachable(address)
+    if address.startswith("sqlite:///") and not Path(address.removeprefix("sqlite:///")).exists():
+        raise UserError(f"{uri}: there is no registry yet ({address}). Train a model and register it in MLflow first.")
+    try:
+        name, version = resolve(uri, address)
+        return f"models:/{name}/{version}", weights_of(name, version, address)
+    except MlflowException as error:
+        raise UserError(f"{uri}: MLflow refused: {error}. Registry: {hide_password(address)}.") from None
+
+
+def resolve(uri: str, address: str) -> tuple[str, str]:
+    """(name, version)."""
+    from mlflow import MlflowClient
+
+    client = MlflowClient(address, address)
+    name, _, alias = uri.removeprefix("models:/").partition("@")
+    name, _, version = name.partition("/")
+    names = [model.name for model in client.search_registered_models()]
+    if name not in names:
+        raise unknown(f"{uri}: registered models", name, names)
+    if alias:
+        aliases = client.get_registered_model(name).aliases
+        if alias not in aliases:
+            raise unknown(f"{uri}: aliases of {name}", alias, aliases)
+        return name, str(aliases[alias])
+    versions = [str(found.version) for found in client.search_model_versions(f"name = '{name}'")]
+    if version not in versions:
+        raise unknown(f"{uri}: versions of {name}", version, versions)
+    return name, version
+
+
+def weights_of(name: str, version: str, address: str) -> Path:
+    """Downloaded beside its final place and moved there whole."""
+    import mlflow
+
+    # a version's number begins again in another registry: its address is part of the place
+    folder = project_root() / ".lightbox" / "registry" / quote(hide_password(address), "") / quote(name, "") / version
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    with FileLock(folder.with_name(f"{version}.lock")):
+        if not folder.exists():
+            partial = folder.with_name(f".{version}.partial")
+            shutil.rmtree(partial, ignore_errors=True)  # of a download that was killed
+            partial.mkdir()
+            mlflow.set_tracking_uri(address)
+            mlflow.artifacts.download_artifacts(f"models:/{name}/{version}", dst_path=str(partial))
+            os.replace(partial, folder)
+    found = sorted(folder.rglob(WEIGHTS))
+    if len(found) != 1:
+        raise UserError(
+            f"models:/{name}/{version}: holds {len(found)} files called {WEIGHTS}; a model of this project holds one. "
+            "Choose a version that `python -m stages train` logged."
+        )
+    return found[0]
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1]))

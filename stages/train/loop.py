@@ -1,0 +1,123 @@
+"""The training loop on Lightning: its trainer, its checkpoints, and how it ends when it does not end well."""
+
+from __future__ import annotations
+
+import logging
+import os
+import signal
+import sys
+import warnings
+from pathlib import Path
+from typing import Any
+
+import lightning.pytorch as pl
+import torch
+from lightning.fabric.plugins import TorchCheckpointIO
+from lightning.pytorch.callbacks import Callback, EarlyStopping, ModelCheckpoint, TQDMProgressBar
+from lightning.pytorch.utilities.exceptions import SIGTERMException
+
+from ..shared import paths
+from ..shared.errors import UserError
+from ..shared.files import atomic
+from ..shared.process import Terminated, is_main
+from .ema import MovingAverage
+from .history import History
+from .learner import Learner
+from .params import Params
+
+
+class AtomicCheckpoints(TorchCheckpointIO):
+    """A checkpoint is there whole or not at all; a full disk leaves the one before it."""
+
+    def save_checkpoint(self, checkpoint: dict[str, Any], path: Any, storage_options: Any | None = None) -> None:
+        with atomic(path) as partial, partial.open("wb") as file:
+            torch.save(checkpoint, file)
+            file.flush()
+            os.fsync(file.fileno())
+
+    def load_checkpoint(self, path: Any, map_location: Any = None, weights_only: bool | None = True) -> dict[str, Any]:
+        return read_checkpoint(Path(path))
+
+
+def train_loop(learner: Learner, history: History, data: Any, params: Params, folder: Path) -> None:
+    """Every epoch ends in last.ckpt, the best one in best.ckpt too; goes on from last.ckpt where there is one.
+
+    Raises:
+        KeyboardInterrupt, Terminated: asked to stop.
+        NotFinite, torch.OutOfMemoryError: for the caller to explain.
+    """
+    rule = params.early_stopping
+    common = {"save_on_train_epoch_end": True, "enable_version_counter": False}
+    best = ModelCheckpoint(folder, filename="best", monitor=rule.monitor, mode=rule.mode, **common)
+    every = ModelCheckpoint(folder, filename="last", **common)  # behind `best`, so that it holds best's state as well
+    trainer = make_trainer(params, [*averaging(params), history, *stopping(params), best, every])
+    last = folder / "last.ckpt"
+    if last.exists() and is_main():
+        print(f"{history.name}: resuming from {last}", file=sys.stderr)
+    handlers = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
+    try:
+        trainer.fit(learner, *data, ckpt_path=last if last.exists() else None, weights_only=True)
+    except SIGTERMException:
+        raise Terminated from None
+    except SystemExit:  # Lightning's way of ending on Ctrl-C
+        raise KeyboardInterrupt from None
+    finally:
+        for number, handler in handlers.items():
+            signal.signal(number, handler)
+
+
+def read_checkpoint(path: Path) -> dict[str, Any]:
+    """Raises UserError when it is damaged (the machine went down while it was written, say)."""
+    try:
+        state: dict[str, Any] = torch.load(path, map_location="cpu", weights_only=True)
+    except (OSError, RuntimeError, EOFError, KeyError) as error:
+        raise UserError(
+            f"{path}: not a readable checkpoint ({error}). Delete the folder {path.parent} and run `dvc repro` again: "
+            "this training then starts from its beginning."
+        ) from None
+    return state
+
+
+def averaging(params: Params) -> list[Callback]:
+    return [] if params.ema is None else [MovingAverage(params.ema.decay)]
+
+
+def stopping(params: Params) -> list[Callback]:
+    rule = params.early_stopping
+    if rule.patience is None:
+        return []
+    return [
+        EarlyStopping(
+            rule.monitor,
+            min_delta=rule.min_delta,
+            patience=rule.patience,
+            mode=rule.mode,
+            check_on_train_epoch_end=True,
+            check_finite=False,  # Learner names the files
+        )
+    ]
+
+
+def make_trainer(params: Params, callbacks: list[Callback]) -> pl.Trainer:
+    logging.getLogger("lightning.pytorch").setLevel(logging.WARNING)
+    warnings.filterwarnings("ignore", message=".*does not have many workers.*")  # on purpose: see data.worker_count
+    warnings.filterwarnings("ignore", message=".*module.s. in eval mode.*")  # frozen stages are: see Learner.train
+    warnings.filterwarnings("ignore", message="Checkpoint directory .* exists and is not empty")  # a resumed training
+    warnings.filterwarnings("ignore", message=".*isinstance.treespec, LeafSpec.*")  # Lightning's own business
+    shown = sys.stderr.isatty() and is_main()
+    return pl.Trainer(
+        **params.trainer.model_dump(),
+        max_epochs=params.epochs,
+        precision=params.precision,
+        accumulate_grad_batches=params.accumulate,
+        gradient_clip_val=params.gradient_clip,
+        callbacks=[*callbacks, *([TQDMProgressBar(leave=True)] if shown else [])],
+        plugins=[AtomicCheckpoints()],
+        logger=False,
+        enable_progress_bar=shown,
+        enable_model_summary=False,
+        deterministic="warn",
+        num_sanity_val_steps=0,
+        use_distributed_sampler=False,
+        default_root_dir=paths.project_root() / ".lightbox",
+    )

@@ -1,0 +1,78 @@
+"""When the memory of the accelerator does not suffice: what would fit, and going on with that."""
+
+from __future__ import annotations
+
+import gc
+import sys
+
+import torch
+import torch.nn.functional as F
+
+from ..shared.arrays import Arrays
+from ..shared.errors import UserError
+from ..shared.model import create
+from .device import device_of
+from .optimizers import make_optimizer
+from .params import Params
+
+
+def after_out_of_memory(params: Params, arrays: Arrays, said: str) -> Params:
+    """The same step of the optimiser in more parts, small enough to fit.
+
+    Raises:
+        UserError: `auto_batch` is off, or not even two images fit; says what would.
+    """
+    gc.collect()
+    if torch.cuda.is_available():
+        torch.cuda.empty_cache()
+    parts = params.accumulate * params.trainer.world
+    size = -(-params.batch_size // parts)
+    fitting = largest_fitting(params, arrays, size)
+    told = f"train: {size} images of {params.backbone.name} at a time do not fit into memory ({said.splitlines()[0]})"
+    if fitting is None:
+        raise UserError(f"{told}, and not even 2 do. Choose a smaller backbone or preprocess.size, or another machine.")
+    accumulate = -(-params.batch_size // (fitting * params.trainer.world))
+    if not params.auto_batch:
+        raise UserError(
+            f"{told}; {fitting} would. Set train.accumulate: {accumulate} (the same step in {accumulate} parts), or "
+            f"train.batch_size: {fitting * params.trainer.world * params.accumulate}, or train.auto_batch: true."
+        )
+    print(f"{told}; going on with {fitting} at a time, {accumulate} parts a step (auto_batch).", file=sys.stderr)
+    return params.model_copy(update={"accumulate": accumulate})
+
+
+def largest_fitting(params: Params, arrays: Arrays, failed: int) -> int | None:
+    """The largest half, quarter, … of `failed` images with which a whole step succeeds; None if 2 are too many."""
+    size = failed // 2
+    while size >= 2:
+        if fits(params, arrays, size):
+            return size
+        size //= 2
+    return None
+
+
+def fits(params: Params, arrays: Arrays, size: int) -> bool:
+    """Try one step, every weight learning, on a model made for the purpose."""
+    device = device_of(params)
+    blank = torch.zeros(size, arrays.images.shape[3], *arrays.size, dtype=torch.uint8, device=device)
+    architecture = params.backbone.architecture
+    try:
+        with torch.random.fork_rng(), autocast(params, device):
+            model = create(architecture, len(arrays.classes)).to(device)
+            groups = [{"params": list(model.parameters()), "name": "all", "lr": params.optimizer.lr}]
+            optimizer = make_optimizer(params.optimizer, groups)
+            F.cross_entropy(model(blank).float(), torch.zeros(size, dtype=torch.int64, device=device)).backward()
+            optimizer.step()
+    except torch.OutOfMemoryError:
+        return False
+    finally:
+        gc.collect()
+        if device.type == "cuda":
+            torch.cuda.empty_cache()
+    return True
+
+
+def autocast(params: Params, device: torch.device) -> torch.autocast:
+    """The numbers that Lightning computes with at this precision."""
+    dtype = {"bf16-mixed": torch.bfloat16, "16-mixed": torch.float16}.get(params.precision)
+    return torch.autocast(device.type, dtype=dtype, enabled=dtype is not None)

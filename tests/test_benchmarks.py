@@ -1,0 +1,165 @@
+"""The pieces of benchmarks/: what they compute, on small things. Nothing here is timed."""
+
+import argparse
+import sys
+
+import numpy as np
+import pytest
+from PIL import Image
+
+
+@pytest.fixture(autouse=True)
+def importable(repository, monkeypatch):
+    monkeypatch.syspath_prepend(str(repository / "benchmarks"))
+    yield
+    for name in ("films", "meter", "pipeline", "tables", "training", "usual"):
+        sys.modules.pop(name, None)
+
+
+@pytest.fixture
+def folder(workspace):
+    """Two classes of ten films, 40×30."""
+    rng = np.random.default_rng(0)
+    for name in ("normal", "sick"):
+        (workspace / "set" / name).mkdir(parents=True)
+        for i in range(10):
+            Image.fromarray(rng.integers(0, 255, (30, 40), np.uint8)).save(workspace / "set" / name / f"{i}.png")
+    return workspace / "set"
+
+
+def test_images_are_picked_evenly_and_the_same_number_of_each_class(folder, workspace):
+    import films
+
+    assert films.pick(folder, workspace / "picked", 10) == ["normal", "sick"]
+    for name in ("normal", "sick"):
+        picked = {p.name for p in (workspace / "picked" / "set" / name).iterdir()}
+        assert picked == {"0.png", "2.png", "4.png", "6.png", "8.png"}
+
+
+def test_a_folder_without_classes_is_refused(workspace):
+    import films
+
+    with pytest.raises(SystemExit, match="at least two folders of images"):
+        films.pick(workspace, workspace / "picked", 10)
+
+
+def test_the_usual_way_shows_what_preprocess_would(folder):
+    """The same CLAHE, to the pixel; the resize differs by its method."""
+    import usual
+
+    from stages.shared.preprocessing import Preprocessor, PreprocessSpec
+
+    path = folder / "sick" / "3.png"
+    spec = PreprocessSpec.model_validate({"size": [30, 40]})
+    expected = Preprocessor(spec)(path.read_bytes(), path.name)[..., 0]
+    with Image.open(path) as image:
+        assert (np.array(usual.CLAHE()(image)) == expected).all()
+        shown = usual.steps(16, flip=False)(image)
+    assert shown.shape == (3, 16, 16)
+
+
+@pytest.mark.parametrize(("strategy", "learning"), [("fine_tune", 62), ("feature_extraction", 2)])
+def test_the_usual_way_trains_and_freezes_as_it_is_told(folder, workspace, strategy, learning):
+    import films
+    import usual
+
+    films.random_weights("resnet18")
+    for part in ("train", "val"):
+        (workspace / "files").mkdir(exist_ok=True)
+        (workspace / "files" / part).symlink_to(folder)
+    job = {"network": "resnet18", "strategy": strategy, "flip": True, "epochs": 1, "size": 32, "batch_size": 10}
+    model = usual.network(job, 2)
+    assert sum(p.requires_grad for p in model.parameters()) == learning
+    usual.train({**job, "workers": 0})
+
+
+def test_the_pipelines_settings_are_valid_train_params():
+    import pipeline
+
+    from stages.train import Params
+
+    for strategy in pipeline.STRATEGIES:
+        job = {"network": "resnet18", "strategy": strategy, "flip": True, "epochs": 2, "batch_size": 32, "set": {}}
+        params = Params.model_validate(pipeline.settings(job))
+        assert params.epochs == 2
+        assert params.strategy.plan == strategy
+
+
+def test_a_sparse_array_is_readable_and_takes_no_room(workspace):
+    import films
+
+    from stages.shared.arrays import load_arrays
+
+    films.sparse(2000, 64)
+    arrays = load_arrays()
+    assert arrays.images.shape == (2000, 64, 64, 1)
+    assert set(arrays.index["split"]) == {"train", "val"}
+    path = workspace / "data" / "processed" / "images.npy"
+    assert path.stat().st_size > 8_000_000
+    assert path.stat().st_blocks * 512 < 1_000_000
+
+
+def test_memory_counts_what_is_held_and_not_what_is_mapped(tmp_path):
+    from meter import anonymous
+
+    np.save(tmp_path / "big.npy", np.ones(40_000_000, np.uint8))
+    before = anonymous()
+    mapped = np.load(tmp_path / "big.npy", mmap_mode="r")
+    assert int(mapped.sum()) == 40_000_000
+    after_mapping = anonymous()
+    held = np.ones(80_000_000, np.uint8)
+    assert anonymous() - before > 70 * len(held) / 80_000_000
+    if (tmp_path / "/proc/self/smaps_rollup").exists():
+        assert after_mapping - before < 10
+
+
+def test_waiting_counts_the_time_in_the_loader_alone():
+    import time
+
+    from meter import Waiting
+    from torch.utils.data import DataLoader
+
+    class Slow(list):
+        def __getitem__(self, i):
+            time.sleep(0.02)
+            return super().__getitem__(i)
+
+    with Waiting() as waiting:
+        for _ in DataLoader(Slow(range(5)), batch_size=1):
+            time.sleep(0.1)
+    assert 0.1 <= waiting.seconds < 0.4
+    before = waiting.seconds
+    list(DataLoader(Slow(range(5))))
+    assert waiting.seconds == before
+
+
+def test_ratios_are_taken_turn_by_turn():
+    import tables
+
+    runs = {"a": [{"seconds": s} for s in (30.0, 40.0, 36.0)], "c": [{"seconds": s} for s in (10.0, 10.0, 9.0)]}
+    assert tables.ratios(runs, "a") == [3.0, 4.0, 4.0]
+    assert tables.ratios(runs, "a", extra=5.0)[0] == 2.0
+    assert tables.spread([3.0, 4.0, 4.0]) == "4.0 (3.0–4.0)"
+    assert "**not reached**" in tables.verdict(runs, "a", 4.5)
+    assert tables.verdict(runs, "a", 3.0).endswith("reached.")
+
+
+def test_the_page_says_when_fastai_is_missing(monkeypatch):
+    import tables
+
+    runs = {c: [{"seconds": s, "waits": 0.1, "peak": 900.0, "maxrss": 1200.0}] for c, s in (("a", 30.0), ("c", 10.0))}
+    results = {
+        "resnet18": {
+            "runs": runs,
+            "workers": {"a": 2},
+            "job": {"epochs": 2, "network": "resnet18", "strategy": "fine_tune"},
+        }
+    }
+    films = {"seconds": {"download": 1.0, "validate": 2.0, "preprocess": 5.0}, "train": 100, "val": 25, "prepared": 125}
+    options = argparse.Namespace(images=None, film=512, size=224, batch_size=32, repetitions=1)
+    memory = {1000: {"peak": 1500.0, "anonymous_before": 500.0, "maxrss": 1700.0}}
+    page = tables.page(options, films, results, memory, None, "a machine")
+    assert "(b) is missing" in page
+    assert "| (a) usual way, 2 workers | 30.0 (30.0–30.0) | 6.7" in page
+    assert "3.00 (3.00–3.00)× | 2.00 (2.00–2.00)×" in page
+    assert "| 1,000 | 500 | 1000 | 1700 |" in page

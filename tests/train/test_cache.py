@@ -1,0 +1,276 @@
+"""The store of frozen features against the prefix itself, and against crashes, neighbours and a small disk."""
+
+import errno
+import multiprocessing
+import os
+import signal
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from stages.shared.arrays import load_arrays
+from stages.shared.model import create
+from stages.shared.recipe import Architecture
+from stages.shared.transforms import build
+from stages.train import cache, room
+from stages.train.cache import FeatureStore, NoRoom
+from stages.train.data import Images
+from stages.train.entry import Entry, Spec
+from stages.train.params.machine import Cache
+from stages.train.prefix import split
+
+ROWS = list(range(40))
+FLIPS = [{"HorizontalFlip": {"p": 0.5}}]
+PLAIN = [(row, None) for row in ROWS]
+
+
+def make_store(
+    stages: int = 3, weights: int = 0, steps=(), seed: int = 0, precision="32-true", **settings
+) -> FeatureStore:
+    torch.manual_seed(weights)
+    model = create(Architecture(source="lightbox", name="small_cnn"), 2)
+    prefix, _ = split(model, list(model.backbone.stages)[:stages], (1, 32, 32))
+    augment = build(steps, where="test", channels=1, keep_size=True) if steps else None
+    images = Images(load_arrays(), augment, seed)
+    return FeatureStore(prefix, images, Cache(**settings), precision=precision, device=torch.device("cpu"), steps=steps)
+
+
+@pytest.fixture
+def computed(monkeypatch) -> list[int]:
+    """How many images the prefix was asked for, call by call, without those that only measure it (two of them)."""
+    calls: list[int] = []
+    original = FeatureStore.run
+
+    def counted(self, images):
+        calls.extend([len(images)] if len(images) != 2 else [])
+        return original(self, images)
+
+    monkeypatch.setattr(FeatureStore, "run", counted)
+    return calls
+
+
+def entries() -> set[Path]:
+    return {path for path in Path(".lightbox/cache").resolve().iterdir() if path.is_dir()}
+
+
+def test_what_is_read_is_what_the_prefix_gives_in_any_order_and_with_any_view(processed):
+    store = make_store(steps=FLIPS)
+    items = [(row, view) for row in ROWS for view in (None, 0, 1)]
+    store.fill(items)
+    batch = [items[i] for i in np.random.default_rng(0).permutation(len(items))[:11]]
+    (found,), (expected,) = store.read(batch), store.compute(batch)
+    torch.testing.assert_close(found, expected, rtol=1e-5, atol=1e-6)
+    assert found.stride() == expected.stride()  # channels last, as the network has it
+    (plain,), (one,), (other,) = (store.read([(r, v) for r in ROWS]) for v in (None, 0, 1))
+    assert not torch.equal(one, other)
+    assert not torch.equal(one, plain)
+
+
+def test_without_augmentation_every_view_is_the_plain_image(processed, computed):
+    store = make_store()
+    store.fill([(3, 0), (3, 7), (3, None), (4, 1)])
+    assert len(entries()) == len(computed) == 1
+    assert torch.equal(store.read([(3, 9)])[0], store.read([(3, None)])[0])
+
+
+def test_a_second_fill_computes_what_is_new_and_nothing_else(processed, computed):
+    make_store().fill(PLAIN[:20])
+    calls = len(computed)
+    again = make_store()
+    again.fill(PLAIN[5:20])
+    assert len(computed) == calls
+    again.fill(PLAIN)
+    assert len(computed) > calls
+    assert int(again.entries[None].filled.sum()) == len(ROWS)
+
+
+def test_what_was_never_filled_cannot_be_read(processed):
+    store = make_store()
+    store.fill(PLAIN[:4])
+    with pytest.raises(LookupError):
+        store.read([(5, None)])
+
+
+def test_heads_do_not_matter_and_all_else_does(processed):
+    first = make_store()
+    same = make_store()
+    torch.nn.init.normal_(same.prefix.model.head[-1].weight)
+    for parameter in same.prefix.model.backbone.parameters_of("block4"):
+        torch.nn.init.normal_(parameter)
+    assert cache.digest(same.prefix, same.about) == first.digest
+    others = [{"stages": 2}, {"weights": 1}, {"precision": "bf16-mixed"}]
+    names = {make_store(**other).entry(None).folder for other in others} | {first.entry(None).folder}
+    assert len(names) == len(others) + 1
+    with torch.no_grad():
+        next(m for m in same.prefix.model.modules() if isinstance(m, torch.nn.BatchNorm2d)).running_mean[0] += 1e-3
+    assert cache.digest(same.prefix, same.about) != first.digest
+    views = [{"steps": FLIPS}, {"steps": [{"HorizontalFlip": {"p": 0.6}}]}, {"steps": FLIPS, "seed": 1}]
+    names = {make_store(**view).entry(v).folder for view in views for v in (0, 1)}
+    assert len(names) == 6
+
+
+def test_other_images_are_other_entries(processed, make_processed):
+    first = make_store().entry(None).folder
+    for file in processed.iterdir():
+        file.unlink()
+    processed.rmdir()
+    make_processed(processed, patients=50)
+    assert make_store().entry(None).folder != first
+
+
+def test_bfloat16_comes_back_bit_by_bit(processed):
+    store = make_store(precision="bf16-mixed")
+    store.fill(PLAIN)
+    (found,), (expected,) = store.read(PLAIN[:16]), store.compute(PLAIN[:16])
+    assert found.dtype == expected.dtype == store.specs[0].dtype
+    torch.testing.assert_close(found, expected, rtol=1e-2, atol=1e-2)
+    spec = Spec.of(values := torch.randn(5, 3, 2, 2).bfloat16().contiguous(memory_format=torch.channels_last))
+    back = spec.from_bytes(torch.from_numpy(spec.to_bytes(values)))
+    assert torch.equal(back, values)
+    assert back.stride() == values.stride()
+
+
+def test_the_files_are_plain_npy(processed):
+    store = make_store()
+    store.fill(PLAIN[:10])
+    folder = store.entries[None].folder
+    values = np.load(folder / "0.npy", mmap_mode="r")
+    found = store.read(PLAIN[:10])[0].permute(0, 2, 3, 1).numpy()
+    np.testing.assert_array_equal(values[:10], found)
+    assert np.load(folder / "filled.npy").sum() == 10
+
+
+def slow_fill(marker: str, pause: float) -> None:
+    """In a process of its own: each batch waits, and leaves a line in `marker`."""
+    original = FeatureStore.run
+
+    def run(self, images):
+        if len(images) == cache.BATCH:
+            with open(marker, "a") as file:
+                print(os.getpid(), file=file, flush=True)
+            time.sleep(pause)
+        return original(self, images)
+
+    torch.set_num_threads(1)
+    FeatureStore.run, cache.EVERY, cache.BATCH = run, 1, 8
+    make_store().fill(PLAIN)
+
+
+def start(marker: Path, pause: float) -> multiprocessing.Process:
+    process = multiprocessing.get_context("fork").Process(target=slow_fill, args=(str(marker), pause))
+    process.start()
+    return process
+
+
+def lines(marker: Path) -> int:
+    return len(marker.read_text().splitlines()) if marker.exists() else 0
+
+
+def test_a_killed_fill_goes_on_where_it_was_and_ends_the_same(processed, computed, monkeypatch):
+    process = start(Path("marker"), 0.5)
+    while lines(Path("marker")) < 3:
+        time.sleep(0.02)
+    os.kill(process.pid, signal.SIGKILL)
+    process.join()
+    store = make_store()
+    monkeypatch.setattr(cache, "BATCH", 8)
+    store.fill(PLAIN)
+    assert len(computed) == 3  # of five batches two were marked before the third was interrupted
+    interrupted = store.read(PLAIN)[0]
+    store.close()
+    for path in next(iter(entries())).iterdir():
+        path.unlink()
+    whole = make_store()
+    whole.fill(PLAIN)
+    assert torch.equal(interrupted, whole.read(PLAIN)[0])
+
+
+def test_two_processes_at_once_compute_each_row_once(processed):
+    both = [start(Path("marker"), 0.1) for _ in range(2)]
+    for process in both:
+        process.join()
+    assert [process.exitcode for process in both] == [0, 0]
+    assert lines(Path("marker")) == 5
+
+
+@pytest.mark.parametrize("harm", ["cut", "header", "json", "gone"])
+def test_a_damaged_entry_is_made_anew_and_says_so(processed, computed, capsys, harm):
+    store = make_store()
+    store.fill(PLAIN)
+    folder, expected, calls = store.entries[None].folder, store.read(PLAIN)[0], len(computed)
+    store.close()
+    if harm == "cut":
+        os.truncate(folder / "0.npy", 5000)
+    elif harm == "header":
+        with (folder / "filled.npy").open("r+b") as file:
+            file.write(b"x" * 20)
+    elif harm == "json":
+        (folder / "entry.json").write_text("{")
+    else:
+        (folder / "0.npy").unlink()
+    again = make_store()
+    again.fill(PLAIN)
+    assert "damaged" in capsys.readouterr().err
+    assert len(computed) == 2 * calls
+    assert torch.equal(again.read(PLAIN)[0], expected)
+
+
+def test_too_much_for_the_limit_is_refused_with_the_numbers(processed):
+    with pytest.raises(NoRoom, match=r"needs .* of cache.max_gb: 1e-05"):
+        make_store(max_gb=1e-5).fill(PLAIN)
+
+
+def test_the_least_recently_used_that_nobody_holds_makes_room(processed, capsys):
+    need = Entry(Path("x"), make_store().specs, 80, {}).need(40)
+    limit = 2.5 * need / room.GB
+    first, second = make_store(weights=1, max_gb=limit), make_store(weights=2, max_gb=limit)
+    for store in (first, second):
+        store.fill(PLAIN)
+    kept = {store: store.entries[None].folder for store in (first, second)}
+    os.utime(kept[first] / "entry.json", (0, 0))
+    with pytest.raises(NoRoom, match="running trainings hold"):
+        make_store(weights=3, max_gb=limit).fill(PLAIN)
+    second.close()
+    make_store(weights=3, max_gb=limit).fill(PLAIN)
+    assert "deleted" in capsys.readouterr().err
+    assert entries() & set(kept.values()) == {kept[first]}  # older, and still read
+    first.read(PLAIN)
+    first.close()
+    make_store(weights=4, max_gb=limit).fill(PLAIN)
+    assert kept[first] not in entries()
+
+
+def test_a_full_disk_means_doing_without_and_leaves_nothing(processed, monkeypatch):
+    def full(*_: object) -> int:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    store = make_store()
+    monkeypatch.setattr(os, "pwrite", full)
+    with pytest.raises(NoRoom, match="disk is full"):
+        store.fill(PLAIN)
+    assert not entries()
+
+
+def test_no_fill_is_begun_that_the_disk_has_no_room_for(processed, monkeypatch):
+    monkeypatch.setattr(room, "SPARE", 10**18)
+    with pytest.raises(NoRoom, match="to spare"):
+        make_store().fill(PLAIN)
+
+
+def test_rows_never_asked_for_take_no_disk(processed):
+    store = make_store(stages=1)
+    store.fill(PLAIN[:2])
+    path = store.entries[None].folder / "0.npy"
+    assert path.stat().st_blocks * 512 < path.stat().st_size / 4
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")
+def test_reading_maps_no_pages_of_the_cache(processed):
+    store = make_store(stages=1)
+    store.fill(PLAIN)
+    store.read(PLAIN)
+    assert "lightbox/cache" not in Path("/proc/self/maps").read_text()

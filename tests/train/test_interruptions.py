@@ -1,0 +1,305 @@
+"""Nothing is lost: trainings that are killed, run out of disk or memory, or leave the numbers, and go on."""
+
+import errno
+import os
+import signal
+import subprocess
+import sys
+import time
+
+import pandas as pd
+import pytest
+import torch
+from safetensors.torch import load_file
+
+from stages.shared.errors import UserError
+from stages.shared.job import Job
+from stages.shared.paths import Key
+from stages.train import run
+
+KEY = Key("small_cnn", "from_scratch", "full")
+WEIGHTS = "models/small_cnn-from_scratch-full/weights.safetensors"
+SCRIPT = """
+import sys
+from stages.shared.job import Job
+from stages.shared.paths import Key
+from stages.train import Params, run
+result = run(Params.model_validate_json(sys.argv[1]), Job(Key("small_cnn", "from_scratch", "full")))
+result.discard()
+"""
+
+
+def start(params, repository):
+    environment = {**os.environ, "PYTHONPATH": str(repository), "OMP_WAIT_POLICY": "PASSIVE"}
+    arguments = [sys.executable, "-c", SCRIPT, params.model_dump_json()]
+    return subprocess.Popen(arguments, env=environment, stderr=subprocess.PIPE, text=True)
+
+
+def uninterrupted(params):
+    """(weights, history) of a training that nobody disturbs; leaves no checkpoint behind."""
+    result = run(params, Job(KEY))
+    result.discard()
+    return load_file(result.model / "weights.safetensors"), pd.read_csv(HISTORY)
+
+
+HISTORY = "reports/train/small_cnn-from_scratch-full/history.csv"
+CURVES = ["epoch", "train_loss", "val_loss", "val_accuracy", "val_auroc"]
+
+
+@pytest.mark.parametrize("monitor", ["val_loss", "val_auroc"])
+def test_a_killed_training_goes_on_from_its_last_epoch_and_ends_with_the_same_weights(
+    processed, train_params, repository, monitor
+):
+    """With val_auroc the best epoch comes early: the last one counts, not the best."""
+    augment = [{"HorizontalFlip": {"p": 0.5}}]
+    params = train_params(epochs=8, augment=augment, early_stopping={"monitor": monitor, "patience": None})
+    expected, history = uninterrupted(params)
+
+    process = start(params, repository)
+    for line in process.stderr:
+        if "epoch 6/8" in line:
+            break
+    time.sleep(0.05)
+    process.send_signal(signal.SIGKILL)
+    process.wait()
+    again = start(params, repository)
+    said = again.communicate()[1]
+    assert again.returncode == 0, said
+    assert "resuming from" in said
+    assert "epoch 5/8" not in said
+    found = load_file("models/small_cnn-from_scratch-full/weights.safetensors")
+    assert all(torch.equal(expected[name], found[name]) for name in expected)
+    pd.testing.assert_frame_equal(history[CURVES], pd.read_csv(HISTORY)[CURVES])
+    assert not list((processed.parents[1] / ".lightbox" / "checkpoints").glob("*/"))
+
+
+def test_a_training_that_ended_but_was_not_recorded_is_not_repeated(processed, train_params, monkeypatch):
+    """It stopped early, then the disk was full: the second try trains no epoch more and reports the whole curve."""
+    from stages.train import fit
+
+    params = train_params(epochs=30, early_stopping={"monitor": "val_accuracy", "patience": 2})
+    expected, history = uninterrupted(params)
+    with monkeypatch.context() as patch:
+        patch.setattr(fit, "save", fail_with_full_disk)
+        with pytest.raises(OSError, match="No space left"):
+            run(params, Job(KEY))
+    steps = []
+    result = run(params, Job(KEY, lambda metrics, step: steps.append(step)))
+    assert steps == list(history["epoch"])
+    found = load_file(result.model / "weights.safetensors")
+    assert all(torch.equal(expected[name], found[name]) for name in expected)
+
+
+def test_two_experiments_that_need_the_same_model_share_it_and_both_end(processed, train_params):
+    """As two queue workers do: the second gets the lock before the first has recorded everything."""
+    first = run(train_params(epochs=2), Job(KEY))
+    weights = load_file(first.model / "weights.safetensors")
+    second = run(train_params(epochs=2), Job(KEY))
+    first.discard()
+    second.discard()
+    again = load_file(second.model / "weights.safetensors")
+    assert all(torch.equal(weights[name], again[name]) for name in weights)
+    assert not list((processed.parents[1] / ".lightbox" / "checkpoints").glob("*/"))
+
+
+def fail_with_full_disk(*_):
+    raise OSError(errno.ENOSPC, "No space left on device")
+
+
+def test_a_resumed_training_reports_its_earlier_epochs_too(processed, train_params, monkeypatch):
+    from stages.train import fit
+
+    class Killed(BaseException):
+        pass
+
+    def die_in_epoch_two(metrics, step):
+        if step == 2:
+            raise Killed
+
+    params = train_params(epochs=4)
+    with pytest.raises(Killed):
+        fit.train_member(params, Job(KEY, die_in_epoch_two))
+    steps = []
+    run(params, Job(KEY, lambda metrics, step: steps.append(step)))
+    assert steps == [0, 1, 2, 3]
+
+
+def test_ctrl_c_ends_with_a_word_and_code_130(processed, train_params, repository):
+    script = SCRIPT.replace("result = run(", "import stages.__main__ as m; m.check = lambda _: run(").replace(
+        "result.discard()", "sys.exit(m.main(['check']))"
+    )
+    environment = {**os.environ, "PYTHONPATH": str(repository), "OMP_WAIT_POLICY": "PASSIVE"}
+    arguments = [sys.executable, "-c", script, train_params(epochs=200).model_dump_json()]
+    process = subprocess.Popen(arguments, env=environment, stderr=subprocess.PIPE, text=True)
+    for line in process.stderr:
+        if "epoch 2/200" in line:
+            break
+    process.send_signal(signal.SIGINT)
+    said = process.communicate(timeout=60)[1]
+    assert process.returncode == 130, said
+    assert "Interrupted. `dvc repro` goes on from here." in said
+
+
+def checkpoints(processed):
+    return list((processed.parents[1] / ".lightbox" / "checkpoints").glob("*/*.ckpt"))
+
+
+def until(process, words):
+    for line in process.stderr:
+        if words in line:
+            return
+    raise AssertionError(f"it never said {words!r}")
+
+
+def test_sigterm_in_the_middle_of_an_epoch_ends_with_a_word_and_loses_no_whole_epoch(
+    processed, train_params, repository
+):
+    """A long epoch, so that the signal comes inside it; then the same weights as without it."""
+    params = train_params(epochs=3, min_steps_per_epoch=30, optimizer={"name": "adamw", "lr": 1e-3})
+    expected, _ = uninterrupted(params)
+    script = SCRIPT.replace("result = run(", "import stages.__main__ as m; m.check = lambda _: run(").replace(
+        "result.discard()", "sys.exit(m.main(['check']))"
+    )
+    environment = {**os.environ, "PYTHONPATH": str(repository), "OMP_WAIT_POLICY": "PASSIVE"}
+    arguments = [sys.executable, "-c", script, params.model_dump_json()]
+    process = subprocess.Popen(arguments, env=environment, stderr=subprocess.PIPE, text=True)
+    until(process, "epoch 1/3")
+    time.sleep(0.2)
+    process.send_signal(signal.SIGTERM)
+    said = process.communicate(timeout=60)[1]
+    assert process.returncode == 143, said
+    assert "Terminated. `dvc repro` goes on" in said
+    assert "epoch 3/3" not in said
+    result = run(params, Job(KEY))
+    found = load_file(result.model / "weights.safetensors")
+    assert all(torch.equal(expected[name], found[name]) for name in expected)
+
+
+@pytest.mark.parametrize(
+    "recipe",
+    [
+        {"ema": {"decay": 0.9}, "optimizer": {"name": "sgd", "lr": 0.01}},
+        {"schedule": {"name": "one_cycle"}, "mix": {"name": "mixup", "alpha": 1.0}, "accumulate": 2},
+        {"schedule": {"name": "plateau", "patience": 0, "factor": 0.5}, "gradient_clip": 0.5, "sampling": "balanced", "class_weights": "none"},
+        {"strategy": {"plan": "progressive_unfreezing", "every": 1}, "augment": ["HorizontalFlip"]},
+    ],
+    ids=["ema", "one_cycle+mixup+accumulate", "plateau+clip+balanced", "progressive+cached"],
+)  # fmt: skip
+def test_every_part_of_the_recipe_survives_an_interruption(processed, train_params, shipped, recipe):
+    class Killed(BaseException):
+        pass
+
+    def die(metrics, step):
+        if step == 2:
+            raise Killed
+
+    backbone = {"source": "lightbox", "name": "small_cnn", "weights": str(shipped), "dropout": 0.3}
+    params = train_params(epochs=5, backbone=backbone, **recipe)
+    expected, history = uninterrupted(params)
+    with pytest.raises(Killed):
+        run(params, Job(KEY, die))
+    result = run(params, Job(KEY))
+    found = load_file(result.model / "weights.safetensors")
+    assert all(torch.equal(expected[name], found[name]) for name in expected)
+    again = pd.read_csv(HISTORY)
+    pd.testing.assert_frame_equal(history[[*CURVES, "lr", "lr_factor"]], again[[*CURVES, "lr", "lr_factor"]])
+
+
+def test_a_full_disk_at_checkpoint_time_says_so_and_leaves_the_last_one_whole(processed, train_params, monkeypatch):
+    params = train_params(epochs=4)
+    expected, _ = uninterrupted(params)
+    save, calls = torch.save, []
+
+    def fill(checkpoint, file):
+        calls.append(0)
+        if len(calls) > 5:  # two an epoch: in the third epoch, half-way through a file
+            file.write(b"half of it")
+            raise OSError(errno.ENOSPC, "No space left on device")
+        save(checkpoint, file)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(torch, "save", fill)
+        with pytest.raises(UserError, match=r"\.ckpt: the disk is full .*Free some space"):
+            run(params, Job(KEY))
+    assert {path.name for path in checkpoints(processed)} == {"best.ckpt", "last.ckpt"}
+    result = run(params, Job(KEY))
+    found = load_file(result.model / "weights.safetensors")
+    assert all(torch.equal(expected[name], found[name]) for name in expected)
+
+
+def test_a_damaged_checkpoint_is_named_with_the_remedy(processed, train_params):
+    class Killed(BaseException):
+        pass
+
+    def die(metrics, step):
+        if step == 1:
+            raise Killed
+
+    with pytest.raises(Killed):
+        run(train_params(), Job(KEY, die))
+    for path in checkpoints(processed):
+        path.write_bytes(path.read_bytes()[:1000])
+    with pytest.raises(UserError, match=r"last\.ckpt: not a readable checkpoint.*Delete the folder"):
+        run(train_params(), Job(KEY))
+
+
+def test_a_loss_that_is_not_a_number_stops_and_names_the_batchs_files(processed, train_params):
+    with pytest.raises(UserError, match=r"the loss is nan on the batch of images/\w+/p\d+_\d.png, .* and \d+ more.*lr"):
+        run(train_params(epochs=3, optimizer={"lr": 1e30}), Job(KEY))
+
+
+class Small:
+    """Memory for so many images at a time."""
+
+    def __init__(self, images):
+        self.images = images
+
+    def __call__(self, module, inputs):
+        if len(inputs[0]) > self.images:
+            raise torch.OutOfMemoryError("Tried to allocate 1.00 GiB.")
+
+
+@pytest.fixture
+def memory_for(monkeypatch):
+    """Every network made from now on runs out of memory above so many images."""
+    from stages.shared import model
+
+    build = model.build
+
+    def limit(images):
+        def limited(architecture):
+            backbone = build(architecture)
+            backbone.register_forward_pre_hook(Small(images))
+            return backbone
+
+        monkeypatch.setattr(model, "build", limited)
+
+    return limit
+
+
+def test_out_of_memory_says_which_batch_size_would_fit(processed, train_params, memory_for):
+    memory_for(5)
+    with pytest.raises(UserError, match=r"16 images of small_cnn .* do not fit.*; 4 would.*accumulate: 4 .*auto_batch"):
+        run(train_params(batch_size=16), Job(KEY))
+
+
+def test_auto_batch_goes_on_in_parts_that_fit_and_the_steps_stay_the_same(
+    processed, train_params, memory_for, monkeypatch, capsys
+):
+    expected = run(train_params(batch_size=16, accumulate=4), Job(KEY))
+    weights = load_file(expected.model / "weights.safetensors")
+    expected.discard()
+    from stages.train import data
+
+    monkeypatch.setattr(data, "VALIDATION_BATCH", 4)
+    memory_for(5)
+    result = run(train_params(batch_size=16, auto_batch=True), Job(KEY))
+    found = load_file(result.model / "weights.safetensors")
+    assert "going on with 4 at a time, 4 parts a step" in capsys.readouterr().err
+    assert all(torch.allclose(weights[name], found[name], atol=1e-6) for name in weights if "num_batches" not in name)
+
+
+def test_memory_for_not_even_two_images_is_said(processed, train_params, memory_for):
+    memory_for(1)
+    with pytest.raises(UserError, match="not even 2 do"):
+        run(train_params(auto_batch=True), Job(KEY))
