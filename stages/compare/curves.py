@@ -30,9 +30,8 @@ def mean_roc(m: Member) -> Curve:
     return np.repeat(at, 2), np.stack([low, high], 1).ravel()
 
 
-def roc(board: pd.DataFrame, curves: Mapping[str, Curve]) -> Figure:
+def roc(board: pd.DataFrame, curves: Mapping[str, Curve], look: Look) -> Figure:
     """Every model's curve (by key), one panel per backbone; several classes: the mean of one-versus-rest curves."""
-    look = Look(board)
     cols = min(len(look.backbones), 3)
     rows = -(-len(look.backbones) // cols)
     fig, axes = figure(4.6 * cols, 4.5 * rows, rows, cols)
@@ -49,9 +48,9 @@ def roc(board: pd.DataFrame, curves: Mapping[str, Curve]) -> Figure:
     return fig
 
 
-def histories(board: pd.DataFrame, members: Mapping[str, Member]) -> Figure:
+def histories(board: pd.DataFrame, members: Mapping[str, Member], look: Look) -> Figure:
     """Small multiples: above the loss, below the validation AUROC, one column per model."""
-    look, cols = Look(board), min(len(board), 3)
+    cols = min(len(board), 3)
     rows = -(-len(board) // cols)
     fig, axes = figure(3.1 * cols, 3.2 * rows, 2 * rows, cols, sharex=True, sharey=False)
     for ax in axes.flat:
@@ -80,9 +79,9 @@ def history(upper: Axes, lower: Axes, m: Member, colour: str) -> None:
         ax.legend(loc="best", handlelength=1.2)
 
 
-def card(m: Member, board: pd.DataFrame, curves: Mapping[str, Curve]) -> Figure:
-    """One model: loss, validation AUROC, and its ROC curve among those of the others."""
-    colour = Look(board).colour[m.key.strategy]
+def card(m: Member, curves: Mapping[str, Curve], look: Look) -> Figure:
+    """One model: loss, validation AUROC, and its ROC curve among `curves`, those of the models that figures show."""
+    colour = look.colour[m.key.strategy]
     fig, axes = figure(9, 2.9, 1, 3)
     fig.set_layout_engine("none")  # there is one per model, and constrained layout takes half their time
     for ax, left, width in zip(axes[0], (0.055, 0.39, 0.72), (0.27, 0.27, 0.275), strict=True):

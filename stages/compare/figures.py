@@ -16,9 +16,8 @@ from .load import Member
 from .look import DOTTED, Look, percent, plain
 
 
-def auroc_intervals(board: pd.DataFrame) -> Figure:
-    """Forest plot: one block per training-set size, one line per model."""
-    look = Look(board)
+def auroc_intervals(board: pd.DataFrame, look: Look) -> Figure:
+    """Forest plot: one block per training-set size, one line per row of the leaderboard or of the table of means."""
     fig, axes = figure(5.6, 1.0 + 0.28 * (len(board) + 1.4 * len(look.samples)))
     ax, y, ticks = axes[0, 0], 0.0, []
     for sample in look.samples:
@@ -37,39 +36,60 @@ def auroc_intervals(board: pd.DataFrame) -> Figure:
     ax.axvline(board.auroc.iloc[0], **DOTTED)
     ax.set_yticks([t for t, _ in ticks], [name for _, name in ticks])
     ax.tick_params(axis="y", length=0, labelcolor=INK)
-    ax.set(ylim=(y - 0.8, -0.7), xlabel=f"test AUROC, {percent(board)} interval; dotted: the first")
+    ax.set(ylim=(y - 0.8, -0.7), xlabel=f"{_what(board)}, {percent(board)} interval; dotted: the first")
     ax.spines["left"].set_visible(False)
     ax.grid(axis="x")
     return fig
 
 
-def data_efficiency(board: pd.DataFrame) -> Figure:
-    """AUROC against the number of training images; one line per backbone and strategy."""
-    look = Look(board)
-    styles = dict(zip(look.backbones, ("-", "--", ":", "-."), strict=False))
-    fig, axes = figure(5.6, 3.5)
-    ax = axes[0, 0]
-    for (backbone, strategy), rows in board.groupby(["backbone", "strategy"], sort=False):
-        rows = rows.sort_values("train_images")
-        colour = look.colour[strategy]
-        label = f"{backbone}, {strategy}" if len(look.backbones) > 1 else strategy
-        ax.fill_between(rows.train_images, rows.auroc_low, rows.auroc_high, color=colour, alpha=0.12, linewidth=0)
-        ax.plot(rows.train_images, rows.auroc, color=colour, linestyle=styles.get(backbone, "-"), label=label)
-        for row in rows.itertuples():
-            ax.plot(row.train_images, row.auroc, look.mark[row.sample][0], color=colour, markersize=6)
-    ax.set_xscale("log")
-    sizes = sorted(board.train_images.unique())
-    ax.set_xticks(sizes, [f"{n:,.0f}" for n in sizes])
-    ax.xaxis.set_minor_locator(NullLocator())
-    ax.set(xlabel="training images (log scale)", ylabel=f"test AUROC, shaded: {percent(board)} interval")
-    ax.grid(axis="y")
-    ax.legend(loc="lower right")
+def _what(board: pd.DataFrame) -> str:
+    return "mean test AUROC" if "seeds" in board and (board.seeds > 1).any() else "test AUROC"
+
+
+def data_efficiency(means: pd.DataFrame, board: pd.DataFrame, look: Look) -> Figure:
+    """AUROC against the number of training images: one panel per backbone, one line per strategy, a faint point per
+    repeat. `means`: one row per backbone, strategy and size; `board`: one row per model."""
+    cols = min(len(look.backbones), 3)
+    rows = -(-len(look.backbones) // cols)
+    size = (5.6, 3.5) if cols == 1 else (0.8 + 4.0 * cols, 0.3 + 3.5 * rows)
+    fig, axes = figure(*size, rows, cols, sharex=True, sharey=True)
+    for ax in list(axes.flat)[len(look.backbones) :]:
+        ax.set_visible(False)
+    areas = board.set_index("key").auroc
+    for ax, backbone in zip(axes.flat, look.backbones, strict=False):
+        _learning_curves(ax, means[means.backbone == backbone], areas, look)
+        ax.set_xlabel("training images (log scale)")
+        if len(look.backbones) > 1:
+            ax.set_title(backbone)
+    for ax in axes[:, 0]:
+        ax.set_ylabel(f"{_what(means)}, shaded: {percent(means)} interval")
+    axes[0, 0].legend(loc="lower right")
     return fig
 
 
-def precision_recall_f1(board: pd.DataFrame, members: Mapping[str, Member], replicates: int, seed: int) -> Figure:
+def _learning_curves(ax: Axes, means: pd.DataFrame, areas: pd.Series, look: Look) -> None:
+    for strategy, rows in means.groupby("strategy", sort=False):
+        rows = rows.sort_values("train_images")
+        colour = look.colour[strategy]
+        ax.fill_between(rows.train_images, rows.auroc_low, rows.auroc_high, color=colour, alpha=0.12, linewidth=0)
+        ax.plot(rows.train_images, rows.auroc, color=colour, label=strategy)
+        for row in rows.itertuples():
+            ax.plot(row.train_images, row.auroc, look.mark[row.sample][0], color=colour, markersize=6)
+            if row.seeds > 1:
+                repeats = areas[[f"{row.backbone}-{strategy}-{sample}" for sample in row.samples.split()]]
+                ax.plot([row.train_images] * len(repeats), repeats, "o", color=colour, markersize=4, alpha=0.4, mew=0)
+    ax.set_xscale("log")
+    sizes = sorted(means.train_images.unique())
+    ax.set_xticks(sizes, [f"{n:,.0f}" for n in sizes])
+    ax.xaxis.set_minor_locator(NullLocator())
+    ax.grid(axis="y")
+
+
+def precision_recall_f1(
+    board: pd.DataFrame, members: Mapping[str, Member], replicates: int, seed: int, look: Look
+) -> Figure:
     """Bars per model with bootstrap intervals: a row per class, or the positive class alone when there are two."""
-    look, models = Look(board), [members[key] for key in board.key]
+    models = [members[key] for key in board.key]
     classes, truth, patients = models[0].classes, models[0].truth, models[0].test["patient"]
     if len(classes) == 2:
         shown, (fig, axes) = classes[-1:], figure(5.2, 1.2 + 0.6 * len(board), 3, 1, sharex=True, sharey=True)
@@ -109,9 +129,9 @@ def _bars(ax: Axes, values: Sequence[float], bounds: np.ndarray, colour: Sequenc
     ax.tick_params(axis="y", length=0, labelcolor=INK)
 
 
-def confusions(board: pd.DataFrame, members: Mapping[str, Member]) -> Figure:
+def confusions(board: pd.DataFrame, members: Mapping[str, Member], look: Look) -> Figure:
     """Counts, shaded by the share of their row."""
-    look, cols = Look(board), min(len(board), 3)
+    cols = min(len(board), 3)
     rows, k = -(-len(board) // cols), len(next(iter(members.values())).classes)
     side = 1.0 + 0.55 * k
     fig, axes = figure((side + 0.7) * cols, (side + 0.5) * rows, rows, cols)

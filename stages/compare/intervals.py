@@ -28,6 +28,17 @@ def aurocs(
     return np.concatenate(chunks, axis=1)
 
 
+def seed_weights(seeds: int, replicates: int, seed: int, stream: int = 0) -> np.ndarray:
+    """(B, seeds) weights, each row of sum 1: one draw fewer than there are seeds, with replacement.
+
+    n - 1 draws of n give the mean the variance s²/n; n draws would give (n - 1)/n of it, a third too little for three
+    seeds (Rao & Wu 1988, "Resampling inference with complex survey data"). Equal arguments give equal draws.
+    """
+    drawn = max(seeds - 1, 1)
+    rng = np.random.default_rng([seed, seeds, stream])
+    return rng.multinomial(drawn, np.full(seeds, 1 / seeds), size=replicates) / drawn
+
+
 def prf(
     truth: np.ndarray, called: np.ndarray, patients: Sequence[str], replicates: int, seed: int, level: float
 ) -> np.ndarray:

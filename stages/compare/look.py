@@ -10,13 +10,15 @@ DOTTED = {"color": MUTED, "linewidth": 0.8, "linestyle": (0, (2, 3))}
 
 
 class Look:
-    """Colour per strategy, marker and line style per sample, a short name per model."""
+    """Colour per strategy, marker and line style per sample, a short name per model.
 
-    def __init__(self, board: pd.DataFrame) -> None:
+    `board` may be a part of the `whole` leaderboard: a strategy keeps the colour that it has there."""
+
+    def __init__(self, board: pd.DataFrame, whole: pd.DataFrame | None = None) -> None:
         self.strategies = list(dict.fromkeys(board.strategy))
         self.samples = list(dict.fromkeys(board.sort_values("train_images", kind="stable")["sample"]))
         self.backbones = list(dict.fromkeys(board.backbone))
-        self.colour = strategy_colours(self.strategies)
+        self.colour = strategy_colours(list(dict.fromkeys((board if whole is None else whole).strategy)))
         self.mark = sample_marks(self.samples)
 
     def name(self, row: object) -> str:

@@ -36,24 +36,31 @@ def page(study: Study, drawn: Mapping[str, Figure]) -> str:
     picks = story.chosen(study.contrasts)
     shown = films.choose(first, max(params.samples, HEADER_FILMS), params.seed)
     uris = [films.data_uri(films.picture(p)) for p in films.pixels_of(study.data, first.test, shown)]
-    roc = {key: curves.mean_roc(m) for key, m in study.by_key.items()}
+    roc = {key: curves.mean_roc(study.by_key[key]) for key in study.shown["key"]}
+    shown_models = [study.by_key[key] for key in study.shown["key"]]
+    look = Look(board)
     return _environment().get_template("report.html.j2").render(
         params=params,
         title=params.title or story.question(study.contrasts),
         verdict=story.verdict(picks) if params.title is None else "",
-        findings=story.findings(picks, board, params.baseline, len(first.truth)),
+        findings=story.findings(picks, board, params.baseline, len(first.truth), study.means if study.repeated else None),
         header_films=uris[:HEADER_FILMS],
         classes=first.classes,
         test={"images": len(first.truth), "patients": int(first.test["patient"].nunique())},
         board=board.to_dict("records"),
+        shown=study.shown.to_dict("records"),
+        means=study.means.to_dict("records") if study.repeated else [],
+        seeds=story.seeds(study.means),
         missing=study.missing,
         scale=Scale(board),
         contrasts=study.contrasts.to_dict("records"),
         figures={name: svg(drawn[name], name, label) for name, label in LABELS.items() if name in drawn},
-        panel=[_reading(study.ranked, i, uri) for i, uri in zip(shown[: params.samples], uris, strict=False)],
+        panel=[_reading(shown_models, i, uri) for i, uri in zip(shown[: params.samples], uris, strict=False)],
         data=_data(study.data, first.classes),
-        cards=[_card(m, row, board, roc) for m, row in zip(study.ranked, board.itertuples(), strict=True)],
-        look=Look(board),
+        cards=[_card(m, row, look, roc) for m, row in zip(shown_models, study.shown.itertuples(), strict=True)],
+        carded=set(study.shown["key"]),
+        fingerprints=[(str(m.key), m.fingerprint) for m in study.ranked],
+        look=look,
         plans_left_out=plans.left_out(board, study.by_key),
         level=percent(board),
         evaluate_draws=first.metrics.get("bootstrap"),
@@ -108,7 +115,7 @@ def _data(data: Data, classes: Sequence[str]) -> dict[str, Any]:
     }
 
 
-def _card(m: Member, row: Any, board: pd.DataFrame, roc: Mapping[str, curves.Curve]) -> dict[str, Any]:
+def _card(m: Member, row: Any, look: Look, roc: Mapping[str, curves.Curve]) -> dict[str, Any]:
     folder = paths.report_dir("explain", m.key)
     counts = tables.confusion(m)
     share = counts / np.maximum(counts.sum(1, keepdims=True), 1)
@@ -117,7 +124,7 @@ def _card(m: Member, row: Any, board: pd.DataFrame, roc: Mapping[str, curves.Cur
         "key": str(m.key),
         "row": row,
         "kept": row.best_epoch + m.epoch_offset,
-        "figure": svg(curves.card(m, board, roc), f"card-{m.key}", f"Training history and ROC curve of {m.key}."),
+        "figure": svg(curves.card(m, roc, look), f"card-{m.key}", f"Training history and ROC curve of {m.key}."),
         "confusion": [
             (c, list(zip(counts[i].tolist(), share[i].tolist(), strict=True))) for i, c in enumerate(m.classes)
         ],

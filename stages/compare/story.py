@@ -9,6 +9,7 @@ import pandas as pd
 from .look import percent
 
 VERDICT = {"better": "yes", "worse": "no, it hurt", "undecided": "not shown"}
+LEAD = {"better": "Transfer helps", "worse": "Transfer hurts", "undecided": "Not shown that transfer helps"}
 
 
 def number(value: float, digits: int = 3) -> str:
@@ -65,13 +66,16 @@ def verdict(picks: pd.DataFrame) -> str:
     return " ".join(f"With {size}, {word}." for size, word in zip(sizes, words, strict=True))
 
 
-def findings(picks: pd.DataFrame, board: pd.DataFrame, baseline: str, images: int) -> list[tuple[str, str]]:
-    """(heading, text): one per sample, then one on the top of the leaderboard."""
-    told = [
-        (f"{row.train_images:,.0f} training images ({row.sample})", _contrast(row, baseline, images, percent(board)))
-        for row in picks.itertuples()
-    ]
-    return [*told, ("The leaderboard", top(board))]
+def findings(
+    picks: pd.DataFrame, board: pd.DataFrame, baseline: str, images: int, means: pd.DataFrame | None = None
+) -> list[tuple[str, str]]:
+    """(heading, text): one per size, then one on the top of the leaderboard. `means`: where there are repeats."""
+    told = [(_size(row), _contrast(row, baseline, images, percent(board))) for row in picks.itertuples()]
+    return [*told, ("The leaderboard", top(board) + ("" if means is None else " " + top_mean(means)))]
+
+
+def _size(row: object) -> str:
+    return f"{row.train_images:,.0f} training images ({row.sample}{f'; {row.seeds} seeds' if row.seeds > 1 else ''})"
 
 
 def _contrast(row: object, baseline: str, images: int, level: str) -> str:
@@ -80,11 +84,23 @@ def _contrast(row: object, baseline: str, images: int, level: str) -> str:
         "worse": "which excludes zero: transfer did harm.",
         "undecided": f"which holds zero: {images:,} test images cannot tell the two apart.",
     }
+    if row.seeds > 1:
+        return _contrast_of_means(row, baseline, images, level)
     return (
         f"{row.strategy} of {row.backbone} reaches a test AUROC of {number(row.auroc)} "
         f"[{span(row.auroc_low, row.auroc_high)}], {baseline} {number(row.baseline_auroc)} "
         f"[{span(row.baseline_low, row.baseline_high)}]. The difference is {signed(row.difference)} with a {level} "
         f"interval of {signed_span(row.low, row.high)}, {ends[row.verdict]}"
+    )
+
+
+def _contrast_of_means(row: object, baseline: str, images: int, level: str) -> str:
+    held = f" {images:,} test images and {row.seeds} seeds cannot tell the two apart."
+    return (
+        f"{LEAD[row.verdict]}: {signed(row.difference)}, {level} interval {signed_span(row.low, row.high)}. "
+        f"{row.strategy} of {row.backbone} reaches a mean test AUROC of {number(row.auroc)} "
+        f"[{span(row.auroc_low, row.auroc_high)}], {baseline} {number(row.baseline_auroc)} "
+        f"[{span(row.baseline_low, row.baseline_high)}].{held if row.verdict == 'undecided' else ''}"
     )
 
 
@@ -102,6 +118,21 @@ def top(board: pd.DataFrame) -> str:
     else:
         told = f"but {ties} of the {others} other models cannot be told apart from it on these images"
     return f"{lead} [{span(first.auroc_low, first.auroc_high)}], {told}.{chance}"
+
+
+def top_mean(means: pd.DataFrame) -> str:
+    first = means.iloc[0]
+    over = f" over {first.seeds} seeds" if first.seeds > 1 else ", of one seed"
+    return (
+        f"Seeds put aside, the highest mean is {number(first.auroc)} [{span(first.auroc_low, first.auroc_high)}]{over}: "
+        f"{first.strategy} of {first.backbone} with {first['sample']}."
+    )
+
+
+def seeds(means: pd.DataFrame) -> str:
+    """How many repeats a size has: "3", or "2 to 3" where they differ."""
+    fewest, most = means["seeds"].min(), means["seeds"].max()
+    return f"{most}" if fewest == most else f"{fewest} to {most}"
 
 
 def leaks(index: pd.DataFrame) -> Sequence[tuple[str, int]]:

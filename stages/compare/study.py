@@ -3,22 +3,26 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cached_property
 
 import pandas as pd
 
-from . import Params, load, tables
+from . import Params, load, repeats, tables
 from .load import Member
+
+LIMIT = 15  # models in figures that show single ones
 
 
 @dataclass(frozen=True)
 class Study:
     """Everything known about the models; `ranked` is in the order of `board`, best first. `missing`: those that are
-    not complete, and so in none of the tables."""
+    not complete, and so in none of the tables. `means`: one row per backbone, strategy and size of training set."""
 
     params: Params
     data: load.Data
     ranked: list[Member]
     board: pd.DataFrame
+    means: pd.DataFrame
     contrasts: pd.DataFrame
     missing: list[load.Missing]
 
@@ -29,7 +33,22 @@ class Study:
     @property
     def grows(self) -> bool:
         """Models were trained on different numbers of images, so there is a learning curve to draw."""
-        return self.board["train_images"].nunique() > 1
+        return self.means["train_images"].nunique() > 1
+
+    @property
+    def repeated(self) -> bool:
+        """Some models are repeats of one another with other seeds."""
+        return bool((self.means["seeds"] > 1).any())
+
+    @cached_property
+    def shown(self) -> pd.DataFrame:
+        """Rows of the leaderboard that figures of single models have room for: of repeats the first of the matrix, so
+        that no score picks it, and the highest LIMIT of what is left."""
+        names = self.board["key"]
+        if len(names) > LIMIT:
+            firsts = self.means["samples"].str.split().str[0]
+            names = self.means["backbone"] + "-" + self.means["strategy"] + "-" + firsts
+        return self.board[self.board["key"].isin(names)].head(LIMIT).reset_index(drop=True)
 
 
 def analyse(params: Params) -> Study:
@@ -38,5 +57,6 @@ def analyse(params: Params) -> Study:
     draws = tables.draw(members, params.replicates, params.seed)
     board = tables.leaderboard(members, draws, params.sort_by)
     by_key = {str(m.key): m for m in members}
-    contrasts = tables.contrasts(members, draws, params.baseline)
-    return Study(params, data, [by_key[key] for key in board.key], board, contrasts, missing)
+    means = repeats.means(members, draws)
+    contrasts = repeats.contrasts(members, draws, params.baseline)
+    return Study(params, data, [by_key[key] for key in board.key], board, means, contrasts, missing)

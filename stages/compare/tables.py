@@ -25,11 +25,24 @@ class Draws:
     point: np.ndarray
     replicates: np.ndarray
     level: float  # coverage of the intervals, as evaluate's params have it
+    seed: int = 0  # of the draws of seeds
 
     def difference(self, a: int, b: int) -> tuple[float, float, float]:
         """Model a minus model b: estimate, low, high."""
-        low, high = intervals.interval(self.replicates[a] - self.replicates[b], self.level)
-        return float(self.point[a] - self.point[b]), float(low), float(high)
+        return self.difference_of_means([a], [b])
+
+    def mean(self, at: Sequence[int], stream: int = 0) -> tuple[float, np.ndarray]:
+        """Over models that are repeats: estimate, and draws (B,) of patients and seeds alike."""
+        weights = intervals.seed_weights(len(at), self.replicates.shape[1], self.seed, stream)
+        return float(self.point[at].mean()), (weights * self.replicates[at].T).sum(1)
+
+    def difference_of_means(
+        self, a: Sequence[int], b: Sequence[int], paired: bool = True
+    ) -> tuple[float, float, float]:
+        """Mean over models a minus mean over models b. Paired: a[i] and b[i] have the same seed, drawn together."""
+        (own, drawn), (other, drawn_other) = self.mean(a), self.mean(b, stream=0 if paired else 1)
+        low, high = intervals.interval(drawn - drawn_other, self.level)
+        return own - other, float(low), float(high)
 
 
 def draw(members: Sequence[Member], replicates: int, seed: int) -> Draws:
@@ -46,7 +59,7 @@ def draw(members: Sequence[Member], replicates: int, seed: int) -> Draws:
     for m, value in zip(members, point, strict=True):
         _agree(m, value)
     drawn = intervals.aurocs(first.truth, probs, first.test["patient"], replicates, seed)
-    return Draws(point, drawn, first.metrics.get("confidence", 0.95))
+    return Draws(point, drawn, first.metrics.get("confidence", 0.95), seed)
 
 
 def _agree(m: Member, value: float) -> None:
@@ -97,34 +110,6 @@ def _row(m: Member) -> dict[str, object]:
     row["val_auroc"] = m.metrics["val"].get("auroc")
     numbers = row | {name: m.summary.get(name) for name in COST}
     return {name: np.nan if value is None else value for name, value in numbers.items()}
-
-
-def contrasts(members: Sequence[Member], draws: Draws, baseline: str) -> pd.DataFrame:
-    """Each strategy against `baseline` on the same backbone and sample; empty without a baseline in the matrix.
-
-    `low` and `high` are of the difference, `auroc_…` and `baseline_…` of the two models; `verdict` is better, worse or
-    undecided.
-    """
-    at = {m.key: i for i, m in enumerate(members)}
-    rows = []
-    for m in members:
-        other = at.get(type(m.key)(m.key.backbone, baseline, m.key.sample))
-        if other is None or m.key.strategy == baseline:
-            continue
-        difference, low, high = draws.difference(at[m.key], other)
-        own, base = (x.metrics["test"].get("auroc") or {} for x in (m, members[other]))
-        verdict = "better" if low > 0 else "worse" if high < 0 else "undecided"
-        rows.append(
-            {
-                "backbone": m.key.backbone, "sample": m.key.sample, "train_images": m.summary.get("train_images"),
-                "strategy": m.key.strategy, "auroc": draws.point[at[m.key]], "baseline_auroc": draws.point[other],
-                "val_auroc": m.metrics["val"].get("auroc"), "difference": difference, "low": low, "high": high,
-                "auroc_low": own.get("low", np.nan), "auroc_high": own.get("high", np.nan),
-                "baseline_low": base.get("low", np.nan), "baseline_high": base.get("high", np.nan),
-                "verdict": verdict,
-            }
-        )  # fmt: skip
-    return pd.DataFrame(rows)
 
 
 def histories(members: Sequence[Member]) -> pd.DataFrame:

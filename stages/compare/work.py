@@ -35,6 +35,7 @@ def write_tables(out: Path, study: Study) -> None:
     first = study.ranked[0].test
     for name, table in {
         "leaderboard": tables.with_missing(study.board, study.missing),
+        "repeats": study.means.rename(columns={"sample": "size"}),
         "contrasts": study.contrasts,
         "histories": tables.histories(study.ranked),
         "roc": tables.rocs(study.ranked),
@@ -52,19 +53,19 @@ def metrics(row: dict[str, float]) -> dict[str, float]:
 
 def draw_figures(study: Study) -> dict[str, Figure]:
     """By name of the file. A learning curve needs two sizes of training set, the film sheet at least one film."""
-    board, by_key, params = study.board, study.by_key, study.params
+    board, by_key, params = study.shown, study.by_key, study.params
+    look, forest = Look(board, study.board), study.means if study.repeated else study.board
     made = {
-        "auroc_intervals": figures.auroc_intervals(board),
-        "precision_recall_f1": figures.precision_recall_f1(board, by_key, params.replicates, params.seed),
-        "histories": curves.histories(board, by_key),
-        "plans": plans.plans(board, by_key),
-        "roc": curves.roc(board, {key: curves.mean_roc(m) for key, m in by_key.items()}),
-        "confusion": figures.confusions(board, by_key),
+        "auroc_intervals": figures.auroc_intervals(forest, Look(forest, study.board)),
+        "precision_recall_f1": figures.precision_recall_f1(board, by_key, params.replicates, params.seed, look),
+        "histories": curves.histories(board, by_key, look),
+        "plans": plans.plans(study.board, by_key),
+        "roc": curves.roc(board, {key: curves.mean_roc(by_key[key]) for key in board.key}, look),
+        "confusion": figures.confusions(board, by_key, look),
     }
     if study.grows:
-        made["data_efficiency"] = figures.data_efficiency(board)
+        made["data_efficiency"] = figures.data_efficiency(study.means, study.board, Look(study.means, study.board))
     if rows := films.choose(study.ranked[0], params.samples, params.seed):
-        look = Look(board)
         named = {look.name(row): by_key[row.key] for row in board.itertuples()}
         made["samples"] = films.sheet(films.pixels_of(study.data, study.ranked[0].test, rows), rows, named)
     return made

@@ -27,6 +27,21 @@ SKILL = {  # how far a model's score separates the classes
     ("fine_tune", "tenth"): 1.6,
     ("fine_tune", "full"): 2.0,
 }
+SETTINGS = {  # of the samples, as train writes them
+    "tenth": {"fraction": 0.1, "per_class": None, "fold": 0, "seed": 0},
+    "full": {"fraction": 1.0, "per_class": None, "fold": 0, "seed": 0},
+}
+SIZES = {"few": 4, "some": 12, "full": None}  # images a class of the samples with repeats; None: all
+SEEDS = 3
+
+
+def repeated(sizes: dict[str, int | None] = SIZES, seeds: int = SEEDS) -> dict[str, dict[str, object]]:
+    """Samples "few_0", "few_1", …: every size with every seed."""
+    return {
+        f"{name}_{seed}": {"fraction": 1.0, "per_class": n, "fold": 0, "seed": seed}
+        for name, n in sizes.items()
+        for seed in range(seeds)
+    }
 
 
 def film(rng: np.random.Generator, size: int, finding: float) -> np.ndarray:
@@ -148,8 +163,9 @@ def values(truth: np.ndarray, predicted: np.ndarray, prob: np.ndarray) -> dict[s
 
 
 def write_model(
-    root: Path, key: str, index: pd.DataFrame, classes: list[str], skill: float, shared: np.ndarray, seed: int
-) -> None:
+    root: Path, key: str, index: pd.DataFrame, classes: list[str], skill: float, shared: np.ndarray, seed: int,
+    sample: dict[str, object],
+) -> None:  # fmt: skip
     rng = np.random.default_rng(seed)
     code = index.label.cat.codes.to_numpy().astype(int)
     prob = scores(code, len(classes), skill, shared, rng)
@@ -178,7 +194,7 @@ def write_model(
         folder / "metrics.json",
         {"val": of["val"], "test": test, "per_class": per_class, "confidence": 0.95, "bootstrap": 1000},
     )
-    write_training(root, key, index, skill, rng)
+    write_training(root, key, index, skill, rng, sample)
     write_cases(root, key, table[at], rng)
 
 
@@ -193,7 +209,17 @@ def plan(strategy: str, epochs: int) -> pd.DataFrame:
     return pd.DataFrame(rows, columns=["epoch", "stage", "lr"])
 
 
-def write_training(root: Path, key: str, index: pd.DataFrame, skill: float, rng: np.random.Generator) -> None:
+def used_of(index: pd.DataFrame, sample: dict[str, object]) -> pd.DataFrame:
+    """The training images of a sample."""
+    train = index[index.split == "train"]
+    if sample["per_class"]:
+        return train.groupby("label", observed=True).head(sample["per_class"])
+    return train[train.patient.isin(sorted(train.patient.unique())[:: round(1 / sample["fraction"])])]
+
+
+def write_training(
+    root: Path, key: str, index: pd.DataFrame, skill: float, rng: np.random.Generator, sample: dict[str, object]
+) -> None:
     folder, epochs = root / "reports/train" / key, 12
     folder.mkdir(parents=True)
     epoch = np.arange(1, epochs + 1)
@@ -210,8 +236,7 @@ def write_training(root: Path, key: str, index: pd.DataFrame, skill: float, rng:
     )
     history.to_csv(folder / "history.csv", index=False)
     plan(key.split("-")[1], epochs).to_csv(folder / "plan.csv", index=False)
-    used = index[index.split == "train"]
-    used = used if key.endswith("full") else used[used.patient.isin(sorted(used.patient.unique())[::10])]
+    used = used_of(index, sample)
     write_json(
         folder / "summary.json",
         {
@@ -223,6 +248,7 @@ def write_training(root: Path, key: str, index: pd.DataFrame, skill: float, rng:
             "peak_memory_mb": 612.0,
             "train_images": len(used),
             "train_patients": int(used.patient.nunique()),
+            "sample": sample,
         },
     )
 
@@ -263,7 +289,25 @@ def fabricate(root: Path, classes: list[str] | None = None, patients: int = 160,
     shared = rng.normal(size=(len(index), len(classes)))
     for seed, (strategy, sample) in enumerate(product(STRATEGIES, SAMPLES)):
         key = f"small_cnn-{strategy}-{sample}"
-        write_model(root, key, index, classes, SKILL[strategy, sample], shared, seed)
+        write_model(root, key, index, classes, SKILL[strategy, sample], shared, seed, SETTINGS[sample])
+    return root
+
+
+def fabricate_repeats(
+    root: Path, samples: dict[str, dict[str, object]] | None = None, backbones: tuple[str, ...] = ("small_cnn",),
+    patients: int = 160, size: int = 32,
+) -> Path:  # fmt: skip
+    """The same with samples that are repeats of a few sizes; every model has luck of its own."""
+    classes, rng = ["normal", "pneumonia"], np.random.default_rng(7)
+    index = write_data(root, classes, patients, size, rng)
+    write_validation(root, index, classes)
+    shared = rng.normal(size=(len(index), len(classes)))
+    members = product(backbones, STRATEGIES, (samples or repeated()).items())
+    for seed, (backbone, strategy, (name, sample)) in enumerate(members):
+        much = np.log10(len(used_of(index, sample)) / 8)  # decades above the smallest size
+        start, gain = {"from_scratch": (0.5, 1.0), "feature_extraction": (1.4, 0.2), "fine_tune": (1.5, 0.45)}[strategy]
+        skill = start + gain * much + rng.normal(0, 0.12) + 0.2 * backbones.index(backbone)
+        write_model(root, f"{backbone}-{strategy}-{name}", index, classes, skill, shared, seed, sample)
     return root
 
 

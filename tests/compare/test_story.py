@@ -11,7 +11,7 @@ def contrast(strategy: str, images: int, val: float, difference: float, verdict:
     return {
         "backbone": "cnn", "sample": f"n{images}", "train_images": images, "strategy": strategy, "auroc": 0.8 + difference,
         "auroc_low": 0.7, "auroc_high": 0.9, "baseline_auroc": 0.8, "baseline_low": 0.75, "baseline_high": 0.85,
-        "val_auroc": val, "difference": difference, "low": low, "high": high, "verdict": verdict,
+        "val_auroc": val, "difference": difference, "low": low, "high": high, "verdict": verdict, "seeds": 1,
     }  # fmt: skip
 
 
