@@ -79,7 +79,7 @@ def overlay(base: MutableMapping[str, Any], values: Mapping[str, Any], where: st
         path = f"{where}.{key}" if where else str(key)
         inner = base.get(key)
         if isinstance(value, Mapping) and isinstance(inner, MutableMapping):
-            if path in WHOLE or "plan" in value:
+            if path in WHOLE or another_kind(value, inner):
                 for gone in [name for name in inner if name not in value]:
                     del inner[gone]
             overlay(inner, value, path)
@@ -87,6 +87,11 @@ def overlay(base: MutableMapping[str, Any], values: Mapping[str, Any], where: st
             replace_items(base, key, value)
         else:
             base[key] = value
+
+
+def another_kind(value: Mapping[str, Any], inner: Mapping[str, Any]) -> bool:
+    """A strategy, or an optimiser, schedule or loss of another name: it has keys of its own."""
+    return "plan" in value or ("name" in value and value["name"] != inner.get("name"))
 
 
 def replace_items(base: Any, key: str, value: list[Any]) -> None:

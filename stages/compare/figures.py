@@ -1,4 +1,4 @@
-"""Figures of the leaderboard: intervals, learning curve, bars per class, confusion matrices. The edge saves them."""
+"""Figures of the leaderboard: intervals, bars per class, confusion matrices. The edge saves them."""
 
 from __future__ import annotations
 
@@ -8,12 +8,13 @@ import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from matplotlib.ticker import NullLocator
 
 from ..shared.plots import INK, PAPER, SEQUENTIAL, figure
 from . import intervals, tables
 from .load import Member
-from .look import DOTTED, Look, percent, plain
+from .look import DOTTED, Look, mean_of, percent, plain
+
+TALL = 8  # models; more have precision, recall and F1 side by side
 
 
 def auroc_intervals(board: pd.DataFrame, look: Look) -> Figure:
@@ -36,53 +37,10 @@ def auroc_intervals(board: pd.DataFrame, look: Look) -> Figure:
     ax.axvline(board.auroc.iloc[0], **DOTTED)
     ax.set_yticks([t for t, _ in ticks], [name for _, name in ticks])
     ax.tick_params(axis="y", length=0, labelcolor=INK)
-    ax.set(ylim=(y - 0.8, -0.7), xlabel=f"{_what(board)}, {percent(board)} interval; dotted: the first")
+    ax.set(ylim=(y - 0.8, -0.7), xlabel=f"{mean_of(board)}test AUROC, {percent(board)} interval; dotted: the first")
     ax.spines["left"].set_visible(False)
     ax.grid(axis="x")
     return fig
-
-
-def _what(board: pd.DataFrame) -> str:
-    return "mean test AUROC" if "seeds" in board and (board.seeds > 1).any() else "test AUROC"
-
-
-def data_efficiency(means: pd.DataFrame, board: pd.DataFrame, look: Look) -> Figure:
-    """AUROC against the number of training images: one panel per backbone, one line per strategy, a faint point per
-    repeat. `means`: one row per backbone, strategy and size; `board`: one row per model."""
-    cols = min(len(look.backbones), 3)
-    rows = -(-len(look.backbones) // cols)
-    size = (5.6, 3.5) if cols == 1 else (0.8 + 4.0 * cols, 0.3 + 3.5 * rows)
-    fig, axes = figure(*size, rows, cols, sharex=True, sharey=True)
-    for ax in list(axes.flat)[len(look.backbones) :]:
-        ax.set_visible(False)
-    areas = board.set_index("key").auroc
-    for ax, backbone in zip(axes.flat, look.backbones, strict=False):
-        _learning_curves(ax, means[means.backbone == backbone], areas, look)
-        ax.set_xlabel("training images (log scale)")
-        if len(look.backbones) > 1:
-            ax.set_title(backbone)
-    for ax in axes[:, 0]:
-        ax.set_ylabel(f"{_what(means)}, shaded: {percent(means)} interval")
-    axes[0, 0].legend(loc="lower right")
-    return fig
-
-
-def _learning_curves(ax: Axes, means: pd.DataFrame, areas: pd.Series, look: Look) -> None:
-    for strategy, rows in means.groupby("strategy", sort=False):
-        rows = rows.sort_values("train_images")
-        colour = look.colour[strategy]
-        ax.fill_between(rows.train_images, rows.auroc_low, rows.auroc_high, color=colour, alpha=0.12, linewidth=0)
-        ax.plot(rows.train_images, rows.auroc, color=colour, label=strategy)
-        for row in rows.itertuples():
-            ax.plot(row.train_images, row.auroc, look.mark[row.sample][0], color=colour, markersize=6)
-            if row.seeds > 1:
-                repeats = areas[[f"{row.backbone}-{strategy}-{sample}" for sample in row.samples.split()]]
-                ax.plot([row.train_images] * len(repeats), repeats, "o", color=colour, markersize=4, alpha=0.4, mew=0)
-    ax.set_xscale("log")
-    sizes = sorted(means.train_images.unique())
-    ax.set_xticks(sizes, [f"{n:,.0f}" for n in sizes])
-    ax.xaxis.set_minor_locator(NullLocator())
-    ax.grid(axis="y")
 
 
 def precision_recall_f1(
@@ -91,11 +49,11 @@ def precision_recall_f1(
     """Bars per model with bootstrap intervals: a row per class, or the positive class alone when there are two."""
     models = [members[key] for key in board.key]
     classes, truth, patients = models[0].classes, models[0].truth, models[0].test["patient"]
-    if len(classes) == 2:
+    if len(classes) == 2 and len(board) <= TALL:
         shown, (fig, axes) = classes[-1:], figure(5.2, 1.2 + 0.6 * len(board), 3, 1, sharex=True, sharey=True)
         axes = axes.T
     else:
-        shown = classes
+        shown = classes if len(classes) > 2 else classes[-1:]
         size = 9, 0.9 + len(shown) * (0.35 + 0.24 * len(board))
         fig, axes = figure(*size, len(shown), 3, sharex=True, sharey=True)
     for c, line in zip(shown, axes, strict=True):

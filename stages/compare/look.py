@@ -12,13 +12,15 @@ DOTTED = {"color": MUTED, "linewidth": 0.8, "linestyle": (0, (2, 3))}
 class Look:
     """Colour per strategy, marker and line style per sample, a short name per model.
 
-    `board` may be a part of the `whole` leaderboard: a strategy keeps the colour that it has there."""
+    `board` may be a part of the `whole` leaderboard: a strategy keeps the colour that it has there, and
+    backbones their order."""
 
     def __init__(self, board: pd.DataFrame, whole: pd.DataFrame | None = None) -> None:
         self.strategies = list(dict.fromkeys(board.strategy))
         self.samples = list(dict.fromkeys(board.sort_values("train_images", kind="stable")["sample"]))
-        self.backbones = list(dict.fromkeys(board.backbone))
-        self.colour = strategy_colours(list(dict.fromkeys((board if whole is None else whole).strategy)))
+        whole = board if whole is None else whole
+        self.backbones = [name for name in dict.fromkeys(whole.backbone) if name in set(board.backbone)]
+        self.colour = strategy_colours(list(dict.fromkeys(whole.strategy)))
         self.mark = sample_marks(self.samples)
 
     def name(self, row: object) -> str:
@@ -30,6 +32,11 @@ class Look:
 def percent(board: pd.DataFrame) -> str:
     """Coverage of the intervals, as "95%"."""
     return f"{100 * board.confidence[0]:g}%"
+
+
+def mean_of(board: pd.DataFrame) -> str:
+    """What an axis label puts before the name of a metric."""
+    return "mean " if "seeds" in board and (board.seeds > 1).any() else ""
 
 
 def plain(text: str) -> str:

@@ -1,7 +1,7 @@
 """Models that differ in nothing but the seed of their sample are repeats: their means, and contrasts of these means.
 
 The interval of a mean holds two kinds of luck, that of the test patients and that of the seeds: every bootstrap draw
-takes patients with replacement, and seeds with replacement. One seed is no repeat; its interval is that of the patients.
+takes patients with replacement, and seeds with replacement. One seed is no repeat; its interval is of patients alone.
 """
 
 from __future__ import annotations

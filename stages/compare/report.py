@@ -24,6 +24,7 @@ HEADER_FILMS = 6
 LABELS = {  # read out in place of the figures that the page shows as vectors
     "auroc_intervals": "Test AUROC of every model with its interval; the numbers are in the leaderboard.",
     "data_efficiency": "Test AUROC against the number of training images, one line per strategy.",
+    "gains": "Difference of mean test AUROC to the baseline against the number of training images, with intervals.",
     "roc": "ROC curve of every model on the test split.",
     "precision_recall_f1": "Precision, recall and F1 of every model with intervals.",
     "plans": "Learning rate of every stage in every epoch, for each backbone and strategy.",
@@ -33,6 +34,7 @@ LABELS = {  # read out in place of the figures that the page shows as vectors
 def page(study: Study, drawn: Mapping[str, Figure]) -> str:
     """The report as HTML. `drawn`: the figures by name."""
     params, board, first = study.params, study.board, study.ranked[0]
+    means = study.means if study.repeated else study.means.iloc[:0]
     picks = story.chosen(study.contrasts)
     shown = films.choose(first, max(params.samples, HEADER_FILMS), params.seed)
     uris = [films.data_uri(films.picture(p)) for p in films.pixels_of(study.data, first.test, shown)]
@@ -43,13 +45,13 @@ def page(study: Study, drawn: Mapping[str, Figure]) -> str:
         params=params,
         title=params.title or story.question(study.contrasts),
         verdict=story.verdict(picks) if params.title is None else "",
-        findings=story.findings(picks, board, params.baseline, len(first.truth), study.means if study.repeated else None),
+        findings=story.findings(picks, board, params.baseline, len(first.truth), means),
         header_films=uris[:HEADER_FILMS],
         classes=first.classes,
         test={"images": len(first.truth), "patients": int(first.test["patient"].nunique())},
         board=board.to_dict("records"),
         shown=study.shown.to_dict("records"),
-        means=study.means.to_dict("records") if study.repeated else [],
+        means=means.to_dict("records"),
         seeds=story.seeds(study.means),
         missing=study.missing,
         scale=Scale(board),

@@ -67,11 +67,11 @@ def verdict(picks: pd.DataFrame) -> str:
 
 
 def findings(
-    picks: pd.DataFrame, board: pd.DataFrame, baseline: str, images: int, means: pd.DataFrame | None = None
+    picks: pd.DataFrame, board: pd.DataFrame, baseline: str, images: int, means: pd.DataFrame
 ) -> list[tuple[str, str]]:
-    """(heading, text): one per size, then one on the top of the leaderboard. `means`: where there are repeats."""
+    """(heading, text): one per size, then one on the top of the leaderboard. `means`: empty without repeats."""
     told = [(_size(row), _contrast(row, baseline, images, percent(board))) for row in picks.itertuples()]
-    return [*told, ("The leaderboard", top(board) + ("" if means is None else " " + top_mean(means)))]
+    return [*told, ("The leaderboard", top(board) + top_mean(means))]
 
 
 def _size(row: object) -> str:
@@ -121,11 +121,14 @@ def top(board: pd.DataFrame) -> str:
 
 
 def top_mean(means: pd.DataFrame) -> str:
+    """A sentence to go after that on the top of the leaderboard."""
+    if means.empty:
+        return ""
     first = means.iloc[0]
     over = f" over {first.seeds} seeds" if first.seeds > 1 else ", of one seed"
     return (
-        f"Seeds put aside, the highest mean is {number(first.auroc)} [{span(first.auroc_low, first.auroc_high)}]{over}: "
-        f"{first.strategy} of {first.backbone} with {first['sample']}."
+        f" Seeds put aside, the highest mean is {number(first.auroc)} [{span(first.auroc_low, first.auroc_high)}]"
+        f"{over}: {first.strategy} of {first.backbone} with {first['sample']}."
     )
 
 

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
 MLFLOW_UI = "make ui"
 MLFLOW_UI_PLAIN = "mlflow ui --backend-store-uri sqlite:///mlflow.db"
 WIDTH = 100  # of a log file
+ROWS = 30  # models in the terminal; leaderboard.csv has all
 
 
 def show(folder: Path | None = None, console: Console | None = None) -> None:
@@ -41,14 +42,18 @@ def summary(folder: Path) -> list[RenderableType]:
         raise UserError(f"{path}: no leaderboard yet. Make it with `make run` (or `dvc repro`).")
     with path.open(encoding="utf-8", newline="") as file:
         rows = list(csv.DictReader(file))
+    whole = [row for row in rows if not missing(row)]
     ties = any(row["tie"] == "True" for row in rows[1:])
     gone = [row["key"] for row in rows if missing(row)]
     level = f"{100 * float(rows[0]['confidence']):g}%"
     lines = [f"= : the {level} interval of its AUROC difference to the first row holds zero, a tie"] if ties else []
     if gone:
         lines += [f"missing: {len(gone)} of {len(rows)} models are not made, so the rest is compared without them"]
+    if len(whole) > ROWS:
+        lines += [f"{len(whole) - ROWS} more models are in {path}"]
     lines += ["", f"Report     {folder / 'index.html'}", f"All runs   {MLFLOW_UI}   (or: {MLFLOW_UI_PLAIN})"]
-    return [_table(rows, level), Text("\n".join(lines))]
+    listed = whole[:ROWS] + [row for row in rows if missing(row)]
+    return [_table(listed, level), Text("\n".join(lines))]
 
 
 def _table(rows: list[dict[str, str]], level: str) -> RenderableType:

@@ -12,8 +12,8 @@ from ..shared import paths
 from ..shared.files import atomic, write_json
 from ..shared.job import Result
 from ..shared.plots import save
-from . import Params, curves, figures, films, plans, report, summary, tables
-from .look import Look
+from . import Params, curves, figures, films, growth, plans, report, summary, tables
+from .look import Look, percent
 from .study import Study, analyse
 
 
@@ -64,7 +64,10 @@ def draw_figures(study: Study) -> dict[str, Figure]:
         "confusion": figures.confusions(board, by_key, look),
     }
     if study.grows:
-        made["data_efficiency"] = figures.data_efficiency(study.means, study.board, Look(study.means, study.board))
+        made["data_efficiency"] = growth.data_efficiency(study.means, study.board, Look(study.means, study.board))
+    if study.grows and study.repeated and len(study.contrasts):
+        found = Look(study.contrasts, study.board)
+        made["gains"] = growth.gains(study.contrasts, params.baseline, percent(study.board), found)
     if rows := films.choose(study.ranked[0], params.samples, params.seed):
         named = {look.name(row): by_key[row.key] for row in board.itertuples()}
         made["samples"] = films.sheet(films.pixels_of(study.data, study.ranked[0].test, rows), rows, named)

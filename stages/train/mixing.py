@@ -4,11 +4,8 @@ from __future__ import annotations
 
 import torch
 from torch import Tensor
-from torchvision.transforms import v2
 
 from .params.recipe import Mix
-
-_KINDS = {"mixup": v2.MixUp, "cutmix": v2.CutMix}
 
 
 def mix(images: Tensor, targets: Tensor, settings: Mix, generator: torch.Generator) -> tuple[Tensor, Tensor]:
@@ -16,8 +13,11 @@ def mix(images: Tensor, targets: Tensor, settings: Mix, generator: torch.Generat
     last); new tensors. One share for the whole batch, from the CPU generator `generator`."""
     if not images.is_floating_point():
         raise TypeError(f"mix wants float images, found {images.dtype}")
+    from torchvision.transforms import v2  # takes seconds to import, and few trainings mix
+
+    kind = {"mixup": v2.MixUp, "cutmix": v2.CutMix}[settings.name]
     seed = int(torch.randint(2**62, (), generator=generator))
     with torch.random.fork_rng(devices=[]):  # torchvision draws from the CPU's global generator alone
         torch.default_generator.manual_seed(seed)
-        mixed, soft = _KINDS[settings.name](alpha=settings.alpha)(images, targets)
+        mixed, soft = kind(alpha=settings.alpha)(images, targets)
     return mixed, soft

@@ -31,7 +31,7 @@ SETTINGS = {  # of the samples, as train writes them
     "tenth": {"fraction": 0.1, "per_class": None, "fold": 0, "seed": 0},
     "full": {"fraction": 1.0, "per_class": None, "fold": 0, "seed": 0},
 }
-SIZES = {"few": 4, "some": 12, "full": None}  # images a class of the samples with repeats; None: all
+SIZES = {"few": 4, "some": 8, "more": 16, "full": None}  # images a class of the samples with repeats; None: all
 SEEDS = 3
 
 
@@ -325,6 +325,27 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
 def compared(made: dict[str, Path]) -> dict[str, Path]:
     """reports/compare/ of each project."""
     return {name: compare_in(root) for name, root in made.items()}
+
+
+@pytest.fixture(scope="session")
+def repeats(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A read-only project of three strategies × four sizes × three seeds, compared."""
+    root = fabricate_repeats(tmp_path_factory.mktemp("repeats"))
+    return compare_in(root, sample=list(repeated())).parents[1]
+
+
+@pytest.fixture
+def repeats_project(repeats: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A copy of it that a test may spoil; the working directory is in it."""
+    shutil.copytree(repeats, tmp_path / "repeats", ignore=shutil.ignore_patterns("compare"))
+    monkeypatch.chdir(tmp_path / "repeats")
+    monkeypatch.setenv("LIGHTBOX_DEFER_SUMMARY", "1")
+    return tmp_path / "repeats"
+
+
+@pytest.fixture
+def repeated_samples() -> list[str]:
+    return list(repeated())
 
 
 @pytest.fixture

@@ -18,7 +18,7 @@ from stages.compare.study import analyse
 from stages.shared.errors import UserError
 from stages.shared.job import Job
 
-TABLES = ["leaderboard.csv", "contrasts.csv", "histories.csv", "roc.csv", "confusion.csv"]
+TABLES = ["leaderboard.csv", "repeats.csv", "contrasts.csv", "histories.csv", "roc.csv", "confusion.csv"]
 
 
 def board(folder: Path) -> pd.DataFrame:

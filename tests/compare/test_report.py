@@ -52,14 +52,22 @@ def html(request: pytest.FixtureRequest, compared: dict[str, Path]) -> str:
     return (compared[request.param] / "index.html").read_text(encoding="utf-8")
 
 
-def test_the_page_fetches_nothing(html: str) -> None:
+@pytest.fixture(scope="session", params=["binary", "three", "repeats"])
+def any_html(request: pytest.FixtureRequest, compared: dict[str, Path], repeats: Path) -> str:
+    folder = compared.get(request.param, repeats / "reports/compare")
+    return (folder / "index.html").read_text(encoding="utf-8")
+
+
+def test_the_page_fetches_nothing(any_html: str) -> None:
+    html = any_html
     for tag, name, value in Page(html).links:
         assert value.startswith(("#", "data:")), f"{tag} {name}={value[:60]}"
     assert not re.search(r"https?://|file:|@import|//cdn", html)
     assert all(target.startswith("#") for target in re.findall(r"url\(([^)]*)\)", html))
 
 
-def test_the_page_is_well_formed_and_every_anchor_leads_somewhere(html: str) -> None:
+def test_the_page_is_well_formed_and_every_anchor_leads_somewhere(any_html: str) -> None:
+    html = any_html
     page = Page(html)
     assert page.open == []
     assert len(page.ids) == len(set(page.ids))
@@ -68,18 +76,21 @@ def test_the_page_is_well_formed_and_every_anchor_leads_somewhere(html: str) -> 
     assert anchors <= set(page.ids)
 
 
-def test_every_picture_has_a_description_unless_it_is_decoration(html: str) -> None:
+def test_every_picture_has_a_description_unless_it_is_decoration(any_html: str) -> None:
+    html = any_html
     images = Page(html).images
     assert all("alt" in image for image in images)
     assert sum(image["alt"] == "" for image in images) <= 6  # the films of the header
     assert html.count("<svg") == html.count("aria-label=") - html.count('role="region"') - 2 + html.count('class="bar"')
 
 
-def test_the_page_stays_small(html: str) -> None:
+def test_the_page_stays_small(any_html: str) -> None:
+    html = any_html
     assert len(html.encode()) < 8e6
 
 
-def test_the_page_says_what_a_careful_reader_asks(html: str) -> None:
+def test_the_page_says_what_a_careful_reader_asks(any_html: str) -> None:
+    html = any_html
     text = Page(html).text
     for words in (
         "Does transfer help, and with how few images?",
@@ -96,6 +107,26 @@ def test_the_page_says_what_a_careful_reader_asks(html: str) -> None:
 def test_the_page_has_every_model_once_with_its_gallery(html: str) -> None:
     assert len(re.findall(r'<details class="model"', html)) == 6
     assert html.count('<figure class="case">') == html.count("Grad-CAM heat map of the same image")
+
+
+def test_repeats_have_a_section_with_their_means_and_fold_the_long_leaderboard(repeats: Path) -> None:
+    html = (repeats / "reports/compare/index.html").read_text()
+    text = " ".join(Page(html).text.split())
+    section = re.search(r'<section id="seeds">.*?</section>', html, flags=re.S)[0]
+    assert section.count("<tr") == 1 + 12
+    assert "3 seeds it is approximate" in " ".join(Page(section).text.split())
+    assert "training images (4 a class; 3 seeds)" in text
+    assert "All 36 models" in text
+    assert len(re.findall(r'<details class="model"', html)) == 12
+    assert "12 of the 36 models: of repeats the first seed" in text
+    assert "predictions.parquet" in html
+    assert html.count("predictions.parquet ") == 36  # every model is in the provenance
+
+
+def test_a_study_without_repeats_does_not_speak_of_seeds(html: str) -> None:
+    assert 'id="seeds"' not in html
+    assert "Means over seeds" not in html
+    assert '<details class="rest"' not in html
 
 
 def test_names_from_the_data_are_text_never_markup(

@@ -51,10 +51,25 @@ def test_findings_carry_numbers_and_intervals() -> None:
             "tie": [True, True],
         }
     )
-    heading, text = story.findings(story.chosen(TABLE), board, "from_scratch", 120)[0]
+    heading, text = story.findings(story.chosen(TABLE), board, "from_scratch", 120, TABLE.iloc[:0])[0]
     assert heading == "40 training images (n40)"
     assert "0.880 [0.700–0.900], from_scratch 0.800 [0.750–0.850]" in text
     assert "+0.080 with a 90% interval of +0.030 to +0.130, which excludes zero." in text
+
+
+def test_findings_on_means_say_how_many_seeds() -> None:
+    picks = story.chosen(TABLE.assign(seeds=3))
+    board = pd.DataFrame(
+        {"key": ["a"], "auroc": 0.9, "auroc_low": 0.7, "auroc_high": 0.95, "confidence": 0.9, "tie": True}
+    )
+    means = pd.DataFrame(
+        {"backbone": ["cnn"], "strategy": "fine_tune", "sample": "all", "seeds": 3, "auroc": 0.9, "auroc_low": 0.8, "auroc_high": 0.95}
+    )  # fmt: skip
+    told = story.findings(picks, board, "from_scratch", 120, means)
+    assert told[0][0] == "40 training images (n40; 3 seeds)"
+    assert told[0][1].startswith("Transfer helps: +0.080, 90% interval +0.030 to +0.130.")
+    assert "120 test images and 3 seeds cannot tell" in told[1][1]
+    assert told[2][1].endswith("the highest mean is 0.900 [0.800–0.950] over 3 seeds: fine_tune of cnn with all.")
 
 
 @pytest.mark.parametrize(

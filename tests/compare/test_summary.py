@@ -58,6 +58,14 @@ def test_a_tie_is_marked(compared: dict[str, Path]) -> None:
     assert printed(compared["binary"]).count("= ") >= table.tie.iloc[1:].sum()
 
 
+def test_a_long_leaderboard_is_cut_and_says_so(repeats: Path) -> None:
+    text = printed(repeats / "reports/compare")
+    table = pd.read_csv(repeats / "reports/compare/leaderboard.csv")
+    assert f"{table.auroc[29]:.3f} [" in text
+    assert sum(line.split()[0].rstrip("=").isdigit() for line in text.splitlines() if line.split()) == 30 + 1
+    assert "6 more models are in" in text
+
+
 def test_without_a_leaderboard_it_says_what_to_run(tmp_path: Path) -> None:
     with pytest.raises(UserError, match=r"no leaderboard yet.*make run"):
         summary.show(tmp_path)

@@ -1,0 +1,231 @@
+from __future__ import annotations
+
+from collections.abc import Callable
+from itertools import product
+from pathlib import Path
+from types import SimpleNamespace
+
+import numpy as np
+import pandas as pd
+import pytest
+from sklearn import metrics as reference
+
+from stages import compare
+from stages.compare import intervals, tables
+from stages.compare import repeats as subject
+from stages.compare import study as of_study
+from stages.compare.study import analyse
+from stages.shared.paths import Key
+
+
+def member(sample: str, strategy: str = "a", images: int = 20, **settings: object) -> SimpleNamespace:
+    whole = {"fraction": 1.0, "per_class": None, "fold": 0, "seed": 0} | settings
+    return SimpleNamespace(key=Key("cnn", strategy, sample), summary={"sample": whole, "train_images": images})
+
+
+def area(table: pd.DataFrame) -> float:
+    return reference.roc_auc_score(table.label == "pneumonia", table.prob_pneumonia)
+
+
+def test_samples_that_differ_in_their_seed_alone_are_one_size() -> None:
+    found = [
+        member("a", per_class=10), member("b", per_class=10, seed=1), member("c", fraction=0.1),
+        member("d"), member("e", seed=4),
+    ]  # fmt: skip
+    assert subject.sizes(found) == {"a": "10 a class", "b": "10 a class", "c": "10%", "d": "all", "e": "all"}
+    assert [(c.size, c.at) for c in subject.cells(found)] == [
+        ("10 a class", {0: 0, 1: 1}), ("10%", {0: 2}), ("all", {0: 3, 4: 4}),
+    ]  # fmt: skip
+
+
+def test_other_folds_are_other_sizes() -> None:
+    found = [member("a"), member("b", seed=1), member("c", fold=2), member("d", fold=2, seed=1)]
+    assert subject.sizes(found) == {"a": "all, fold 0", "b": "all, fold 0", "c": "all, fold 2", "d": "all, fold 2"}
+
+
+def test_without_repeats_samples_keep_their_names() -> None:
+    assert subject.sizes([member("tenth", fraction=0.1), member("full")]) == {"tenth": "tenth", "full": "full"}
+    assert subject.sizes([member("full"), member("again")]) == {"full": "full", "again": "again"}  # the same training
+    older = SimpleNamespace(key=Key("cnn", "a", "old"), summary={})
+    assert subject.sizes([older, member("a"), member("b", seed=1)]) == {"old": "old", "a": "all", "b": "all"}
+
+
+def test_two_samples_with_one_seed_count_once() -> None:
+    (cell,) = subject.cells([member("a"), member("b", seed=1), member("copy", seed=1)])
+    assert cell.at == {0: 0, 1: 1}
+
+
+def test_a_size_has_the_mean_number_of_images() -> None:
+    found = [member(f"a{i}", s, n, per_class=5, seed=i) for i, n in enumerate((10, 11, 13)) for s in ("x", "y")]
+    assert subject.images(found) == {"5 a class": 11}
+
+
+@pytest.mark.parametrize("seeds", [2, 3, 6])
+def test_draws_of_seeds_give_a_mean_its_textbook_variance(seeds: int) -> None:
+    values = np.random.default_rng(seeds).normal(size=seeds)
+    drawn = intervals.seed_weights(seeds, 40_000, 0) @ values
+    assert drawn.mean() == pytest.approx(values.mean(), abs=0.02)
+    assert drawn.var() == pytest.approx(values.var(ddof=1) / seeds, rel=0.05)
+
+
+def test_one_seed_has_no_luck_of_its_own() -> None:
+    assert (intervals.seed_weights(1, 50, 0) == 1).all()
+
+
+@pytest.fixture
+def scored() -> SimpleNamespace:
+    """Three seeds of two strategies, scores of 60 patients with two images each."""
+    rng = np.random.default_rng(5)
+    truth = np.repeat(np.arange(60) % 2, 2)
+    patients = np.repeat([f"p{i:02d}" for i in range(60)], 2)
+    common = np.repeat(rng.normal(size=60), 2)
+    skill = [1.0 + 0.25 * rng.normal() + 0.6 * b for b in (0, 1) for _ in range(3)]
+    scores = np.array([s * truth + common + 0.4 * rng.normal(size=120) for s in skill])
+    return SimpleNamespace(truth=truth, patients=patients, scores=scores, rng=rng)
+
+
+def draws_of(scored: SimpleNamespace, replicates: int, seed: int = 0) -> tables.Draws:
+    probs = [np.stack([-s, s], 1) for s in scored.scores]
+    point = np.array([reference.roc_auc_score(scored.truth, s) for s in scored.scores])
+    drawn = intervals.aurocs(scored.truth, probs, scored.patients, replicates, seed)
+    return tables.Draws(point, drawn, 0.95, seed)
+
+
+def test_a_draw_is_scikit_learns_area_of_the_drawn_patients_and_seeds(scored: SimpleNamespace) -> None:
+    draws = draws_of(scored, 30)
+    point, drawn = draws.mean([0, 1, 2])
+    (images,) = intervals.draws(scored.patients, 30, 0)
+    seeds = intervals.seed_weights(3, 30, 0)
+    for b in range(30):
+        rows = np.repeat(np.arange(120), images[b])
+        areas = [reference.roc_auc_score(scored.truth[rows], s[rows]) for s in scored.scores[:3]]
+        assert drawn[b] == pytest.approx(np.repeat(areas, (2 * seeds[b]).astype(int)).mean())
+    assert point == pytest.approx(np.mean([reference.roc_auc_score(scored.truth, s) for s in scored.scores[:3]]))
+
+
+def test_the_interval_of_a_difference_agrees_with_a_plain_loop(scored: SimpleNamespace) -> None:
+    difference, low, high = draws_of(scored, 3000).difference_of_means([3, 4, 5], [0, 1, 2])
+    names, loop = np.unique(scored.patients), []
+    for _ in range(250):
+        rows = np.concatenate([np.flatnonzero(scored.patients == p) for p in scored.rng.choice(names, len(names))])
+        areas = [reference.roc_auc_score(scored.truth[rows], s[rows]) for s in scored.scores]
+        seeds = scored.rng.choice(3, 2)  # the same seeds for both
+        loop.append(np.mean([areas[3 + s] - areas[s] for s in seeds]))
+    assert [low, high] == pytest.approx(np.quantile(loop, [0.025, 0.975]), abs=0.02)
+    assert low < difference < high
+
+
+def test_seeds_are_paired(scored: SimpleNamespace) -> None:
+    scored.scores[3:] = scored.scores[:3]
+    draws = draws_of(scored, 200)
+    assert draws.difference_of_means([3, 4, 5], [0, 1, 2]) == (0, 0, 0)
+    _, low, high = draws.difference_of_means([3, 4, 5], [0, 1, 2], paired=False)
+    assert low < 0 < high
+
+
+def test_the_interval_covers_what_it_says_when_there_are_many_seeds() -> None:
+    """Areas = truth + luck of the patients (known to the draws) + luck of the seed, all normal."""
+    rng, hits, trials = np.random.default_rng(0), 0, 400
+    for trial in range(trials):
+        patient, seeds = 0.02 * rng.normal(), 0.03 * rng.normal(size=12)
+        point = 0.8 + patient + seeds
+        drawn = point[:, None] + 0.02 * rng.normal(size=600)
+        _, values = tables.Draws(point, drawn, 0.95, trial).mean(range(12))
+        low, high = intervals.interval(values, 0.95)
+        hits += low <= 0.8 <= high
+    assert 0.91 <= hits / trials <= 0.98
+
+
+def test_contrasts_are_of_sizes_and_their_differences_those_of_the_means(repeats: Path) -> None:
+    table = pd.read_csv(repeats / "reports/compare/contrasts.csv")
+    assert len(table) == 2 * 4
+    assert set(table["sample"]) == {"4 a class", "8 a class", "16 a class", "all"}
+    assert (table.seeds == 3).all()
+    names = {"4 a class": "few", "all": "full"}
+    for row in table[table["sample"].isin(names)].itertuples():
+        own, base = (
+            np.mean([area(predictions(repeats, f"small_cnn-{s}-{names[row.sample]}_{i}")) for i in range(3)])
+            for s in (row.strategy, "from_scratch")
+        )
+        assert [row.auroc, row.baseline_auroc, row.difference] == pytest.approx([own, base, own - base], abs=1e-5)
+        assert row.low < row.difference < row.high
+    few = table[table["sample"] == "4 a class"]
+    assert (few.verdict == "better").all()  # made with a far better score
+    assert (few.train_images == 8).all()
+
+
+def predictions(root: Path, key: str) -> pd.DataFrame:
+    return pd.read_parquet(root / "reports/evaluate" / key / "predictions.parquet").query("split == 'test'")
+
+
+def test_means_are_written_with_their_spread_and_the_leaderboard_keeps_every_model(repeats: Path) -> None:
+    means = pd.read_csv(repeats / "reports/compare/repeats.csv")
+    board = pd.read_csv(repeats / "reports/compare/leaderboard.csv").set_index("key")
+    assert len(board) == 36
+    assert len(means) == 12
+    assert means.auroc.is_monotonic_decreasing
+    for row in means.itertuples():
+        own = board.loc[[f"small_cnn-{row.strategy}-{name}" for name in row.samples.split()]]
+        assert [row.auroc, row.auroc_sd] == pytest.approx([own.auroc.mean(), own.auroc.std()], abs=1e-5)
+        assert row.balanced_accuracy == pytest.approx(own.balanced_accuracy.mean(), abs=1e-5)
+        assert row.auroc_low < row.auroc < row.auroc_high
+
+
+def test_a_missing_repeat_is_left_out_of_the_pair_but_not_of_the_mean(
+    repeats_project: Path, params: Callable[..., compare.Params], repeated_samples: list[str]
+) -> None:
+    (repeats_project / "reports/train/small_cnn-fine_tune-few_1/summary.json").unlink()
+    found = analyse(params(sample=repeated_samples))
+    row = found.contrasts.query("strategy == 'fine_tune' and sample == '4 a class'").iloc[0]
+    assert row.seeds == 2
+    base = [area(predictions(repeats_project, f"small_cnn-from_scratch-few_{i}")) for i in (0, 2)]
+    assert row.baseline_auroc == pytest.approx(np.mean(base))
+    means = found.means.set_index(["strategy", "sample"]).seeds
+    assert means["fine_tune", "4 a class"] == 2
+    assert means["from_scratch", "4 a class"] == 3
+
+
+def test_figures_show_the_first_seed_whatever_its_score(
+    repeats_project: Path,
+    params: Callable[..., compare.Params],
+    repeated_samples: list[str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    found = analyse(params(sample=repeated_samples))
+    assert len(found.shown) == 12
+    assert found.shown["sample"].str.endswith("_0").all()
+    monkeypatch.setattr(of_study, "LIMIT", 5)
+    few = analyse(params(sample=repeated_samples)).shown
+    assert list(few.key) == list(found.shown.key[:5])
+
+
+def test_repeats_have_a_learning_curve_and_the_gain_over_the_baseline(repeats: Path) -> None:
+    drawn = {path.stem for path in (repeats / "reports/compare/figures").iterdir()}
+    assert {"data_efficiency", "gains", "auroc_intervals", "roc"} <= drawn
+
+
+def test_without_repeats_every_number_is_that_of_the_single_models(compared: dict[str, Path]) -> None:
+    means = pd.read_csv(compared["binary"] / "repeats.csv")
+    board = pd.read_csv(compared["binary"] / "leaderboard.csv")
+    assert (means.seeds == 1).all()
+    assert means.auroc_sd.isna().all()
+    assert list(means["size"]) == list(board["sample"])
+    for name in ("auroc", "auroc_low", "auroc_high", "balanced_accuracy", "val_auroc", "train_images"):
+        assert list(means[name]) == list(board[name])
+    contrasts = pd.read_csv(compared["binary"] / "contrasts.csv")
+    assert set(contrasts["sample"]) == {"tenth", "full"}
+
+
+def test_without_repeats_differences_are_bootstrapped_by_patient_alone(scored: SimpleNamespace) -> None:
+    draws = draws_of(scored, 300)
+    for a, b in product(range(3), range(3, 6)):
+        expected = np.quantile(draws.replicates[a] - draws.replicates[b], [0.025, 0.975])
+        assert draws.difference(a, b)[1:] == pytest.approx(expected, abs=1e-12)
+
+
+def test_the_same_files_give_the_same_intervals(
+    repeats_project: Path, repeats: Path, params: Callable[..., compare.Params], repeated_samples: list[str]
+) -> None:
+    again = analyse(params(sample=repeated_samples))
+    written = pd.read_csv(repeats / "reports/compare/contrasts.csv")
+    assert np.allclose(again.contrasts[["low", "high"]], written[["low", "high"]], rtol=1e-5)
