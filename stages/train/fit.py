@@ -9,7 +9,6 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from torch import nn
 
 from ..shared import paths
 from ..shared.arrays import Arrays, load_arrays
@@ -19,18 +18,19 @@ from ..shared.model import Classifier, create, save
 from ..shared.process import is_main, rank
 from ..shared.recipe import Recipe
 from .checkpoint import checkpoints, discard, name_of
+from .compiling import compiled
 from .data import loaders
 from .device import device_of
 from .feed import make_feed
 from .history import History
-from .learner import Forward, Learner, NotFinite
+from .learner import Learner, NotFinite
 from .loop import read_checkpoint, train_loop
 from .memory import after_out_of_memory
 from .params import Params
 from .plan import Plan, make_plan
 from .report import Trained, write_report
 from .sample import select
-from .speed import apply, choose, compiled
+from .speed import apply, choose
 from .weights import load_pretrained, start_of
 
 SHOWN = 8  # files of a batch that are named
@@ -74,7 +74,7 @@ def attempt(
         with make_feed(model, plan, params, arrays, train, validation, seed) as feed:
             history.preparation = history.seconds
             data = loaders(feed.source, arrays, train, validation, params, seed, views=feed.views, rank=rank())
-            forward = compiled(Compilable(feed.forward or model), device_of(params)) if params.compile else feed.forward
+            forward = compiled(feed.forward or model, device_of(params)) if params.compile else feed.forward
             learner = Learner(model, plan, params, weights, seed, len(data[0]) // params.accumulate, forward)
             train_loop(learner, history, data, params, folder)
         if is_main():
@@ -83,17 +83,6 @@ def attempt(
     kept = {name.removeprefix("model."): tensor for name, tensor in state["state_dict"].items()}
     model.load_state_dict(model.state_dict() | kept)  # what never learnt is as it was
     return Trained(model, plan, params, history, int(state["epoch"]))
-
-
-class Compilable(nn.Module):
-    """Any forward as a module; what it calls is no part of it, so that no weight is listed twice."""
-
-    def __init__(self, forward: Forward) -> None:
-        super().__init__()
-        self._called = (forward,)
-
-    def forward(self, *inputs: torch.Tensor) -> torch.Tensor:
-        return self._called[0](*inputs)
 
 
 def prepare(params: Params, arrays: Arrays, seed: int) -> tuple[Classifier, Plan]:

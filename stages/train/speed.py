@@ -5,45 +5,25 @@ from __future__ import annotations
 
 import copy
 import platform
-import statistics
 import sys
-import time
-import warnings
 from collections.abc import Callable, Collection, Iterable
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any, Literal, NamedTuple
+from typing import Any, Literal
 
 import torch
 from filelock import FileLock
-from torch import nn
 
 from ..shared.errors import UserError
 from ..shared.files import read_json, write_json
 from ..shared.model import Classifier
 from ..shared.paths import project_root
 from .plan import HEAD
+from .race import IMAGES, Step, Way, pick, race
 
 # Shapes: B batch, C channels, H×W pixels
 
-GAIN = 1.1  # what a setting must gain over the reference to be taken
-BUDGET = 6.0  # seconds, for the whole race
-ROUNDS = 3
-IMAGES = 16  # at most so many in a measured step
-LOSER = 1.3  # times the fastest: not worth another round
-
 DTYPES = {"bf16-mixed": torch.bfloat16, "16-mixed": torch.float16}
-Step = Callable[["Way", int], None]  # one training step in that way on so many images
-
-
-class Way(NamedTuple):
-    """A way to train."""
-
-    precision: str
-    channels_last: bool
-
-    def __str__(self) -> str:
-        return f"{self.precision}, {'channels last' if self.channels_last else 'contiguous'}"
 
 
 @dataclass(frozen=True)
@@ -159,41 +139,6 @@ def freeze(model: Classifier, learns: Collection[str]) -> Classifier:
     return model
 
 
-def race(ways: list[Way], step: Step, batch: int, timer: Callable[[], float] = time.perf_counter) -> dict[Way, float]:
-    """Median seconds of a step in each way. In turns, so that a busy moment hits all alike; clear losers leave."""
-    start = timer()
-
-    def timed(way: Way, images: int) -> float:
-        begin = timer()
-        step(way, images)
-        return timer() - begin
-
-    few = min(batch, 2)  # BatchNorm needs two
-    for way in ways:  # warm-up: kernels are chosen and memory is found
-        timed(way, few)
-    once = max(timed(ways[0], few), 1e-6)
-    left = BUDGET - (timer() - start)
-    images = max(few, min(batch, IMAGES, int(few * left / (once * len(ways) * (1 + ROUNDS)))))
-    for way in ways if images > few else ():
-        timed(way, images)
-    seen: dict[Way, list[float]] = {way: [] for way in ways}
-    running = list(ways)
-    for turn in range(ROUNDS):
-        if turn and (len(running) == 1 or timer() - start > BUDGET):
-            break
-        for way in running:
-            seen[way].append(timed(way, images))
-        fastest = min(min(times) for times in seen.values())
-        running = [way for way in running if way is ways[0] or min(seen[way]) <= LOSER * fastest]
-    return {way: statistics.median(times) for way, times in seen.items()}
-
-
-def pick(seconds: dict[Way, float], reference: Way) -> Way:
-    """The fastest, if it gains enough over the reference."""
-    fastest = min(seconds, key=seconds.__getitem__)
-    return fastest if seconds[reference] >= GAIN * seconds[fastest] else reference
-
-
 def remembered(key: str, measured: Callable[[], Choice], name: str) -> Choice:
     """The answer of the first time. Parallel trainings wait for each other here: racing side by side tells nothing."""
     path = project_root() / ".lightbox" / "speed.json"
@@ -246,28 +191,3 @@ def told(model: Classifier, learns: Collection[str]) -> str:
 def apply(model: Classifier, channels_last: bool) -> Classifier:
     """The layout of the weights, in place; convolutions follow it."""
     return model.to(memory_format=torch.channels_last if channels_last else torch.contiguous_format)
-
-
-def compiled(module: nn.Module, device: torch.device | None = None) -> nn.Module:
-    """`module`, compiled in place at its first call: its class and the names of its weights stay.
-
-    Raises:
-        UserError: nothing can be compiled on this machine; tried on a small function first.
-    """
-    from torch._inductor import config
-
-    # afresh (a cached kernel would hide a missing compiler), without the headers that only pay for many kernels
-    afresh = {"force_disable_caches": True, "cpp_cache_precompile_headers": False, "compile_threads": 1}
-    try:
-        with config.patch(afresh), warnings.catch_warnings(action="ignore"):
-            torch.compile(lambda x: torch.relu(x) + 1)(torch.ones(2, device=device))
-    except Exception as error:  # whatever goes wrong with a compiler
-        raise UserError(
-            f"params.yaml: train.compile: nothing can be compiled here ({str(error).strip().splitlines()[0]}). "
-            "torch.compile needs a C++ compiler (such as Debian's g++; the variable CXX names it) and, on a GPU, "
-            "Triton. Install one, or set compile: false."
-        ) from None
-    finally:
-        torch.compiler.reset()
-    module.compile()
-    return module

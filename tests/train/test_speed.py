@@ -12,7 +12,7 @@ import torch
 from stages.shared.errors import UserError
 from stages.shared.model import create
 from stages.shared.recipe import Architecture
-from stages.train import speed
+from stages.train import race, speed
 from stages.train.speed import Choice, Way
 
 CPU = torch.device("cpu")
@@ -49,15 +49,15 @@ def bf16(monkeypatch):
 def test_the_faster_way_is_taken_only_if_it_gains_a_tenth():
     for factor, taken in ((0.5, FAST), (0.89, FAST), (0.95, REFERENCE), (2.0, REFERENCE)):
         clock = Clock(other=0.01, bf16=0.01 * factor)
-        seconds = speed.race(EVERY, clock.step, 8, clock)
+        seconds = race.race(EVERY, clock.step, 8, clock)
         assert seconds[REFERENCE] == pytest.approx(0.08)
         assert seconds[FAST] == pytest.approx(0.08 * factor)
-        assert speed.pick(seconds, REFERENCE) == taken
+        assert race.pick(seconds, REFERENCE) == taken
 
 
 def test_ways_take_turns_and_clear_losers_leave_but_not_the_reference():
     clock = Clock(other=0.01, bf16=0.005)
-    speed.race(EVERY, clock.step, 8, clock)
+    race.race(EVERY, clock.step, 8, clock)
     raced = [way for way, images in clock.steps if images == 8][len(EVERY) :]
     assert raced == [*EVERY, REFERENCE, FAST, REFERENCE, FAST]
 
@@ -69,19 +69,19 @@ def test_one_busy_moment_does_not_change_the_answer():
         clock.step(way, images)
         clock.now += 0.5 if len(clock.steps) == 13 else 0  # FAST, in the first round
 
-    seconds = speed.race([REFERENCE, FAST], step, 8, clock)
-    assert speed.pick(seconds, REFERENCE) == FAST
+    seconds = race.race([REFERENCE, FAST], step, 8, clock)
+    assert race.pick(seconds, REFERENCE) == FAST
 
 
 @pytest.mark.parametrize("per_image", [0.001, 0.03, 0.2, 1.0])
 def test_the_race_keeps_to_its_time_by_showing_fewer_images(per_image):
     clock = Clock(other=per_image, bf16=per_image)
-    speed.race(EVERY, clock.step, 32, clock)
+    race.race(EVERY, clock.step, 32, clock)
     images = {n for _, n in clock.steps}
     assert min(images) == 2
-    assert max(images) <= speed.IMAGES
+    assert max(images) <= race.IMAGES
     a_round = len(EVERY) * 2 * per_image
-    assert clock.now <= max(speed.BUDGET, a_round + 2 * per_image) + a_round
+    assert clock.now <= max(race.BUDGET, a_round + 2 * per_image) + a_round
 
 
 def test_settings_leave_open_what_is_auto(bf16):
@@ -197,22 +197,3 @@ def test_the_layout_is_applied_and_taken_back(model):
         assert speed.apply(model, layout) is model
         assert conv.is_contiguous(memory_format=torch.channels_last) is layout
         assert conv.is_contiguous() is not layout
-
-
-def test_a_compiled_model_keeps_its_names_and_its_answer(model):
-    images = torch.randint(0, 256, SHAPE, dtype=torch.uint8)
-    names, expected = list(model.state_dict()), model.eval()(images)
-    speed.compiled(model.head)
-    assert list(model.state_dict()) == names
-    with torch.compiler.set_stance("force_eager"):  # what torch makes of it is torch's business, and takes long
-        found = model(images)
-    assert torch.allclose(found, expected, atol=1e-5)
-    assert model.head._compiled_call_impl is not None
-
-
-def test_a_machine_without_a_compiler_is_told_what_to_install(monkeypatch):
-    from torch._inductor import config
-
-    monkeypatch.setattr(config.cpp, "cxx", ("no-such-compiler",))
-    with pytest.raises(UserError, match=r"train\.compile: nothing can be compiled here.*set compile: false"):
-        speed.compiled(torch.nn.Linear(2, 2))
