@@ -157,12 +157,11 @@ def _dangling(raw: Mapping[str, Any], keys: list[Key]) -> Generator[str, None, N
 
 
 def check_names(raw: Mapping[str, Any], keys: list[Key]) -> None:
-    """What only the libraries know, and takes seconds to ask: transforms, their arguments, networks by name, tags of
-    weights, and registered models (each is fetched, and said which version it is).
+    """What only the libraries know, and takes seconds to ask: transforms, their arguments, networks by name, the size
+    they insist on, tags of weights, and registered models (each is fetched, and said which version it is).
 
     Raises UserError, as `check` does; call that first.
     """
-    from .shared.backbones import known, tags
     from .shared.transforms import build
 
     spec = resolve("preprocess", raw).spec
@@ -170,14 +169,32 @@ def check_names(raw: Mapping[str, Any], keys: list[Key]) -> None:
     for params in (resolve("train", raw, key) for key in keys[:1]):
         build(params.augment, f"{PARAMS}: train.augment", channels=spec.channels, keep_size=True)
     for name in dict.fromkeys(key.backbone for key in keys):
-        backbone = entry("backbones", name, raw)
-        valid = known(backbone.source)
-        if backbone.name not in valid:
-            raise unknown(f"{PARAMS}: backbones.{name}.name", backbone.name, valid)
-        if backbone.kind == "tag" and backbone.weights not in tags(backbone.name):
-            raise unknown(f"{PARAMS}: backbones.{name}.weights", backbone.weights, tags(backbone.name))
-        if backbone.kind == "registry":
-            fetch(backbone.weights)
+        _check_network(f"{PARAMS}: backbones.{name}", entry("backbones", name, raw), spec.height_width)
+
+
+def _check_network(where: str, backbone: Backbone, size: tuple[int, int]) -> None:
+    from .shared.backbones import known, only_size, tags
+
+    valid = known(backbone.source)
+    network, _, tag = backbone.name.partition(".") if backbone.source == "timm" else (backbone.name, "", "")
+    if network not in valid:
+        raise unknown(f"{where}.name", network, valid)
+    if tag and tag not in tags(network):
+        raise unknown(f"{where}.name: tag of {network!r}", tag, tags(network))
+    if backbone.kind == "tag" and backbone.weights not in tags(network):
+        raise unknown(f"{where}.weights", backbone.weights, tags(network))
+    if backbone.source == "timm" and backbone.kind == "imagenet" and not tags(network):
+        raise UserError(
+            f"{where}.weights: imagenet: timm has no weights for {network!r}. Give none or the path of a file."
+        )
+    if (only := only_size(backbone.architecture)) not in (None, size):
+        told = only[0] if only[0] == only[1] else list(only)
+        raise UserError(
+            f"{PARAMS}: preprocess.size: {list(size)}: {where.partition(': ')[2]} takes {told} and nothing else. Set "
+            f"preprocess.size: {told}, or take that backbone out of matrix.backbone."
+        )
+    if backbone.kind == "registry":
+        fetch(backbone.weights)
 
 
 def _names(raw: Mapping[str, Any], table: str) -> list[str]:

@@ -108,6 +108,24 @@ def test_an_interruption_stops_what_runs_and_starts_nothing_more(monkeypatch):
     assert stopped == started
 
 
+def test_an_interruption_while_a_process_starts_leaves_none_behind(monkeypatch):
+    stopped, started = [], []
+    monkeypatch.setattr(schedule, "stop", lambda processes: stopped.extend(processes))
+
+    def start(item, _):
+        started.append(Process(10))
+        signal.raise_signal(signal.SIGINT)
+        return started[-1]
+
+    with schedule.orderly(), pytest.raises(KeyboardInterrupt):
+        carry(range(5), "ab", start, Watch())
+    assert len(started) == 1
+    assert stopped == started
+    with schedule.orderly(), pytest.raises(KeyboardInterrupt):
+        schedule.wait(lambda: start(0, None))
+    assert stopped == started
+
+
 def spawn(code):
     """A process that has children, and says when it is ready."""
     process = member.spawn([sys.executable, "-c", code], stdout=subprocess.PIPE)

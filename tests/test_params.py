@@ -99,6 +99,26 @@ LIBRARIES_KNOW = [
         r"preprocess\.steps\[0\].*clip_limits.*Did you mean 'clip_limit'",
     ),
     ("train.augment", ["HorizontalFlop"], r"train\.augment\[0\].*HorizontalFlop.*Did you mean 'HorizontalFlip'"),
+    (
+        "backbones.small_cnn",
+        {"source": "timm", "name": "vit_base_patch16_224", "weights": "augreg_in21k"},
+        r"preprocess\.size: \[96, 96\]: backbones\.small_cnn takes 224 and nothing else\. Set preprocess\.size: 224",
+    ),
+    (
+        "backbones.small_cnn",
+        {"source": "torchvision", "name": "vit_b_16", "weights": "imagenet"},
+        r"preprocess\.size: \[96, 96\]: backbones\.small_cnn takes 224",
+    ),
+    (
+        "backbones.small_cnn",
+        {"source": "timm", "name": "test_vit4", "weights": "imagenet"},
+        r"backbones\.small_cnn\.weights: imagenet: timm has no weights for 'test_vit4'\. Give none",
+    ),
+    (
+        "backbones.small_cnn",
+        {"source": "timm", "name": "resnet18.a1_in2k", "weights": "models/pretrained/small_cnn_phantom.safetensors"},
+        r"tag of 'resnet18': 'a1_in2k' is not known\. Did you mean 'a1_in1k'",
+    ),
 ]
 
 

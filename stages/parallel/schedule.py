@@ -17,6 +17,8 @@ POLL = 0.1  # seconds
 PATIENCE = ((signal.SIGINT, 20.0), (signal.SIGTERM, 10.0), (signal.SIGKILL, 10.0))  # and seconds before the next
 ECHO = 2.0  # seconds in which another interruption is the same one: `timeout` and some launchers pass it on twice
 again = threading.Event()  # set by an interruption while things are being stopped
+starting = threading.Event()  # set while a process is started, and nobody could stop it yet
+late = threading.Event()  # set by an interruption that came then
 
 
 class Process(Protocol):
@@ -45,7 +47,8 @@ def carry(
         while waiting or running:
             while waiting and free:
                 item, slot = waiting.popleft(), free.popleft()
-                running.append((start(item, slot), item, slot, time.monotonic()))
+                with whole():
+                    running.append((start(item, slot), item, slot, time.monotonic()))
                 watch.started(item, slot)
             for job in [job for job in running if job[0].poll() is not None]:
                 process, item, slot, since = job
@@ -76,15 +79,31 @@ def stop(processes: Sequence[Process], patience: Sequence[tuple[int, float]] = P
             time.sleep(POLL)
 
 
-def wait(process: Process) -> int:
-    """Its exit code; interrupted, it is stopped in order."""
+def wait(start: Callable[[], Process]) -> int:
+    """The exit code of what it starts; interrupted, that is stopped in order."""
+    started: list[Process] = []
     try:
-        while (code := process.poll()) is None:
+        with whole():
+            started.append(start())
+        while (code := started[0].poll()) is None:
             time.sleep(POLL)
         return code
     except BaseException:
-        stop([process])
+        stop(started)
         raise
+
+
+@contextmanager
+def whole() -> Iterator[None]:
+    """An interruption waits for the end of this: a process that was started and is not known would go on alone."""
+    starting.set()
+    try:
+        yield
+    finally:
+        starting.clear()
+    if late.is_set():
+        late.clear()
+        raise KeyboardInterrupt
 
 
 @contextmanager
@@ -93,10 +112,14 @@ def orderly() -> Iterator[None]:
     What was ignored (nohup) stays ignored."""
     first: list[float] = []
     again.clear()
+    late.clear()
 
     def interrupt(*_: object) -> None:
         if not first:
             first.append(time.monotonic())
+            if starting.is_set():
+                late.set()
+                return
             raise KeyboardInterrupt
         if time.monotonic() > first[0] + ECHO:
             again.set()

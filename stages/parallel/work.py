@@ -53,7 +53,7 @@ def slots_for(raw: Mapping[str, Any], models: int, jobs: int | None) -> list[Slo
 
 def run(arguments: Sequence[str], environment: Mapping[str, str], otherwise: str) -> None:
     """DVC in the foreground."""
-    if schedule.wait(member.spawn(member.dvc(*arguments), env=environment)) != 0:
+    if schedule.wait(lambda: member.spawn(member.dvc(*arguments), env=environment)) != 0:
         raise UserError(f"{otherwise} DVC's last lines above say why.")
 
 

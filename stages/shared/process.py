@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import os
 
+from .errors import UserError
+
 
 class Terminated(BaseException):
     """SIGTERM came; what was finished is saved."""
@@ -20,3 +22,15 @@ def rank() -> int:
 
 def is_main() -> bool:
     return rank() == 0
+
+
+def check_world(wanted: int) -> None:
+    """Raises UserError when a launcher started another number of processes than the settings speak of: each batch
+    would be cut into `wanted` parts, some of which nobody or everybody trains on. Lightning does not look."""
+    started = int(os.environ.get("WORLD_SIZE", wanted))
+    if started != wanted:
+        raise UserError(
+            f"params.yaml: train.trainer: devices × num_nodes is {wanted}, and the launcher started {started} processes"
+            f" (WORLD_SIZE). Start {wanted} of them (torchrun's nnodes × nproc-per-node), or set devices × num_nodes "
+            f"to {started}, with strategy: ddp."
+        )

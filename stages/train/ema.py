@@ -17,6 +17,6 @@ class MovingAverage(WeightAveraging):
             if not mean.is_floating_point():
                 return now  # a counter of BatchNorm
             share = min(decay, (1 + int(steps)) / (10 + int(steps)))
-            return mean * share + now * (1 - share)
+            return mean.lerp(now, 1 - share)  # leaves alone what does not change, to the last bit
 
         super().__init__(avg_fn=average)

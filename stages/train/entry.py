@@ -150,7 +150,7 @@ class Entry:
         """Rows n and, per tensor, n×…; not filled until `commit`."""
         for fd, header, spec, tensor in zip(self._files, self.headers, self.specs, tensors, strict=False):
             for row, data in zip(rows, spec.to_bytes(tensor), strict=True):
-                whole(os.pwrite(fd, data, len(header) + int(row) * spec.bytes), spec.bytes, self.folder)
+                write_all(fd, memoryview(data), len(header) + int(row) * spec.bytes)
 
     def commit(self, rows: np.ndarray) -> None:
         """Mark rows as filled, behind their data: a crash or a power cut leaves no row that only looks filled."""
@@ -173,9 +173,16 @@ class Entry:
         self._files, self._lock = [], None
 
 
+def write_all(fd: int, data: memoryview, offset: int) -> None:
+    """A disk that fills up takes a part first; only the next write says why."""
+    while data:
+        done = os.pwrite(fd, data, offset)
+        data, offset = data[done:], offset + done
+
+
 def whole(done: int, wanted: int, folder: Path) -> None:
     if done != wanted:
-        raise OSError(f"{folder}: {done} of {wanted} bytes read or written")
+        raise OSError(f"{folder}: {done} of {wanted} bytes read")
 
 
 def lock_of(folder: Path) -> Path:

@@ -55,9 +55,11 @@ def fit(params: Params, arrays: Arrays, train: np.ndarray, validation: np.ndarra
         try:
             return attempt(params, arrays, train, validation, job, folder)
         except torch.OutOfMemoryError as error:
-            params = after_out_of_memory(params, arrays, str(error))
+            said = str(error)
         except NotFinite as error:
             raise not_finite(error, params, arrays, job) from None
+        # out here: inside the handler the traceback still holds the failed step's activations
+        params = after_out_of_memory(params, arrays, said)
 
 
 def attempt(

@@ -46,14 +46,18 @@ def fill(backbone: Backbone, given: Tensors, source: str) -> None:
 
 def unwrapped(given: Tensors, own: Tensors) -> dict[str, torch.Tensor]:
     """As the network calls them. A prefix that a training program puts before every name of its model is taken off
-    wherever it stands, unless the network has a part of that name; and DenseNet's layers get the names they have had
+    wherever it stands, unless the network has a part of that name, or two tensors would have the same name then (a
+    teacher and a student in one file); and DenseNet's layers get the names they have had
     since 2017 (torchvision's published files still hold the older ones, denselayer1.norm.1)."""
     if any(name.startswith(OWN) for name in given):
         return {n.removeprefix(OWN): t for n, t in given.items() if not n.startswith("head.")}
     tensors = dict(given)
     usable = [p for p in WRAPPINGS if not any(name.startswith(p) for name in own)]
     while wrapping := next((p for p in usable if any(name.startswith(p) for name in tensors)), None):
-        tensors = {name.removeprefix(wrapping): t for name, t in tensors.items()}
+        shorter = {name.removeprefix(wrapping): t for name, t in tensors.items()}
+        if len(shorter) < len(tensors):
+            break
+        tensors = shorter
     return {re.sub(r"(denselayer\d+\.(?:norm|conv))\.([12]\.)", r"\1\2", name): t for name, t in tensors.items()}
 
 

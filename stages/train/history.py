@@ -58,7 +58,7 @@ class History(pl.Callback):
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
         self.rows, self._earlier = list(state["rows"]), float(state["seconds"])
+        self._start = time.monotonic() - self.preparation  # this time's counts as well
         self.images, self.preparation = int(state["images"]), self.preparation + float(state["preparation"])
-        self._start = time.monotonic()
         for row in self.rows:  # the curve of this run begins where the training began
             self._tell(row)

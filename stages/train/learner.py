@@ -12,7 +12,9 @@ import torch.distributed as dist
 import torch.nn.functional as F
 from torchmetrics.functional import auroc
 
+from ..shared.errors import UserError
 from ..shared.model import Classifier
+from ..shared.process import RANKS, rank
 from .data import Batch
 from .losses import make_loss
 from .mixing import mix
@@ -86,6 +88,13 @@ class Learner(pl.LightningModule):
         return self
 
     def setup(self, stage: str) -> None:
+        """Raises UserError where Lightning counts this process otherwise than `rank` did for its share of the data."""
+        if self.trainer.global_rank != rank():
+            raise UserError(
+                f"params.yaml: train.trainer: this process is number {self.trainer.global_rank} of "
+                f"{self.trainer.world_size} to Lightning, and number {rank()} by its environment ({', '.join(RANKS)}). "
+                "Start as many processes as devices × num_nodes say; several machines with torchrun or SLURM."
+            )
         self.apply_plan(self.plan[0])
 
     def configure_optimizers(self) -> torch.optim.Optimizer:

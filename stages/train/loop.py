@@ -70,9 +70,10 @@ def read_checkpoint(path: Path) -> dict[str, Any]:
     """Raises UserError when it is damaged (the machine went down while it was written, say)."""
     try:
         state: dict[str, Any] = torch.load(path, map_location="cpu", weights_only=True)
-    except (OSError, RuntimeError, EOFError, KeyError) as error:
+    except Exception as error:  # damaged bytes can fail anywhere in torch's unpickler
+        told = (str(error) or type(error).__name__).splitlines()[0]
         raise UserError(
-            f"{path}: not a readable checkpoint ({error}). Delete the folder {path.parent} and run `dvc repro` again: "
+            f"{path}: not a readable checkpoint ({told}). Delete the folder {path.parent} and run `dvc repro` again: "
             "this training then starts from its beginning."
         ) from None
     return state
@@ -87,7 +88,7 @@ def stopping(params: Params) -> list[Callback]:
     if rule.patience is None:
         return []
     return [
-        EarlyStopping(
+        Stopping(
             rule.monitor,
             min_delta=rule.min_delta,
             patience=rule.patience,
@@ -96,6 +97,13 @@ def stopping(params: Params) -> list[Callback]:
             check_finite=False,  # Learner names the files
         )
     ]
+
+
+class Stopping(EarlyStopping):
+    """A training that was interrupted just after it had stopped goes no further when it is taken up again."""
+
+    def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        trainer.should_stop = trainer.should_stop or self.wait_count >= self.patience
 
 
 def make_trainer(params: Params, callbacks: list[Callback]) -> pl.Trainer:

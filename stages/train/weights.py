@@ -4,6 +4,7 @@ to do; nothing else is used in its place."""
 from __future__ import annotations
 
 import pickle
+import re
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -75,14 +76,25 @@ def read_torch(path: Path) -> Any:
     try:
         return torch.load(path, map_location="cpu", weights_only=True)
     except pickle.UnpicklingError as error:
-        wanted = str(error).partition("Please file an issue")[0]
-        why = next((line.strip() for line in wanted.splitlines() if "GLOBAL" in line or "global" in line), "a pickle")
+        if not is_pickle(path):
+            raise UserError(
+                f"{path}: not a file that torch.save wrote, perhaps a web page or a pointer in its place. Copy or "
+                "export it again."
+            ) from None
+        found = re.search(r"Unsupported global: GLOBAL \S+", str(error))
+        why = found[0] if found else "a pickle"
         raise UserError(
             f"{path}: holds more than tensors ({why}), and reading that would run code out of the file; nothing was "
             "read. Where you trust it, export the tensors once: torch.save(model.state_dict(), path)."
         ) from None
     except (RuntimeError, EOFError, OSError, ValueError, KeyError) as error:
         raise UserError(f"{path}: not a file that torch.save wrote ({error}). Copy or export it again.") from None
+
+
+def is_pickle(path: Path) -> bool:
+    """By its first bytes; torch.save's own files are archives of one."""
+    with path.open("rb") as file:
+        return file.read(4).startswith((b"PK\x03\x04", b"\x80"))
 
 
 def tensors_of(content: Any, path: Path) -> Tensors:
@@ -102,14 +114,19 @@ def tensors_of(content: Any, path: Path) -> Tensors:
 
 
 def imagenet(name: str) -> Tensors:
-    """torchvision's default ImageNet weights, from its cache or over the network, checksum verified."""
+    """torchvision's default ImageNet weights, from its cache or over the network (then its checksum is verified)."""
     from torchvision import models
 
     chosen = models.get_model_weights(name).DEFAULT
     cached = Path(torch.hub.get_dir()) / "checkpoints" / Path(chosen.url).name
-    try:
-        return dict(chosen.get_state_dict(progress=True, check_hash=True))
-    except (URLError, OSError, RuntimeError) as error:
+    try:  # weights_only: torch.hub would unpickle whatever lies in its cache
+        return dict(chosen.get_state_dict(progress=True, check_hash=True, weights_only=True))
+    except (URLError, OSError, RuntimeError, EOFError, ValueError, TypeError, pickle.UnpicklingError) as error:
+        if cached.exists():
+            raise UserError(
+                f"backbones: weights: imagenet: {cached} does not hold the weights of {name} ({type(error).__name__}). "
+                "Delete that file and run `dvc repro` again: it is downloaded anew."
+            ) from None
         raise UserError(
             f"backbones: weights: imagenet: {name} could not be downloaded from {chosen.url} ({error}). Nothing was "
             f"used in its place. Check the network and run `dvc repro` again; or fetch that file elsewhere and put "
@@ -124,6 +141,7 @@ def from_timm(choice: Choice) -> Tensors:
     that every name fits.
     """
     import timm
+    from httpx2 import HTTPError  # what huggingface_hub downloads with
 
     name = choice.architecture.name
     if choice.kind == "tag" and choice.weights not in tags(choice.name):
@@ -136,18 +154,22 @@ def from_timm(choice: Choice) -> Tensors:
         )
     try:
         return timm.create_model(name, pretrained=True).state_dict()
-    except (OSError, RuntimeError, ValueError) as error:  # huggingface_hub's errors are OSErrors and ValueErrors
-        raise not_downloaded(name, made_for.hf_hub_id or made_for.url, error) from None
+    except (OSError, RuntimeError, ValueError, EOFError, HTTPError, pickle.UnpicklingError) as error:
+        raise not_downloaded(name, made_for.hf_hub_id, made_for.url, error) from None
 
 
-def not_downloaded(name: str, origin: str, error: Exception) -> UserError:
+def not_downloaded(name: str, repository: str | None, url: str, error: Exception) -> UserError:
+    """`repository`: of the Hugging Face Hub; None: timm takes the weights from `url`."""
     from huggingface_hub import constants
 
+    if repository:
+        folder = Path(constants.HF_HUB_CACHE) / f"models--{repository.replace('/', '--')}"
+        remedy = f"run `hf download {repository}` on another machine and copy what it fetched to {folder}"
+    else:
+        remedy = f"fetch that file on another machine and copy it to {Path(torch.hub.get_dir()) / 'checkpoints'}"
     reason = " ".join(str(error).split())[:500]
-    folder = Path(constants.HF_HUB_CACHE) / f"models--{origin.replace('/', '--')}"
     return UserError(
-        f"backbones: weights: timm's {name} could not be loaded from {origin} ({type(error).__name__}: {reason}). "
-        f"Nothing was used in its place. Check the network and run `dvc repro` again; or run `hf download {origin}` on "
-        f"another machine and copy what it fetched to {folder}; or give backbones.*.weights the path of that "
-        "model.safetensors."
+        f"backbones: weights: timm's {name} could not be loaded from {repository or url} ({type(error).__name__}: "
+        f"{reason}). Nothing was used in its place. Check the network and run `dvc repro` again; or {remedy}; or give "
+        f"backbones.*.weights the path of that file, and backbones.*.name {name}."
     )

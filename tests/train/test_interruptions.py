@@ -90,6 +90,22 @@ def test_a_training_that_ended_but_was_not_recorded_is_not_repeated(processed, t
     assert all(torch.equal(expected[name], found[name]) for name in expected)
 
 
+def test_a_training_killed_just_after_it_stopped_early_goes_no_further(processed, train_params, monkeypatch):
+    params = train_params(epochs=30, early_stopping={"monitor": "val_accuracy", "patience": 2})
+    expected, history = uninterrupted(params)
+
+    def die(*_):
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr("pathlib.Path.touch", die)  # between the last checkpoint and the mark that all is done
+        with pytest.raises(KeyboardInterrupt):
+            run(params, Job(KEY))
+    found = load_file(run(params, Job(KEY)).model / "weights.safetensors")
+    assert len(pd.read_csv(HISTORY)) == len(history)
+    assert all(torch.equal(expected[name], found[name]) for name in expected)
+
+
 def test_two_experiments_that_need_the_same_model_share_it_and_both_end(processed, train_params):
     """As two queue workers do: the second gets the lock before the first has recorded everything."""
     first = run(train_params(epochs=2), Job(KEY))
@@ -227,7 +243,8 @@ def test_a_full_disk_at_checkpoint_time_says_so_and_leaves_the_last_one_whole(pr
     assert all(torch.equal(expected[name], found[name]) for name in expected)
 
 
-def test_a_damaged_checkpoint_is_named_with_the_remedy(processed, train_params):
+@pytest.mark.parametrize("damage", [lambda data: data[:1000], lambda data: b"something else" * 100])
+def test_a_damaged_checkpoint_is_named_with_the_remedy(processed, train_params, damage):
     class Killed(BaseException):
         pass
 
@@ -238,7 +255,7 @@ def test_a_damaged_checkpoint_is_named_with_the_remedy(processed, train_params):
     with pytest.raises(Killed):
         run(train_params(), Job(KEY, die))
     for path in checkpoints(processed):
-        path.write_bytes(path.read_bytes()[:1000])
+        path.write_bytes(damage(path.read_bytes()))
     with pytest.raises(UserError, match=r"last\.ckpt: not a readable checkpoint.*Delete the folder"):
         run(train_params(), Job(KEY))
 

@@ -13,7 +13,7 @@ from stages.shared.errors import UserError
 from stages.shared.recipe import Architecture, Head, Recipe
 from stages.train.params import Backbone
 from stages.train.registered import fetch
-from stages.train.weights import fill, load_pretrained, start_of
+from stages.train.weights import fill, load_pretrained, not_downloaded, start_of
 
 SMALL = Architecture(source="lightbox", name="small_cnn")
 RESNET = Architecture(source="torchvision", name="resnet18")
@@ -172,6 +172,15 @@ def test_a_torch_file_is_loaded_however_its_names_are_wrapped(tmp_path, wrap, su
     assert torch.equal(target.network.bn1.running_var, original.bn1.running_var)
 
 
+def test_two_networks_in_one_file_are_refused_rather_than_mixed():
+    target = build(SMALL)
+    before = target.network.state_dict()["stem.0.weight"].clone()
+    given = {f"{part}.{n}": t + 1 for part in ("model", "backbone") for n, t in target.network.state_dict().items()}
+    with pytest.raises(UserError, match=r"not in the network: backbone\.blocks.*Choose the backbone"):
+        fill(target, given, "student_and_teacher.pth")
+    assert torch.equal(before, target.network.stem[0].weight)
+
+
 class Harmful:
     def __reduce__(self):
         return (Path.touch, (Path("harm"),))
@@ -190,6 +199,19 @@ def test_a_pickle_is_refused_and_not_run(workspace, write):
     assert not (workspace / "harm").exists()
 
 
+def test_a_pickle_in_torchvisions_cache_is_not_run_either(workspace, monkeypatch):
+    from torchvision.models import ResNet18_Weights
+
+    monkeypatch.setenv("TORCH_HOME", str(workspace))
+    path = workspace / "hub" / "checkpoints" / ResNet18_Weights.DEFAULT.url.rpartition("/")[2]
+    path.parent.mkdir(parents=True)
+    for content in ({"conv1.weight": Harmful()}, [1]):
+        torch.save(content, path)
+        with pytest.raises(UserError, match=r"checkpoints/resnet18.* does not hold the weights.*Delete that file"):
+            load_pretrained(build(RESNET), choice("imagenet", "resnet18", "torchvision"))
+    assert not (workspace / "harm").exists()
+
+
 def test_a_whole_model_instead_of_its_tensors_is_refused_with_the_remedy(tmp_path):
     torch.save(build(SMALL).network, tmp_path / "w.pt")
     with pytest.raises(UserError, match=r"holds more than tensors.*export the tensors once"):
@@ -200,9 +222,10 @@ def test_a_torch_file_without_tensors_or_damaged_is_told(tmp_path):
     torch.save({"epoch": 3, "weights": [1, 2]}, tmp_path / "w.pth")
     with pytest.raises(UserError, match="holds no mapping of names to tensors.*keys epoch, weights"):
         load_pretrained(build(SMALL), choice(tmp_path / "w.pth"))
-    (tmp_path / "w.pth").write_bytes(b"PK not a zip")
-    with pytest.raises(UserError, match=r"w\.pth: "):
-        load_pretrained(build(SMALL), choice(tmp_path / "w.pth"))
+    for content in (b"PK not a zip", b"", b"<!DOCTYPE html>", b"version https://git-lfs.github.com/spec/v1"):
+        (tmp_path / "w.pth").write_bytes(content)
+        with pytest.raises(UserError, match=r"w\.pth: not a file that torch\.save wrote.*Copy or export it again"):
+            load_pretrained(build(SMALL), choice(tmp_path / "w.pth"))
 
 
 def hub_file(cache, repository, tensors):
@@ -274,6 +297,20 @@ def test_a_timm_file_is_loaded_without_its_head(tmp_path):
     assert torch.equal(target.network.norm.weight, original.norm.weight)
 
 
+def test_timms_weights_as_a_file_keep_the_normalisation_of_their_tag(tmp_path):
+    """What the message of a failed download advises."""
+    given = from_timm(tmp_path / "w.safetensors", "efficientnet_b0.ra4_e3600_r224_in1k")
+    assert build(given.architecture).normalisation.mean == (0.5, 0.5, 0.5)
+    assert "backbones.*.name test_vit.r160_in1k." in str(not_downloaded("test_vit.r160_in1k", "timm/x", "", OSError()))
+
+
+def test_timms_weights_from_outside_the_hub_have_a_remedy_of_their_own():
+    told = str(not_downloaded("gcvit_tiny.in1k", None, "https://example.org/gcvit.pth", OSError("no route")))
+    assert "from https://example.org/gcvit.pth (OSError: no route)" in told
+    assert "copy it to" in told
+    assert "hf download" not in told
+
+
 def test_a_deep_head_of_this_project_is_left_out(tmp_path):
     from stages.shared.model import create
 
@@ -340,6 +377,8 @@ for folder in sys.argv[1:]:
         (logged,) = client.search_logged_models([experiment], filter_string=f"source_run_id = '{run.info.run_id}'")
     version = mlflow.register_model(f"models:/{logged.model_id}", "chest x-ray")
 client.set_registered_model_alias("chest x-ray", "champion", "1")
+for i in range(100):  # more than MLflow lists at once
+    client.create_registered_model(f"another {i}")
 """
 
 
@@ -353,13 +392,15 @@ def test_a_registered_model_starts_the_next_training(registry):
     assert start_of(choice("models:/chest x-ray@champion")) == "models:/chest x-ray/1"
     load_pretrained(target, choice("models:/chest x-ray/2"))
     assert same(second.backbone, target)
+    from stages.shared.tracking.registry import fetch as ask  # here: each process takes seconds to import MLflow
+
     for wrong, message in (
         ("models:/chest xray@champion", "'chest xray' is not known. Did you mean 'chest x-ray'"),
         ("models:/chest x-ray@champoin", "'champoin' is not known. Did you mean 'champion'"),
         ("models:/chest x-ray/7", "'7' is not known. Valid: 1, 2"),
     ):
         with pytest.raises(UserError, match=message):
-            fetch(wrong)
+            ask(wrong)
 
 
 def trained_model(folder):

@@ -9,7 +9,7 @@ from ..errors import unknown
 from ..recipe import Architecture
 from .base import Backbone
 
-__all__ = ["Backbone", "build", "known", "tags"]
+__all__ = ["Backbone", "build", "known", "only_size", "tags"]
 
 
 def known(source: str) -> list[str]:
@@ -33,6 +33,22 @@ def tags(name: str) -> list[str]:
     return [found.partition(".")[2] for found in timm.list_pretrained(f"{name}.*")]
 
 
+def only_size(architecture: Architecture) -> tuple[int, int] | None:
+    """Height and width of the only images that a known network takes; None: it takes others too."""
+    if architecture.source == "lightbox":
+        return None
+    if architecture.source == "timm":
+        import timm
+
+        made_for = timm.get_pretrained_cfg(architecture.name)
+        size, fixed = made_for.input_size[1:], made_for.fixed_input_size
+    else:
+        from .torchvision import input_size
+
+        size, fixed = input_size(architecture.name)
+    return (size[0], size[1]) if fixed else None
+
+
 def build(architecture: Architecture) -> Backbone:
     """The backbone with random weights.
 
@@ -40,7 +56,7 @@ def build(architecture: Architecture) -> Backbone:
         UserError: the source does not define that name; lists the nearest ones. Or it defines it, and it cannot be
             used as a backbone; says why.
     """
-    name, _, tag = architecture.name.partition(".")
+    name, _, tag = architecture.name.partition(".") if architecture.source == "timm" else (architecture.name, "", "")
     if name not in known(architecture.source):
         where = f"backbones: name for source {architecture.source!r}"
         raise unknown(where, name, known(architecture.source))

@@ -30,8 +30,7 @@ def torchvision_backbone(name: str) -> Backbone:
     from torchvision import models
 
     made_for = models.get_model_weights(name).DEFAULT.transforms()
-    size = (made_for.crop_size[0],) * 2
-    fixed = name.startswith(("vit_", "maxvit"))
+    size, fixed = input_size(name)
     if name.startswith(("vgg", "alexnet")):
         network, removed = convolutions(name), ("classifier",)
     else:
@@ -44,6 +43,14 @@ def torchvision_backbone(name: str) -> Backbone:
         network, cut(network, name), found.output[1], normalisation(name, made_for), layer, skip, layout,
         removed, size, fixed,
     )  # fmt: skip
+
+
+def input_size(name: str) -> tuple[tuple[int, int], bool]:
+    """Height and width that the weights were made for; whether the network takes no other."""
+    from torchvision import models
+
+    side = models.get_model_weights(name).DEFAULT.transforms().crop_size[0]
+    return (side, side), name.startswith(("vit_", "maxvit"))
 
 
 def arguments(name: str, size: tuple[int, int]) -> dict[str, Any]:

@@ -59,15 +59,20 @@ def fetch(uri: str) -> tuple[str, Path]:
 def resolve(uri: str, address: str) -> tuple[str, str]:
     """(name, version)."""
     from mlflow import MlflowClient
+    from mlflow.exceptions import MlflowException
+    from mlflow.protos.databricks_pb2 import RESOURCE_DOES_NOT_EXIST, ErrorCode
 
     client = MlflowClient(address, address)
     name, _, alias = uri.removeprefix("models:/").partition("@")
     name, _, version = name.partition("/")
-    names = [model.name for model in client.search_registered_models()]
-    if name not in names:
-        raise unknown(f"{uri}: registered models", name, names)
-    if alias:
+    try:
         aliases = client.get_registered_model(name).aliases
+    except MlflowException as error:
+        if error.error_code != ErrorCode.Name(RESOURCE_DOES_NOT_EXIST):
+            raise
+        names = [model.name for model in client.search_registered_models(max_results=1000)]
+        raise unknown(f"{uri}: registered models", name, names) from None
+    if alias:
         if alias not in aliases:
             raise unknown(f"{uri}: aliases of {name}", alias, aliases)
         return name, str(aliases[alias])

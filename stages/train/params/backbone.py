@@ -27,7 +27,8 @@ class Backbone(Settings):
     source: Literal["lightbox", "torchvision", "timm"]
     """Who defines the network: this repository, torchvision, or timm (any of their classification models)."""
     name: str
-    """The network's name there."""
+    """The network's name there; where timm's weights come as a file, with their tag behind a dot: it decides the
+    normalisation."""
     weights: str = "none"
     """none | imagenet | a tag of timm's weights | the path of a .safetensors, .pth or .pt file (DVC watches those in
     models/pretrained/) | models:/name@alias or models:/name/version, from the MLflow registry. DVC does not notice when
@@ -73,7 +74,7 @@ class Backbone(Settings):
             )
         if self.source != "timm" and self.kind == "tag":
             raise ValueError(f"weights: {self.weights!r} is neither {VALID}; and tags are for source: timm.")
-        if self.source == "timm" and "." in self.name:
+        if self.source == "timm" and "." in self.name and self.kind not in ("file", "registry"):
             name, _, tag = self.name.partition(".")
             raise ValueError(f"name: {self.name!r} holds a tag. Give name: {name} and weights: {tag}.")
         return self

@@ -19,13 +19,13 @@ Decay = Annotated[float, Field(gt=0, le=1)]
 
 
 def whole_or_all(value: Any) -> Any:
-    if value == "all" or (isinstance(value, int) and value >= 1):
+    if value == "all" or (type(value) is int and value >= 1):
         return value
     raise ValueError(f"{value!r} is no number of stages. Give a whole number from 1, or all.")
 
 
 def whole_or_share(value: Any) -> Any:
-    if isinstance(value, int | float) and (0 < value < 1 or (value >= 1 and value == int(value))):
+    if type(value) in (int, float) and (0 < value < 1 or (value >= 1 and value == int(value))):
         return value if value < 1 else int(value)
     raise ValueError(f"{value!r} is neither a whole number of epochs, from 1, nor a share between 0 and 1.")
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Annotated, Literal
 
-from pydantic import Field, model_validator
+from pydantic import Field, field_validator, model_validator
 
 from ...shared.settings import Settings
 
@@ -14,7 +14,7 @@ class Trainer(Settings):
 
     accelerator: Literal["auto", "cpu", "gpu", "mps"] = "auto"
     """What computes; auto: the accelerator there is, else the CPU."""
-    devices: Annotated[int, Field(ge=1)] | list[int] = 1
+    devices: Annotated[int, Field(ge=1)] | Annotated[list[int], Field(min_length=1)] = 1
     """How many devices on each node, or which ones."""
     num_nodes: Annotated[int, Field(ge=1)] = 1
     """How many machines."""
@@ -27,6 +27,13 @@ class Trainer(Settings):
     def world(self) -> int:
         """Processes that train one model together."""
         return self.num_nodes * (self.devices if isinstance(self.devices, int) else len(self.devices))
+
+    @field_validator("devices")
+    @classmethod
+    def _each_once(cls, devices: int | list[int]) -> int | list[int]:
+        if isinstance(devices, list) and (min(devices) < 0 or len(set(devices)) < len(devices)):
+            raise ValueError(f"{devices} must name each device once, counted from 0; or give their number.")
+        return devices
 
     @model_validator(mode="after")
     def _several_need_ddp(self) -> Trainer:
