@@ -13,8 +13,8 @@ import sys
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import AbstractContextManager, nullcontext
 from importlib.metadata import version
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -26,6 +26,7 @@ from ..shared.files import disk_full
 from ..shared.model import batches
 from ..shared.progress import progress
 from .data import Images, Item
+from .device import autocast
 from .entry import Entry, Spec, remove
 from .params.machine import Cache
 from .prefix import Prefix
@@ -33,11 +34,11 @@ from .room import NoRoom, make_room
 
 __all__ = ["FeatureStore", "NoRoom"]
 
+LIBRARIES = ("torch", "torchvision", "timm", "albumentations", "opencv-python-headless")
+SHARED, CODE = Path(__file__).parents[1] / "shared", ("model.py", "transforms.py", "catalogue.py")
 FORMAT = 1  # of the entries, and of what a prefix computes: raised when either changes
 BATCH = 16  # images: lean, and no slower than more on a CPU
 EVERY = 64 * 2**20  # bytes between two looks at whether the disk has them
-
-AUTOCAST = {"bf16-mixed": torch.bfloat16, "16-mixed": torch.float16}
 
 
 class FeatureStore:
@@ -74,13 +75,8 @@ class FeatureStore:
 
     def run(self, images: torch.Tensor) -> tuple[torch.Tensor, ...]:
         """uint8 B×C×H×W -> the prefix's outputs, in the training's number format."""
-        with self.autocast():
+        with autocast(self.precision, self.device):
             return self.prefix(images.to(self.device))
-
-    def autocast(self) -> AbstractContextManager[Any]:
-        if self.precision not in AUTOCAST:
-            return nullcontext()
-        return torch.autocast(self.device.type, AUTOCAST[self.precision])
 
     def view(self, view: int | None) -> int | None:
         """Without augmentation all views are the plain image."""
@@ -89,7 +85,7 @@ class FeatureStore:
     def entry(self, view: int | None) -> Entry:
         about = self.about | {"view": view}
         if view is not None:
-            about |= {"seed": self.images.seed, "augment": self.steps, "albumentations": version("albumentations")}
+            about |= {"seed": self.images.seed, "augment": self.steps}
         name = hashlib.sha256(json.dumps([self.digest, about], sort_keys=True, default=str).encode()).hexdigest()[:24]
         return Entry(self.root / name, self.specs, len(self.images.arrays.images), about)
 
@@ -99,10 +95,11 @@ class FeatureStore:
         Raises:
             NoRoom: it does not fit into `max_gb` or onto the disk.
         """
-        wanted: dict[int | None, set[int]] = defaultdict(set)
+        count = len(self.images.arrays.images)
+        wanted: dict[int | None, np.ndarray] = defaultdict(lambda: np.zeros(count, dtype=bool))
         for row, view in items:
-            wanted[self.view(view)].add(row)
-        rows = {view: np.array(sorted(found)) for view, found in wanted.items()}
+            wanted[self.view(view)][row] = True
+        rows = {view: np.flatnonzero(found) for view, found in wanted.items()}
         try:
             self.prepare(rows)
             self.fill_views(rows)
@@ -169,13 +166,16 @@ class FeatureStore:
     def read_ahead(self, chunks: Sequence[np.ndarray], view: int | None) -> Iterator[torch.Tensor]:
         """The images of each chunk, prepared in a second thread; BATCH of them in each, whatever the rows (the last
         ones repeated), so that a row's features do not depend on how many were missing."""
-        padded = [[(int(row), view) for row in np.resize(chunk, BATCH)] for chunk in chunks]
+
+        def padded(chunk: np.ndarray) -> list[Item]:
+            return [(int(row), view) for row in np.resize(chunk, BATCH)]
+
         with ThreadPoolExecutor(1) as pool:
-            coming = pool.submit(self.images.read, padded[0])
-            for following in [*padded[1:], None]:
+            coming = pool.submit(self.images.read, padded(chunks[0]))
+            for following in [*chunks[1:], None]:
                 (images,) = coming.result()
                 if following is not None:
-                    coming = pool.submit(self.images.read, following)
+                    coming = pool.submit(self.images.read, padded(following))
                 yield images
 
     def read(self, items: Sequence[Item]) -> tuple[torch.Tensor, ...]:
@@ -201,10 +201,12 @@ class FeatureStore:
 
 def digest(prefix: Prefix, about: Mapping[str, Any]) -> str:
     """Of all that the outputs for an image depend on: code, settings, and each tensor's content."""
-    networks = [torch.__version__, str(prefix.model.backbone.network), prefix.code]
+    networks = [*map(version, LIBRARIES), str(prefix.model.backbone.network), prefix.code]
     settings = [torch.get_float32_matmul_precision(), torch.backends.cudnn.conv.fp32_precision]
     found = hashlib.sha256(json.dumps([FORMAT, networks, settings, about], default=str).encode())
+    for path in sorted([*(SHARED / "backbones").glob("*.py"), *(SHARED / name for name in CODE)]):
+        found.update(path.read_bytes())
     for name, tensor in sorted(prefix.tensors().items()):
-        found.update(f"{name} {tuple(tensor.shape)} {tensor.dtype}".encode())
+        found.update(f"{name} {tuple(tensor.shape)} {tensor.stride()} {tensor.dtype}".encode())
         found.update(tensor.detach().cpu().contiguous().reshape(-1).view(torch.uint8).numpy())
     return found.hexdigest()

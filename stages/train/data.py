@@ -12,10 +12,12 @@ import torch
 from torch.utils.data import DataLoader, Dataset, Sampler
 
 from ..shared.arrays import Arrays
+from ..shared.errors import UserError
 from ..shared.model import as_tensor
+from .device import device_of
 from .params import Params
 
-VALIDATION_BATCH = 64  # images
+VALIDATION_BATCH = 64  # images at most; no more than twice a training part, which needs more memory each
 Item = tuple[int, int | None]  # (row of the arrays, which of its augmented views; None: the image as it is)
 Part = tuple[list[Item], int]  # what is computed at once, and the images of the whole step of the optimiser
 
@@ -141,14 +143,21 @@ def loaders(
         rank=rank,
         world=world,
     )
+    smallest = sampler.total // sampler.steps // (params.accumulate * world)
+    if smallest < 2:
+        raise UserError(
+            f"params.yaml: train: a step of {sampler.total // sampler.steps} images, all that this sample has for one, "
+            f"cannot be cut into accumulate × devices × num_nodes = {params.accumulate * world} parts of 2 or more. "
+            "Lower accumulate or the number of devices, or take a larger sample."
+        )
     own = validation[rank::world]
-    in_order = [
-        ([(int(r), None) for r in part], len(part)) for part in np.array_split(own, -(-len(own) // VALIDATION_BATCH))
-    ]
+    size = min(VALIDATION_BATCH, 2 * -(-params.batch_size // (params.accumulate * world)))
+    parts = np.array_split(own, -(-len(own) // size))
+    in_order = [([(int(row), None) for row in part], len(part)) for part in parts]
     dataset = BatchDataset(source, arrays.targets)
     workers = worker_count(params)
     # as `sampler`, not `batch_sampler`: Lightning tells the epoch to the former alone
-    common: dict[str, Any] = {"batch_size": None, "pin_memory": torch.cuda.is_available()}
+    common: dict[str, Any] = {"batch_size": None, "pin_memory": device_of(params).type == "cuda"}
     return (
         DataLoader(dataset, sampler=sampler, num_workers=workers, persistent_workers=workers > 0, **common),
         DataLoader(dataset, sampler=in_order, **common),
@@ -160,7 +169,7 @@ def worker_count(params: Params) -> int:
     augmented images."""
     if params.workers != "auto":
         return params.workers
-    if not torch.cuda.is_available() or params.trainer.accelerator == "cpu":
+    if device_of(params).type != "cuda":
         return 0
     return min(8, max(1, torch.get_num_threads() // torch.cuda.device_count() - 1))  # its share, of several jobs
 

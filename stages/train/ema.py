@@ -13,10 +13,11 @@ class MovingAverage(WeightAveraging):
     TensorFlow's ExponentialMovingAverage; else a short training would average mostly over its random start."""
 
     def __init__(self, decay: float) -> None:
-        def average(mean: torch.Tensor, now: torch.Tensor, steps: torch.Tensor | int) -> Any:
-            if not mean.is_floating_point():
-                return now  # a counter of BatchNorm
-            share = min(decay, (1 + int(steps)) / (10 + int(steps)))
-            return mean.lerp(now, 1 - share)  # leaves alone what does not change, to the last bit
+        def average(means: Any, nows: Any, steps: torch.Tensor | int) -> None:
+            if not means[0].is_floating_point():  # counters of BatchNorm
+                torch._foreach_copy_(means, nows)
+                return
+            steps = int(steps)
+            torch._foreach_lerp_(means, nows, 1 - min(decay, (1 + steps) / (10 + steps)))
 
-        super().__init__(avg_fn=average)
+        super().__init__(multi_avg_fn=average)

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import closing, contextmanager
 from dataclasses import dataclass
+from itertools import chain
 
 import numpy as np
+import torch
 
 from ..shared.arrays import Arrays
 from ..shared.model import Classifier
@@ -18,7 +20,7 @@ from .device import device_of
 from .learner import Forward
 from .params import Params
 from .plan import Plan, frozen_throughout
-from .prefix import NoCut, split
+from .prefix import NoCut, Tail, split
 
 
 @dataclass(frozen=True)
@@ -35,16 +37,28 @@ def make_feed(
     model: Classifier, plan: Plan, params: Params, arrays: Arrays, train: np.ndarray, validation: np.ndarray, seed: int
 ) -> Iterator[Feed]:
     """A prefix that stays frozen throughout is computed once per image and view, and training starts behind it."""
-    augment = augmentation(params, arrays)
-    images = Images(arrays, augment, seed)
+    images = Images(arrays, augmentation(params, arrays), seed)
     frozen = frozen_throughout(plan)
     if not frozen or not params.cache.enabled or params.mix is not None:  # a mixed image is new every time
         yield Feed(images)
         return
-    views = min(params.cache.views, params.epochs) if augment else 1
-    items: list[Item] = [(int(row), view) for row in train for view in range(views)]
+    views = min(params.cache.views, params.epochs) if images.augment else 1
+    items = chain(((row, view) for row in train for view in range(views)), ((row, None) for row in validation))
+    found = behind_cache(model, frozen, params, images, items)
+    if found is None:
+        yield Feed(images, None, views)
+        return
+    store, tail = found
+    with closing(store):
+        yield Feed(store, tail, views)
+
+
+def behind_cache(
+    model: Classifier, frozen: Sequence[str], params: Params, images: Images, items: Iterable[Item]
+) -> tuple[FeatureStore, Tail] | None:
+    """The filled cache and what comes behind it; None, and a word why, where the network or the machine allows none."""
     try:
-        prefix, tail = split(model, frozen, (arrays.images.shape[3], *arrays.size))
+        prefix, tail = split(model, frozen, (images.arrays.images.shape[3], *images.arrays.size))
         store = FeatureStore(
             prefix,
             images,
@@ -54,11 +68,10 @@ def make_feed(
             steps=params.augment,
             about={"source": params.backbone.source, "name": params.backbone.name},
         )
-        store.fill([*items, *((int(row), None) for row in validation)])
-    except (NoCut, NoRoom) as reason:
+        store.fill(items)
+    except (NoCut, NoRoom, torch.OutOfMemoryError) as reason:
         if is_main():
-            print(f"cache: {reason}; computing the frozen stages in every epoch instead.", file=sys.stderr)
-        yield Feed(images, None, views)
-        return
-    with closing(store):
-        yield Feed(store, tail, views)
+            why = str(reason).splitlines()[0]
+            print(f"cache: {why}; computing the frozen stages in every epoch instead.", file=sys.stderr)
+        return None
+    return store, tail

@@ -13,6 +13,7 @@ import torch
 from ..shared import paths
 from ..shared.arrays import Arrays, load_arrays
 from ..shared.errors import UserError
+from ..shared.files import read_json, write_json
 from ..shared.job import Job, Result
 from ..shared.model import Classifier, create, save
 from ..shared.process import is_main, rank
@@ -25,7 +26,7 @@ from .feed import make_feed
 from .history import History
 from .learner import Learner, NotFinite
 from .loop import read_checkpoint, train_loop
-from .memory import after_out_of_memory
+from .memory import after_out_of_memory, is_out_of_memory
 from .params import Params
 from .plan import Plan, make_plan
 from .report import Trained, write_report
@@ -33,6 +34,7 @@ from .sample import select
 from .speed import apply, choose
 from .weights import load_pretrained, start_of
 
+SETTLED, CHOSEN = "settled.json", ("precision", "channels_last", "accumulate")
 SHOWN = 8  # files of a batch that are named
 
 
@@ -43,35 +45,42 @@ def train_member(params: Params, job: Job) -> Result:
     name = name_of(job.member, params, arrays.fingerprint)
     with checkpoints(name) as folder:
         trained = fit(params, arrays, train, validation, job, folder)
-        if not is_main():
+        if trained is None:
             return Result()
         save(trained.model, recipe_of(params, job, arrays, trained), paths.model_dir(job.member))
         return replace(write_report(trained, params, arrays, train, job), discard=partial(discard, name))
 
 
-def fit(params: Params, arrays: Arrays, train: np.ndarray, validation: np.ndarray, job: Job, folder: Path) -> Trained:
-    """Train, from `folder`'s last checkpoint if it holds one, and come back with the best epoch's weights."""
+def fit(
+    params: Params, arrays: Arrays, train: np.ndarray, validation: np.ndarray, job: Job, folder: Path
+) -> Trained | None:
+    """Train, from `folder`'s last checkpoint if it holds one, and come back with the best epoch's weights; of several
+    processes the first."""
     while True:
         try:
             return attempt(params, arrays, train, validation, job, folder)
-        except torch.OutOfMemoryError as error:
-            said = str(error)
         except NotFinite as error:
             raise not_finite(error, params, arrays, job) from None
+        except RuntimeError as error:
+            if not is_out_of_memory(error):
+                raise
+            said = str(error)
         # out here: inside the handler the traceback still holds the failed step's activations
         params = after_out_of_memory(params, arrays, said)
 
 
 def attempt(
     params: Params, arrays: Arrays, train: np.ndarray, validation: np.ndarray, job: Job, folder: Path
-) -> Trained:
+) -> Trained | None:
     seed = params.seed + params.sample.seed
     history = History(str(job.member), job.report)
     model, plan = prepare(params, arrays, seed)
+    params = settled(params, folder)
     if (folder / "done").exists():
         history.load_state_dict(read_checkpoint(folder / "last.ckpt")["callbacks"][history.state_key])
     else:
         params = for_this_machine(model, plan, params, arrays)
+        settle(params, folder)
         weights = class_weights(arrays.targets[train], len(arrays.classes), params)
         with make_feed(model, plan, params, arrays, train, validation, seed) as feed:
             history.preparation = history.seconds
@@ -79,8 +88,9 @@ def attempt(
             forward = compiled(feed.forward or model, device_of(params)) if params.compile else feed.forward
             learner = Learner(model, plan, params, weights, seed, len(data[0]) // params.accumulate, forward)
             train_loop(learner, history, data, params, folder)
-        if is_main():
-            (folder / "done").touch()
+        if not is_main():
+            return None
+        (folder / "done").touch()
     state = read_checkpoint(folder / "best.ckpt")
     kept = {name.removeprefix("model."): tensor for name, tensor in state["state_dict"].items()}
     model.load_state_dict(model.state_dict() | kept)  # what never learnt is as it was
@@ -104,13 +114,27 @@ def for_this_machine(model: Classifier, plan: Plan, params: Params, arrays: Arra
         model,
         shape,
         {name for epoch in plan for name, rate in epoch.items() if rate is not None},
-        name=params.backbone.name,
+        name=f"{params.backbone.source} {params.backbone.architecture.model_dump_json(exclude={'source'})}",
         precision=params.precision,
         channels_last=params.channels_last,
         device=device_of(params),
     )
     apply(model, choice.channels_last)
     return params.model_copy(update={"precision": choice.precision, "channels_last": choice.channels_last})
+
+
+def settle(params: Params, folder: Path) -> None:
+    """Keep what was chosen for this machine: a resumed training goes on with it, wherever it is resumed."""
+    if is_main():
+        write_json(folder / SETTLED, {name: getattr(params, name) for name in CHOSEN})
+
+
+def settled(params: Params, folder: Path) -> Params:
+    path = folder / SETTLED
+    if not path.exists():
+        return params
+    kept = read_json(path)
+    return params.model_copy(update=kept | {"accumulate": max(params.accumulate, kept["accumulate"])})
 
 
 def check_size(model: Classifier, arrays: Arrays, params: Params) -> None:

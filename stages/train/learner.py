@@ -24,6 +24,7 @@ from .plan import HEAD, Plan, frozen_throughout
 from .schedules import RateSchedule
 
 Forward = Callable[..., torch.Tensor]
+CHECK_EVERY = 32  # steps between two looks at whether the losses are finite, on a GPU
 
 
 class NotFinite(Exception):
@@ -62,8 +63,8 @@ class Learner(pl.LightningModule):
         self._forward = (forward_from or model,)  # in a tuple: no submodule, or its weights would be saved twice
         self._factors: list[float] = []
         self._losses: list[tuple[torch.Tensor, int]] = []
-        self._unchecked: tuple[torch.Tensor, torch.Tensor] | None = None
-        self._validation: list[tuple[torch.Tensor, torch.Tensor]] = []
+        self._unchecked: list[tuple[torch.Tensor, torch.Tensor]] = []
+        self._validation: list[tuple[torch.Tensor, torch.Tensor, torch.Tensor]] = []
         self.apply_plan(plan[0])
 
     def forward(self, *inputs: torch.Tensor) -> torch.Tensor:
@@ -108,7 +109,8 @@ class Learner(pl.LightningModule):
         self._factors.clear()
 
     def training_step(self, batch: Batch, number: int) -> torch.Tensor:
-        self._check_last()
+        if len(self._unchecked) >= (CHECK_EVERY if self.device.type == "cuda" else 1):
+            self._check_losses()
         seed = np.random.SeedSequence([self.seed, self.current_epoch, number, self.global_rank]).generate_state(1)
         torch.manual_seed(int(seed[0]))  # dropout, mixing: as if never interrupted, whoever drew numbers in between
         targets = F.one_hot(batch.targets, self.classes).float()
@@ -117,8 +119,9 @@ class Learner(pl.LightningModule):
         else:
             logits, targets = self._mixed(batch.inputs[0], targets)
         losses = self.loss(logits, targets)
-        self._unchecked = (losses.detach().sum(), batch.rows)
-        self._losses.append((losses.detach().sum(), len(losses)))
+        total = losses.detach().sum()
+        self._unchecked.append((total, batch.rows))
+        self._losses.append((total, len(losses)))
         # summed over parts and devices this is the mean over the whole batch: Lightning divides by the former, DDP by
         # the latter
         return losses.sum() / batch.whole * self.params.accumulate * self.trainer.world_size
@@ -128,11 +131,12 @@ class Learner(pl.LightningModule):
         mixed, targets = mix(self.model.normalise(images), targets, self.params.mix, torch.default_generator)
         return self.model.head(self.model.backbone(mixed)).float(), targets
 
-    def _check_last(self) -> None:
-        """One step late: the value is there by now, and asking for it holds up no accelerator."""
-        if self._unchecked is not None and not torch.isfinite(self._unchecked[0]):
-            raise NotFinite(float(self._unchecked[0]), self._unchecked[1].tolist())
-        self._unchecked = None
+    def _check_losses(self) -> None:
+        """Now and then: asking an accelerator for a number means waiting for all that it was told to do."""
+        found = torch.stack([loss for loss, _ in self._unchecked]) if self._unchecked else torch.zeros(1)
+        for n in (~torch.isfinite(found)).nonzero().flatten().tolist()[:1]:
+            raise NotFinite(float(found[n]), self._unchecked[n][1].tolist())
+        self._unchecked.clear()
 
     def on_before_optimizer_step(self, optimizer: torch.optim.Optimizer) -> None:
         epoch = self.plan[self.current_epoch]
@@ -148,10 +152,13 @@ class Learner(pl.LightningModule):
         self._validation.clear()
 
     def validation_step(self, batch: Batch, _: int) -> None:
-        self._validation.append((self(*batch.inputs), batch.targets))
+        self._validation.append((self(*batch.inputs), batch.targets, batch.rows))
 
     def on_validation_epoch_end(self) -> None:
-        self._check_last()
+        self._check_losses()
+        for logits, _, rows in self._validation:
+            if not torch.isfinite(logits).all():
+                raise NotFinite(float("nan"), rows.tolist())
         logits, targets = self._gathered()
         probs = logits.softmax(dim=1)
         self.log("val_loss", self.loss(logits, F.one_hot(targets, self.classes).float()).mean())
@@ -160,7 +167,7 @@ class Learner(pl.LightningModule):
 
     def _gathered(self) -> tuple[torch.Tensor, torch.Tensor]:
         """(logits N×K, targets N) of all devices."""
-        own = [torch.cat(part) for part in zip(*self._validation, strict=True)]
+        own = [torch.cat(part) for part in list(zip(*self._validation, strict=True))[:2]]
         if self.trainer.world_size > 1:
             every: list[Any] = [None] * self.trainer.world_size
             dist.all_gather_object(every, [part.cpu() for part in own])

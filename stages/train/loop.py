@@ -13,10 +13,10 @@ from typing import Any
 import lightning.pytorch as pl
 import torch
 from lightning.fabric.plugins import TorchCheckpointIO
+from lightning.fabric.plugins.environments import SLURMEnvironment
 from lightning.pytorch.callbacks import Callback, EarlyStopping, ModelCheckpoint, TQDMProgressBar
 from lightning.pytorch.utilities.exceptions import SIGTERMException
 
-from ..shared import paths
 from ..shared.errors import UserError
 from ..shared.files import atomic
 from ..shared.process import Terminated, is_main
@@ -39,6 +39,21 @@ class AtomicCheckpoints(TorchCheckpointIO):
         return read_checkpoint(Path(path))
 
 
+class Keep(ModelCheckpoint):
+    """Knows its files again when the project has been moved, or is seen under another path."""
+
+    def __init__(self, folder: Path, name: str, **options: Any) -> None:
+        super().__init__(folder, filename=name, save_on_train_epoch_end=True, enable_version_counter=False, **options)
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        def here(path: str) -> str:
+            return str(Path(str(self.dirpath)) / Path(path).name) if path else path
+
+        state = {**state_dict, "dirpath": self.dirpath}
+        state |= {name: here(state[name]) for name in ("best_model_path", "kth_best_model_path", "last_model_path")}
+        super().load_state_dict(state | {"best_k_models": {here(k): v for k, v in state["best_k_models"].items()}})
+
+
 def train_loop(learner: Learner, history: History, data: Any, params: Params, folder: Path) -> None:
     """Every epoch ends in last.ckpt, the best one in best.ckpt too; goes on from last.ckpt where there is one.
 
@@ -47,10 +62,9 @@ def train_loop(learner: Learner, history: History, data: Any, params: Params, fo
         NotFinite, torch.OutOfMemoryError: for the caller to explain.
     """
     rule = params.early_stopping
-    common = {"save_on_train_epoch_end": True, "enable_version_counter": False}
-    best = ModelCheckpoint(folder, filename="best", monitor=rule.monitor, mode=rule.mode, **common)
-    every = ModelCheckpoint(folder, filename="last", **common)  # behind `best`, so that it holds best's state as well
-    trainer = make_trainer(params, [*averaging(params), history, *stopping(params), best, every])
+    best = Keep(folder, "best", monitor=rule.monitor, mode=rule.mode)
+    every = Keep(folder, "last")  # behind `best`, so that it holds best's state as well
+    trainer = make_trainer(params, [*averaging(params), history, *stopping(params), best, every], folder)
     last = folder / "last.ckpt"
     if last.exists() and is_main():
         print(f"{history.name}: resuming from {last}", file=sys.stderr)
@@ -106,7 +120,7 @@ class Stopping(EarlyStopping):
         trainer.should_stop = trainer.should_stop or self.wait_count >= self.patience
 
 
-def make_trainer(params: Params, callbacks: list[Callback]) -> pl.Trainer:
+def make_trainer(params: Params, callbacks: list[Callback], folder: Path) -> pl.Trainer:
     logging.getLogger("lightning.pytorch").setLevel(logging.WARNING)
     warnings.filterwarnings("ignore", message=".*does not have many workers.*")  # on purpose: see data.worker_count
     warnings.filterwarnings("ignore", message=".*module.s. in eval mode.*")  # frozen stages are: see Learner.train
@@ -120,12 +134,13 @@ def make_trainer(params: Params, callbacks: list[Callback]) -> pl.Trainer:
         accumulate_grad_batches=params.accumulate,
         gradient_clip_val=params.gradient_clip,
         callbacks=[*callbacks, *([TQDMProgressBar(leave=True)] if shown else [])],
-        plugins=[AtomicCheckpoints()],
+        # SLURM may requeue the job; Lightning's own checkpoint for that would be one more, of half an epoch
+        plugins=[AtomicCheckpoints(), *([SLURMEnvironment(auto_requeue=False)] if SLURMEnvironment.detect() else [])],
         logger=False,
         enable_progress_bar=shown,
         enable_model_summary=False,
         deterministic="warn",
         num_sanity_val_steps=0,
         use_distributed_sampler=False,
-        default_root_dir=paths.project_root() / ".lightbox",
+        default_root_dir=folder,
     )

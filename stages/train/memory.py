@@ -7,13 +7,15 @@ import sys
 
 import torch
 import torch.nn.functional as F
+from lightning.pytorch.utilities.memory import is_oom_error
 
 from ..shared.arrays import Arrays
 from ..shared.errors import UserError
 from ..shared.model import create
-from .device import device_of
+from .device import autocast, device_of
 from .optimizers import make_optimizer
 from .params import Params
+from .plan import frozen_throughout, make_plan
 
 
 def after_out_of_memory(params: Params, arrays: Arrays, said: str) -> Params:
@@ -25,6 +27,11 @@ def after_out_of_memory(params: Params, arrays: Arrays, said: str) -> Params:
     gc.collect()
     if torch.cuda.is_available():
         torch.cuda.empty_cache()
+    if params.auto_batch and params.trainer.world > 1:
+        raise UserError(
+            f"train: out of memory ({said.splitlines()[0]}). auto_batch works for one device: of several, the others "
+            "would wait for this one for ever. Raise train.accumulate instead."
+        )
     parts = params.accumulate * params.trainer.world
     size = -(-params.batch_size // parts)
     fitting = largest_fitting(params, arrays, size)
@@ -52,18 +59,29 @@ def largest_fitting(params: Params, arrays: Arrays, failed: int) -> int | None:
 
 
 def fits(params: Params, arrays: Arrays, size: int) -> bool:
-    """Try one step, every weight learning, on a model made for the purpose."""
+    """Try one step on a model made for the purpose; what the strategy never lets learn does not."""
     device = device_of(params)
     blank = torch.zeros(size, arrays.images.shape[3], *arrays.size, dtype=torch.uint8, device=device)
     architecture = params.backbone.architecture
     try:
-        with torch.random.fork_rng(), autocast(params, device):
+        with (
+            torch.random.fork_rng(devices=[device] if device.type == "cuda" else []),
+            autocast(params.precision, device),
+        ):
             model = create(architecture, len(arrays.classes)).to(device)
-            groups = [{"params": list(model.parameters()), "name": "all", "lr": params.optimizer.lr}]
+            plan = make_plan(params.strategy, list(model.backbone.stages), params.epochs)
+            for stage in frozen_throughout(plan):
+                for parameter in model.backbone.parameters_of(stage):
+                    parameter.requires_grad_(False)
+            groups = [
+                {"params": [p for p in model.parameters() if p.requires_grad], "name": "all", "lr": params.optimizer.lr}
+            ]
             optimizer = make_optimizer(params.optimizer, groups)
             F.cross_entropy(model(blank).float(), torch.zeros(size, dtype=torch.int64, device=device)).backward()
             optimizer.step()
-    except torch.OutOfMemoryError:
+    except RuntimeError as error:
+        if not is_out_of_memory(error):
+            raise
         return False
     finally:
         gc.collect()
@@ -72,7 +90,6 @@ def fits(params: Params, arrays: Arrays, size: int) -> bool:
     return True
 
 
-def autocast(params: Params, device: torch.device) -> torch.autocast:
-    """The numbers that Lightning computes with at this precision."""
-    dtype = {"bf16-mixed": torch.bfloat16, "16-mixed": torch.float16}.get(params.precision)
-    return torch.autocast(device.type, dtype=dtype, enabled=dtype is not None)
+def is_out_of_memory(error: RuntimeError) -> bool:
+    """cuDNN and cuBLAS say it in errors of other kinds, which Lightning knows."""
+    return isinstance(error, torch.OutOfMemoryError) or bool(is_oom_error(error))

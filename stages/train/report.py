@@ -15,6 +15,7 @@ from ..shared.arrays import Arrays
 from ..shared.files import write_json
 from ..shared.job import Job, Result
 from ..shared.model import Classifier
+from .device import device_of
 from .history import History
 from .params import Params
 from .plan import HEAD, Plan, plan_table
@@ -59,7 +60,7 @@ def summarise(trained: Trained, arrays: Arrays, train: np.ndarray) -> dict[str, 
         "images_per_second": round(trained.history.images / max(seconds - trained.history.preparation, 1e-9), 1),
         "parameters": sum(p.numel() for p in trained.model.parameters()),
         "trainable_parameters": trainable(trained),
-        "peak_memory_mb": round(peak_memory_mb(), 1),
+        "peak_memory_mb": round(peak_memory_mb(trained.params), 1),
         **{f"best_{name}": rows[trained.best_epoch][name] for name in ("val_loss", "val_accuracy", "val_auroc")},
     }
 
@@ -77,9 +78,9 @@ def trainable(trained: Trained) -> int:
     return sum(p.numel() for p in [*parameters, *trained.model.head.parameters()])
 
 
-def peak_memory_mb() -> float:
-    """Of the accelerator where there is one, else of this process."""
-    if torch.cuda.is_available():
+def peak_memory_mb(params: Params) -> float:
+    """Of the GPU, or of this process, pages of mapped files that were looked at included."""
+    if device_of(params).type == "cuda":
         return torch.cuda.max_memory_allocated() / 2**20
     unit = 2**20 if sys.platform == "darwin" else 2**10  # macOS counts bytes, Linux KiB
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / unit

@@ -18,12 +18,11 @@ from ..shared.errors import UserError
 from ..shared.files import read_json, write_json
 from ..shared.model import Classifier
 from ..shared.paths import project_root
+from .device import DTYPES
 from .plan import HEAD
 from .race import IMAGES, Step, Way, pick, race
 
 # Shapes: B batch, C channels, H×W pixels
-
-DTYPES = {"bf16-mixed": torch.bfloat16, "16-mixed": torch.float16}
 
 
 @dataclass(frozen=True)

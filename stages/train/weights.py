@@ -16,6 +16,7 @@ from safetensors.torch import load_file
 
 from ..shared.backbones import Backbone, tags
 from ..shared.errors import UserError, unknown
+from ..shared.files import read_json
 from ..shared.paths import find_input
 from .fitting import Tensors, fill
 from .params import Backbone as Choice
@@ -35,11 +36,25 @@ def load_pretrained(backbone: Backbone, choice: Choice) -> None:
     if choice.weights == "none":
         return
     if path := weights_file(choice):
+        check_same_input(path, choice)
         fill(backbone, read(path), start_of(choice) or str(path))
     elif choice.source == "timm":
         fill(backbone, from_timm(choice), f"timm's {choice.weights} weights of {choice.name}")
     else:
         fill(backbone, imagenet(choice.name), f"ImageNet weights of {choice.name}")
+
+
+def check_same_input(path: Path, choice: Choice) -> None:
+    """A model of this project says in its recipe which weights it started from, and so which normalisation it knows."""
+    recipe = path.with_name("recipe.json")
+    if choice.source != "timm" or not recipe.is_file():
+        return
+    known, named = read_json(recipe)["architecture"]["name"], choice.architecture.name
+    if known != named and known.partition(".")[0] == named.partition(".")[0]:
+        raise UserError(
+            f"params.yaml: backbones: name: {path} was trained as {known}, and {named} would normalise its images "
+            f"otherwise. Give name: {known}."
+        )
 
 
 def weights_file(choice: Choice) -> Path | None:

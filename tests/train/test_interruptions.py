@@ -1,11 +1,13 @@
 """Nothing is lost: trainings that are killed, run out of disk or memory, or leave the numbers, and go on."""
 
 import errno
+import json
 import os
 import signal
 import subprocess
 import sys
 import time
+from pathlib import Path
 
 import pandas as pd
 import pytest
@@ -266,13 +268,13 @@ def test_a_loss_that_is_not_a_number_stops_and_names_the_batchs_files(processed,
 
 
 class Small:
-    """Memory for so many images at a time."""
+    """Memory for so many images at a time in training, and twice as many without gradients."""
 
     def __init__(self, images):
         self.images = images
 
     def __call__(self, module, inputs):
-        if len(inputs[0]) > self.images:
+        if len(inputs[0]) > self.images * (1 if torch.is_grad_enabled() else 2):
             raise torch.OutOfMemoryError("Tried to allocate 1.00 GiB.")
 
 
@@ -300,15 +302,10 @@ def test_out_of_memory_says_which_batch_size_would_fit(processed, train_params, 
         run(train_params(batch_size=16), Job(KEY))
 
 
-def test_auto_batch_goes_on_in_parts_that_fit_and_the_steps_stay_the_same(
-    processed, train_params, memory_for, monkeypatch, capsys
-):
+def test_auto_batch_goes_on_in_parts_that_fit_and_the_steps_stay_the_same(processed, train_params, memory_for, capsys):
     expected = run(train_params(batch_size=16, accumulate=4), Job(KEY))
     weights = load_file(expected.model / "weights.safetensors")
     expected.discard()
-    from stages.train import data
-
-    monkeypatch.setattr(data, "VALIDATION_BATCH", 4)
     memory_for(5)
     result = run(train_params(batch_size=16, auto_batch=True), Job(KEY))
     found = load_file(result.model / "weights.safetensors")
@@ -320,3 +317,86 @@ def test_memory_for_not_even_two_images_is_said(processed, train_params, memory_
     memory_for(1)
     with pytest.raises(UserError, match="not even 2 do"):
         run(train_params(auto_batch=True), Job(KEY))
+
+
+def test_auto_batch_is_for_one_device(processed, train_params):
+    from stages.shared.arrays import load_arrays
+    from stages.train.memory import after_out_of_memory
+
+    params = train_params(auto_batch=True, trainer={"devices": 2, "strategy": "ddp"})
+    with pytest.raises(UserError, match="auto_batch works for one device"):
+        after_out_of_memory(params, load_arrays(), "out of memory")
+
+
+def test_a_project_that_was_moved_still_knows_its_best_epoch(workspace, make_processed, train_params, monkeypatch):
+    """The first epoch is the best and stays it, though the files lie elsewhere now."""
+
+    class Killed(BaseException):
+        pass
+
+    def die(metrics, step):
+        if step == 2:
+            raise Killed
+
+    here, there = workspace / "here", workspace / "there"
+    make_processed(here / "data" / "processed")
+    monkeypatch.chdir(here)
+    params = train_params(epochs=5, early_stopping={"monitor": "val_auroc", "patience": None, "min_delta": 0.0})
+    expected, history = uninterrupted(params)
+    with pytest.raises(Killed):
+        run(params, Job(KEY, die))
+    here.rename(there)
+    monkeypatch.chdir(there)
+    result = run(params, Job(KEY))
+    assert result.metrics["best_epoch"] == history["val_auroc"].idxmax() < 2
+    found = load_file(result.model / "weights.safetensors")
+    assert all(torch.equal(expected[name], found[name]) for name in expected)
+
+
+def test_a_training_resumed_on_another_machine_keeps_the_choices_of_the_first(
+    processed, train_params, monkeypatch, capsys
+):
+    from stages.train import fit
+    from stages.train.speed import Choice
+
+    class Killed(BaseException):
+        pass
+
+    def die(metrics, step):
+        raise Killed
+
+    params = train_params(precision="auto", channels_last="auto")
+    asked = []
+
+    def choose(model, shape, learns, *, precision, channels_last, **_):
+        asked.append((precision, channels_last))
+        return Choice("32-true", True, {}) if precision == "auto" else Choice(precision, channels_last, {})
+
+    monkeypatch.setattr(fit, "choose", choose)
+    with pytest.raises(Killed):
+        run(params, Job(KEY, die))
+    run(params, Job(KEY))
+    assert asked == [("auto", "auto"), ("32-true", True)]
+    summary = json.loads(Path("reports/train/small_cnn-from_scratch-full/summary.json").read_text())
+    assert (summary["precision"], summary["channels_last"]) == ("32-true", True)
+
+
+def test_a_network_that_answers_nonsense_in_validation_stops_with_the_files(processed, train_params, monkeypatch):
+    from stages.train.learner import Learner
+
+    forward = Learner.forward
+    monkeypatch.setattr(Learner, "forward", lambda self, *x: forward(self, *x) * (1 if self.training else torch.nan))
+    with pytest.raises(UserError, match=r"the loss is nan on the batch of images/"):
+        run(train_params(), Job(KEY))
+
+
+def test_a_step_too_small_for_its_parts_says_so(processed, train_params):
+    with pytest.raises(UserError, match=r"a step of \d images.*cannot be cut into.*= 8 parts"):
+        run(train_params(batch_size=16, accumulate=8, sample={"per_class": 4}), Job(KEY))
+
+
+def test_a_gpu_that_is_not_there_is_said(processed, train_params):
+    if torch.cuda.is_available():
+        pytest.skip("there is one")
+    with pytest.raises(UserError, match=r"train\.trainer\.accelerator: gpu: there is none on this machine"):
+        run(train_params(trainer={"accelerator": "gpu"}), Job(KEY))

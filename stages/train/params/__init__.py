@@ -89,6 +89,12 @@ class Params(Settings):
         return self
 
     @model_validator(mode="after")
+    def _mixing_is_not_compiled(self) -> Params:
+        if self.compile and self.mix is not None:
+            raise ValueError("compile: true does not go with mix, whose step is not compiled. Leave one of them out.")
+        return self
+
+    @model_validator(mode="after")
     def _parts_hold_images(self) -> Params:
         parts = self.accumulate * self.trainer.world
         if self.batch_size < 2 * parts:
