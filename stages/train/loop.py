@@ -62,7 +62,8 @@ def train_loop(learner: Learner, history: History, data: Any, params: Params, fo
         NotFinite, torch.OutOfMemoryError: for the caller to explain.
     """
     rule = params.early_stopping
-    best = Keep(folder, "best", monitor=rule.monitor, mode=rule.mode)
+    # what EMA keeps comes into a checkpoint with the callbacks' state only
+    best = Keep(folder, "best", monitor=rule.monitor, mode=rule.mode, save_weights_only=params.ema is None)
     every = Keep(folder, "last")  # behind `best`, so that it holds best's state as well
     trainer = make_trainer(params, [*averaging(params), history, *stopping(params), best, every], folder)
     last = folder / "last.ckpt"
