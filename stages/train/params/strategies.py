@@ -18,15 +18,20 @@ Count = Annotated[int, Field(ge=1)]
 Decay = Annotated[float, Field(gt=0, le=1)]
 
 
+def is_number(value: Any, kind: type | tuple[type, ...]) -> bool:
+    """ruamel's numbers, which remember how they were written, are kinds of int and float; so is True."""
+    return isinstance(value, kind) and not isinstance(value, bool)
+
+
 def whole_or_all(value: Any) -> Any:
-    if value == "all" or (type(value) is int and value >= 1):
-        return value
+    if value == "all" or (is_number(value, int) and value >= 1):
+        return value if value == "all" else int(value)
     raise ValueError(f"{value!r} is no number of stages. Give a whole number from 1, or all.")
 
 
 def whole_or_share(value: Any) -> Any:
-    if type(value) in (int, float) and (0 < value < 1 or (value >= 1 and value == int(value))):
-        return value if value < 1 else int(value)
+    if is_number(value, (int, float)) and (0 < value < 1 or (value >= 1 and value == int(value))):
+        return float(value) if value < 1 else int(value)
     raise ValueError(f"{value!r} is neither a whole number of epochs, from 1, nor a share between 0 and 1.")
 
 
