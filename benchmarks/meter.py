@@ -9,7 +9,7 @@ from typing import Any
 
 import psutil
 
-EVERY = 0.5  # seconds between two looks at the memory, which cost a few milliseconds each
+EVERY = 1.0  # seconds between two looks at the memory, which cost a few milliseconds each
 
 
 class Memory(threading.Thread):

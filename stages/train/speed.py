@@ -40,6 +40,7 @@ def choose(
     learns: Collection[str],
     *,
     name: str,
+    about: str = "",
     precision: str = "auto",
     channels_last: bool | Literal["auto"] = "auto",
     device: torch.device | None = None,
@@ -49,7 +50,8 @@ def choose(
     Args:
         shape: of a training batch, B×C×H×W.
         learns: the stages that learn at some time, and "head".
-        name: of the architecture, for the memory and the message.
+        name: of the network, for the message.
+        about: what else its speed may depend on, such as its head.
 
     Raises:
         UserError: 16-mixed without a GPU; a damaged memory.
@@ -63,8 +65,8 @@ def choose(
     ways = open_ways(precision, channels_last, device)
     if len(ways) == 1:
         return Choice(*ways[0], {})
-    key = "; ".join([name, *machine(device), f"{'×'.join(map(str, shape))} images", f"learns {told(model, learns)}"])
-    key += f"; {' | '.join(map(str, ways))}"
+    asked = [f"{'×'.join(map(str, shape))} images", f"learns {told(model, learns)}", " | ".join(map(str, ways))]
+    key = "; ".join([f"{name} {about}".strip(), *machine(device), *asked])
     return remembered(key, lambda: measure(model, shape, learns, ways, device), name)
 
 
