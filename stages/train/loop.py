@@ -7,6 +7,8 @@ import os
 import signal
 import sys
 import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -30,13 +32,26 @@ class AtomicCheckpoints(TorchCheckpointIO):
     """A checkpoint is there whole or not at all; a full disk leaves the one before it."""
 
     def save_checkpoint(self, checkpoint: dict[str, Any], path: Any, storage_options: Any | None = None) -> None:
-        with atomic(path) as partial, partial.open("wb") as file:
+        with ctrl_c_waits(), atomic(path) as partial, partial.open("wb") as file:
             torch.save(checkpoint, file)
             file.flush()
             os.fsync(file.fileno())
 
     def load_checkpoint(self, path: Any, map_location: Any = None, weights_only: bool | None = True) -> dict[str, Any]:
         return read_checkpoint(Path(path))
+
+
+@contextmanager
+def ctrl_c_waits() -> Iterator[None]:
+    """Until the end of the block: torch.save, interrupted, ends in an error of its own that hides the interruption."""
+    handler, came = signal.getsignal(signal.SIGINT), []
+    signal.signal(signal.SIGINT, lambda *told: came.append(told))
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, handler)
+    if came and callable(handler):
+        handler(*came[-1])
 
 
 class Keep(ModelCheckpoint):

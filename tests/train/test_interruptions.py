@@ -169,6 +169,22 @@ def until(process, words):
     raise AssertionError(f"it never said {words!r}")
 
 
+def test_ctrl_c_while_a_checkpoint_is_written_waits_for_it(processed, train_params, monkeypatch):
+    """torch.save would turn it into an error of its own."""
+    save = torch.save
+
+    def interrupted(checkpoint, file):
+        os.kill(os.getpid(), signal.SIGINT)
+        save(checkpoint, file)
+
+    monkeypatch.setattr(torch, "save", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        run(train_params(), Job(KEY))
+    monkeypatch.undo()
+    assert len(checkpoints(processed)) == 1
+    torch.load(checkpoints(processed)[0], weights_only=True)
+
+
 def test_sigterm_in_the_middle_of_an_epoch_ends_with_a_word_and_loses_no_whole_epoch(
     processed, train_params, repository
 ):
