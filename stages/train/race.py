@@ -8,7 +8,8 @@ from collections.abc import Callable
 from typing import NamedTuple
 
 GAIN = 1.1  # what a setting must gain over the reference to be taken
-BUDGET = 6.0  # seconds, for the whole race
+BUDGET = 12.0  # seconds, for the whole race, where LEAST images allow it
+LEAST = 8  # images; of two or four the layers that gain most show nothing
 ROUNDS = 3
 IMAGES = 16  # at most so many in a measured step
 LOSER = 1.3  # times the fastest: not worth another round
@@ -41,7 +42,7 @@ def race(ways: list[Way], step: Step, batch: int, timer: Callable[[], float] = t
         timed(way, few)
     once = max(timed(ways[0], few), 1e-6)
     left = BUDGET - (timer() - start)
-    images = max(few, min(batch, IMAGES, int(few * left / (once * len(ways) * (1 + ROUNDS)))))
+    images = max(min(batch, LEAST), min(batch, IMAGES, int(few * left / (once * len(ways) * (1 + ROUNDS)))))
     for way in ways if images > few else ():
         timed(way, images)
     seen: dict[Way, list[float]] = {way: [] for way in ways}
