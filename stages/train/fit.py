@@ -29,12 +29,12 @@ from .loop import read_checkpoint, train_loop
 from .memory import after_out_of_memory, is_out_of_memory
 from .params import Params
 from .plan import Plan, make_plan
-from .report import Trained, write_report
+from .report import CHOSEN, Trained, write_report
 from .sample import select
 from .speed import apply, choose
 from .weights import load_pretrained, start_of
 
-SETTLED, CHOSEN = "settled.json", ("precision", "channels_last", "accumulate")
+SETTLED = "settled.json"  # beside the checkpoints
 SHOWN = 8  # files of a batch that are named
 
 

@@ -21,6 +21,8 @@ from .params import Params
 from .plan import HEAD, Plan, plan_table
 from .plots import draw_history, draw_plan
 
+CHOSEN = ("precision", "channels_last", "accumulate")  # params that may be left to the machine
+
 
 @dataclass(frozen=True)
 class Trained:
@@ -67,7 +69,7 @@ def summarise(trained: Trained, arrays: Arrays, train: np.ndarray) -> dict[str, 
 
 def facts(params: Params) -> dict[str, Any]:
     """What was chosen for this machine, and which part of the patients trained."""
-    chosen = {name: getattr(params, name) for name in ("precision", "channels_last", "accumulate")}
+    chosen = {name: getattr(params, name) for name in CHOSEN}
     return chosen | {"sample": params.sample.model_dump(mode="json")}
 
 

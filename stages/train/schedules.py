@@ -65,13 +65,6 @@ class RateSchedule:
             self._plateau.load_state_dict(state["plateau"])
 
 
-def planned(settings: Settings, epochs: int, steps_per_epoch: int) -> list[float]:
-    """The mean factor of each epoch, as far as it is known in advance: a plateau's falls are not."""
-    steps = torch.tensor(factors(settings, epochs, steps_per_epoch), dtype=torch.float64)
-    means: list[float] = steps.reshape(epochs, steps_per_epoch).mean(dim=1).tolist()
-    return means
-
-
 def factors(settings: Settings, epochs: int, steps_per_epoch: int) -> list[float]:
     """One per optimiser step; a plateau's without its falls."""
     total, rate = epochs * steps_per_epoch, _unit_rate()

@@ -31,9 +31,29 @@ result.discard()
 """
 
 
-def start(params, repository):
+# through __main__, which gives the last word and the exit code
+AS_COMMAND = SCRIPT.replace("result = run(", "import stages.__main__ as m; m.check = lambda _: run(").replace(
+    "result.discard()", "sys.exit(m.main(['check']))"
+)
+
+
+class Killed(BaseException):
+    pass
+
+
+def dies_in(epoch):
+    """A report that ends the process, so to speak, after that epoch (from 0)."""
+
+    def report(metrics, step):
+        if step == epoch:
+            raise Killed
+
+    return report
+
+
+def start(params, repository, script=SCRIPT):
     environment = {**os.environ, "PYTHONPATH": str(repository), "OMP_WAIT_POLICY": "PASSIVE"}
-    arguments = [sys.executable, "-c", SCRIPT, params.model_dump_json()]
+    arguments = [sys.executable, "-c", script, params.model_dump_json()]
     return subprocess.Popen(arguments, env=environment, stderr=subprocess.PIPE, text=True)
 
 
@@ -127,12 +147,7 @@ def fail_with_full_disk(*_):
 def test_a_resumed_training_reports_its_earlier_epochs_too(processed, train_params, monkeypatch):
     from stages.train import fit
 
-    class Killed(BaseException):
-        pass
-
-    def die_in_epoch_two(metrics, step):
-        if step == 2:
-            raise Killed
+    die_in_epoch_two = dies_in(2)
 
     params = train_params(epochs=4)
     with pytest.raises(Killed):
@@ -143,15 +158,8 @@ def test_a_resumed_training_reports_its_earlier_epochs_too(processed, train_para
 
 
 def test_ctrl_c_ends_with_a_word_and_code_130(processed, train_params, repository):
-    script = SCRIPT.replace("result = run(", "import stages.__main__ as m; m.check = lambda _: run(").replace(
-        "result.discard()", "sys.exit(m.main(['check']))"
-    )
-    environment = {**os.environ, "PYTHONPATH": str(repository), "OMP_WAIT_POLICY": "PASSIVE"}
-    arguments = [sys.executable, "-c", script, train_params(epochs=200).model_dump_json()]
-    process = subprocess.Popen(arguments, env=environment, stderr=subprocess.PIPE, text=True)
-    for line in process.stderr:
-        if "epoch 2/200" in line:
-            break
+    process = start(train_params(epochs=200), repository, AS_COMMAND)
+    until(process, "epoch 2/200")
     process.send_signal(signal.SIGINT)
     said = process.communicate(timeout=60)[1]
     assert process.returncode == 130, said
@@ -191,12 +199,7 @@ def test_sigterm_in_the_middle_of_an_epoch_ends_with_a_word_and_loses_no_whole_e
     """A long epoch, so that the signal comes inside it; then the same weights as without it."""
     params = train_params(epochs=3, min_steps_per_epoch=30, optimizer={"name": "adamw", "lr": 1e-3})
     expected, _ = uninterrupted(params)
-    script = SCRIPT.replace("result = run(", "import stages.__main__ as m; m.check = lambda _: run(").replace(
-        "result.discard()", "sys.exit(m.main(['check']))"
-    )
-    environment = {**os.environ, "PYTHONPATH": str(repository), "OMP_WAIT_POLICY": "PASSIVE"}
-    arguments = [sys.executable, "-c", script, params.model_dump_json()]
-    process = subprocess.Popen(arguments, env=environment, stderr=subprocess.PIPE, text=True)
+    process = start(params, repository, AS_COMMAND)
     until(process, "epoch 1/3")
     time.sleep(0.2)
     process.send_signal(signal.SIGTERM)
@@ -220,12 +223,7 @@ def test_sigterm_in_the_middle_of_an_epoch_ends_with_a_word_and_loses_no_whole_e
     ids=["ema", "one_cycle+mixup+accumulate", "plateau+clip+balanced", "progressive+cached"],
 )  # fmt: skip
 def test_every_part_of_the_recipe_survives_an_interruption(processed, train_params, shipped, recipe):
-    class Killed(BaseException):
-        pass
-
-    def die(metrics, step):
-        if step == 2:
-            raise Killed
+    die = dies_in(2)
 
     backbone = {"source": "lightbox", "name": "small_cnn", "weights": str(shipped), "dropout": 0.3}
     params = train_params(epochs=5, backbone=backbone, **recipe)
@@ -263,12 +261,7 @@ def test_a_full_disk_at_checkpoint_time_says_so_and_leaves_the_last_one_whole(pr
 
 @pytest.mark.parametrize("damage", [lambda data: data[:1000], lambda data: b"something else" * 100])
 def test_a_damaged_checkpoint_is_named_with_the_remedy(processed, train_params, damage):
-    class Killed(BaseException):
-        pass
-
-    def die(metrics, step):
-        if step == 1:
-            raise Killed
+    die = dies_in(1)
 
     with pytest.raises(Killed):
         run(train_params(), Job(KEY, die))
@@ -347,12 +340,7 @@ def test_auto_batch_is_for_one_device(processed, train_params):
 def test_a_project_that_was_moved_still_knows_its_best_epoch(workspace, make_processed, train_params, monkeypatch):
     """The first epoch is the best and stays it, though the files lie elsewhere now."""
 
-    class Killed(BaseException):
-        pass
-
-    def die(metrics, step):
-        if step == 2:
-            raise Killed
+    die = dies_in(2)
 
     here, there = workspace / "here", workspace / "there"
     make_processed(here / "data" / "processed")
@@ -375,11 +363,7 @@ def test_a_training_resumed_on_another_machine_keeps_the_choices_of_the_first(
     from stages.train import fit
     from stages.train.speed import Choice
 
-    class Killed(BaseException):
-        pass
-
-    def die(metrics, step):
-        raise Killed
+    die = dies_in(0)
 
     params = train_params(precision="auto", channels_last="auto")
     asked = []

@@ -6,7 +6,7 @@ import torch
 
 from stages.shared.errors import UserError
 from stages.train.params.recipe import Constant, Cosine, OneCycle, Plateau, Step
-from stages.train.schedules import RateSchedule, planned
+from stages.train.schedules import RateSchedule
 
 EPOCHS, STEPS = 6, 5
 TOTAL = EPOCHS * STEPS
@@ -54,12 +54,6 @@ NAMES = [repr(settings) for settings, _ in FORMULAS]
 def test_every_step_has_the_rate_of_the_closed_formula(settings, formula):
     found = run(RateSchedule(settings, EPOCHS, STEPS, "min"))
     assert found == pytest.approx([formula(t) for t in range(TOTAL)], abs=1e-12)
-
-
-@pytest.mark.parametrize(("settings", "formula"), FORMULAS, ids=NAMES)
-def test_the_plan_is_the_mean_of_every_epoch(settings, formula):
-    means = [sum(formula(e * STEPS + s) for s in range(STEPS)) / STEPS for e in range(EPOCHS)]
-    assert planned(settings, EPOCHS, STEPS) == pytest.approx(means, abs=1e-12)
 
 
 def plateau_by_hand(values, factor, patience, better):
@@ -131,9 +125,9 @@ def test_a_checkpoint_holds_plain_values_only():
 
 def test_a_schedule_that_does_not_fit_says_what_to_change():
     with pytest.raises(UserError, match=r"warmup_epochs: 3 epochs of warm-up leave nothing of a training of 3 epochs"):
-        planned(Cosine(warmup_epochs=3), 3, 10)
+        RateSchedule(Cosine(warmup_epochs=3), 3, 10, "min")
     with pytest.raises(UserError, match=r"peak_at: 0\.3 of 3 optimiser steps"):
-        planned(OneCycle(), 3, 1)
+        RateSchedule(OneCycle(), 3, 1, "min")
 
 
 def test_more_steps_than_planned_are_an_error():

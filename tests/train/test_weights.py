@@ -418,3 +418,13 @@ def trained_model(folder):
 def test_without_a_registry_the_remedy_is_to_make_one(registry):
     with pytest.raises(UserError, match="there is no registry yet.*Train a model and register it"):
         fetch("models:/chest@champion")
+
+
+def test_weights_of_a_model_that_knew_another_normalisation_are_refused(tmp_path):
+    """Its recipe lies beside them; the tag of timm's weights decides mean and standard deviation."""
+    path = tmp_path / "weights.safetensors"
+    save_file({"weight": torch.zeros(1)}, path)
+    (tmp_path / "recipe.json").write_text('{"architecture": {"name": "test_vit.r160_in1k"}}')
+    choice = from_timm(path)
+    with pytest.raises(UserError, match=r"was trained as test_vit\.r160_in1k.*Give name: test_vit\.r160_in1k"):
+        load_pretrained(build(choice.architecture), choice)
