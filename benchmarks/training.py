@@ -76,7 +76,11 @@ def arguments() -> argparse.Namespace:
     add("--keep", help="work in this folder and leave it (default: a temporary one)")
     add("--smoke", action="store_true", help="tiny, to see that it runs; its numbers mean nothing")
     parser.set_defaults(rows=ROWS)
-    return parser.parse_args()
+    options = parser.parse_args()
+    for name in ("images", "fastai"):  # the jobs run in folders of their own
+        if getattr(options, name):
+            setattr(options, name, str(Path(getattr(options, name)).resolve()))
+    return options
 
 
 def networks(options: argparse.Namespace) -> list[str]:

@@ -18,9 +18,11 @@ from ..shared.job import Job, Result
 from ..shared.model import Classifier, create, save
 from ..shared.process import is_main, rank
 from ..shared.recipe import Recipe
+from .allocator import keep_freed_memory
 from .checkpoint import checkpoints, discard, name_of
 from .compiling import compiled
 from .data import loaders
+from .depthwise import quick_gradients
 from .device import device_of
 from .feed import make_feed
 from .history import History
@@ -56,6 +58,8 @@ def fit(
 ) -> Trained | None:
     """Train, from `folder`'s last checkpoint if it holds one, and come back with the best epoch's weights; of several
     processes the first."""
+    if device_of(params).type == "cpu":
+        keep_freed_memory()
     while True:
         try:
             return attempt(params, arrays, train, validation, job, folder)
@@ -84,6 +88,7 @@ def attempt(
         weights = class_weights(arrays.targets[train], len(arrays.classes), params)
         with make_feed(model, plan, params, arrays, train, validation, seed) as feed:
             history.preparation = history.seconds
+            quick_gradients(model)  # after the cut: the tracer knows torch's own layers
             data = loaders(feed.source, arrays, train, validation, params, seed, views=feed.views, rank=rank())
             forward = compiled(feed.forward or model, device_of(params)) if params.compile else feed.forward
             learner = Learner(model, plan, params, weights, seed, len(data[0]) // params.accumulate, forward)

@@ -18,6 +18,7 @@ from ..shared.errors import UserError
 from ..shared.files import read_json, write_json
 from ..shared.model import Classifier
 from ..shared.paths import project_root
+from .depthwise import quick_gradients
 from .device import DTYPES
 from .plan import HEAD
 from .race import IMAGES, Step, Way, pick, race
@@ -110,6 +111,8 @@ def training_step(
 ) -> Step:
     """Forward and backward on noise, with a copy of the model for each layout."""
     copies = {layout: freeze(apply(copy.deepcopy(model), layout), learns).to(device) for _, layout in ways}
+    for each in copies.values():
+        quick_gradients(each)
     generator = torch.Generator().manual_seed(0)
     images = min(shape[0], IMAGES)
     noise = torch.randint(0, 256, (images, *shape[2:], shape[1]), dtype=torch.uint8, generator=generator)
