@@ -33,10 +33,12 @@ def settings(job: dict[str, Any]) -> dict[str, Any]:
 
 
 def train(job: dict[str, Any]) -> None:
+    from stages.shared.allocator import keep_freed_memory
     from stages.shared.job import Job
     from stages.shared.paths import Key
     from stages.train import Params, run
 
+    keep_freed_memory()  # as `python -m stages train` does
     if "steps" in job:
         first_steps(job["steps"])
     key = Key(job["network"], job["strategy"], "full")

@@ -18,7 +18,9 @@ from collections.abc import Sequence
 from typing import Any
 
 from . import params
+from .library_checks import check_names
 from .shared import settings
+from .shared.allocator import keep_freed_memory
 from .shared.errors import UserError
 from .shared.files import disk_full, read_json
 from .shared.job import Job
@@ -94,8 +96,10 @@ def run_stage(arguments: argparse.Namespace) -> None:
     raw = settings.read()
     keys = params.check(raw)
     if stage == "download":  # the first of a long run: worth the seconds
-        params.check_names(raw, keys)
+        check_names(raw, keys)
     resolved = params.resolve(stage, raw, key)
+    if key is not None:  # a stage that computes with a network
+        keep_freed_memory()
     if not is_main():  # another process of this training has the run and the outputs
         params.STAGES[stage].run(resolved, Job(key))
         return
@@ -124,7 +128,7 @@ def check(_: argparse.Namespace) -> None:
         raise UserError(
             f"{settings.PARAMS}: matrix: empty, so there is nothing to compare. `dvc repro preprocess` runs the rest."
         )
-    params.check_names(raw, keys)
+    check_names(raw, keys)
     print(f"{settings.PARAMS}: fine. {len(keys)} models: {', '.join(map(str, keys))}.")
 
 

@@ -19,7 +19,6 @@ from .shared.matrix import Matrix
 from .shared.paths import PARAMS, Key, find_input
 from .shared.settings import parse
 from .train.params import Backbone, Sample, Strategy
-from .train.registered import fetch
 
 STAGES: dict[str, ModuleType] = {
     "download": download,
@@ -154,47 +153,6 @@ def _dangling(raw: Mapping[str, Any], keys: list[Key]) -> Generator[str, None, N
     baseline = section.get("baseline") if isinstance(section, Mapping) else None
     if baseline is not None and baseline not in raw["strategies"]:
         yield str(unknown(f"{PARAMS}: compare.baseline", baseline, raw["strategies"]))
-
-
-def check_names(raw: Mapping[str, Any], keys: list[Key]) -> None:
-    """What only the libraries know, and takes seconds to ask: transforms, their arguments, networks by name, the size
-    they insist on, tags of weights, and registered models (each is fetched, and said which version it is).
-
-    Raises UserError, as `check` does; call that first.
-    """
-    from .shared.transforms import build
-
-    spec = resolve("preprocess", raw).spec
-    build(spec.steps, f"{PARAMS}: preprocess.steps", channels=spec.channels, deterministic=True)
-    for params in (resolve("train", raw, key) for key in keys[:1]):
-        build(params.augment, f"{PARAMS}: train.augment", channels=spec.channels, keep_size=True)
-    for name in dict.fromkeys(key.backbone for key in keys):
-        _check_network(f"{PARAMS}: backbones.{name}", entry("backbones", name, raw), spec.height_width)
-
-
-def _check_network(where: str, backbone: Backbone, size: tuple[int, int]) -> None:
-    from .shared.backbones import known, only_size, tags
-
-    valid = known(backbone.source)
-    network, _, tag = backbone.name.partition(".") if backbone.source == "timm" else (backbone.name, "", "")
-    if network not in valid:
-        raise unknown(f"{where}.name", network, valid)
-    if tag and tag not in tags(network):
-        raise unknown(f"{where}.name: tag of {network!r}", tag, tags(network))
-    if backbone.kind == "tag" and backbone.weights not in tags(network):
-        raise unknown(f"{where}.weights", backbone.weights, tags(network))
-    if backbone.source == "timm" and backbone.kind == "imagenet" and not tags(network):
-        raise UserError(
-            f"{where}.weights: imagenet: timm has no weights for {network!r}. Give none or the path of a file."
-        )
-    if (only := only_size(backbone.architecture)) not in (None, size):
-        told = only[0] if only[0] == only[1] else list(only)
-        raise UserError(
-            f"{PARAMS}: preprocess.size: {list(size)}: {where.partition(': ')[2]} takes {told} and nothing else. Set "
-            f"preprocess.size: {told}, or take that backbone out of matrix.backbone."
-        )
-    if backbone.kind == "registry":
-        fetch(backbone.weights)
 
 
 def _names(raw: Mapping[str, Any], table: str) -> list[str]:

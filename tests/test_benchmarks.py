@@ -109,7 +109,9 @@ def test_memory_counts_what_is_held_and_not_what_is_mapped(tmp_path):
     with (tmp_path / "big").open("rb") as file, mmap(file.fileno(), 0, access=ACCESS_READ) as mapped:
         assert mapped[::4096].count(b"1") == 40_000_000 // 4096 + 1
         after_mapping = anonymous()
-    with mmap(-1, 80_000_000, MAP_PRIVATE) as held:  # the kernel's own memory: malloc might hand out some that is ours already
+    with mmap(
+        -1, 80_000_000, MAP_PRIVATE
+    ) as held:  # the kernel's own memory: malloc might hand out some that is ours already
         held.write(b"1" * 80_000_000)
         assert anonymous() - before > 70
     if Path("/proc/self/smaps_rollup").exists():

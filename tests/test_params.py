@@ -8,6 +8,7 @@ import pytest
 
 from stages import params
 from stages.__main__ import main
+from stages.library_checks import check_names
 from stages.shared import settings
 from stages.shared.errors import UserError
 from stages.shared.paths import Key
@@ -119,6 +120,16 @@ LIBRARIES_KNOW = [
         {"source": "timm", "name": "resnet18.a1_in2k", "weights": "models/pretrained/small_cnn_phantom.safetensors"},
         r"tag of 'resnet18': 'a1_in2k' is not known\. Did you mean 'a1_in1k'",
     ),
+    (
+        "strategies.fine_tune",
+        {"plan": "fine_tune", "last_stages": 6},
+        r"last_stages is 6, and the backbone has 5 stages \(stem, .*Give 1 to 5, or all",
+    ),
+    (
+        "strategies.fine_tune",
+        {"plan": "progressive_unfreezing", "every": 12},
+        r"every is 12 .*train\.epochs is 12: the backbone would never learn\. Give less than 12",
+    ),
 ]
 
 
@@ -126,7 +137,7 @@ LIBRARIES_KNOW = [
 def test_names_that_only_the_libraries_know_are_checked_before_a_long_run(raw, dotted, value, message):
     put(raw, dotted, value)
     with pytest.raises(UserError, match=message):
-        params.check_names(raw, params.check(raw))
+        check_names(raw, params.check(raw))
 
 
 def test_all_faults_are_told_at_once_each_once(raw):

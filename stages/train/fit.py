@@ -18,7 +18,6 @@ from ..shared.job import Job, Result
 from ..shared.model import Classifier, create, save
 from ..shared.process import is_main, rank
 from ..shared.recipe import Recipe
-from .allocator import keep_freed_memory
 from .checkpoint import checkpoints, discard, name_of
 from .compiling import compiled
 from .data import loaders
@@ -58,8 +57,6 @@ def fit(
 ) -> Trained | None:
     """Train, from `folder`'s last checkpoint if it holds one, and come back with the best epoch's weights; of several
     processes the first."""
-    if device_of(params).type == "cpu":
-        keep_freed_memory()
     while True:
         try:
             return attempt(params, arrays, train, validation, job, folder)

@@ -133,6 +133,8 @@ def joining_epochs(strategy: ProgressiveUnfreezing, stages: Sequence[str], epoch
     """When each stage joins, from the last stage on; under `every`, some may join too late to learn at all."""
     if strategy.at is None:
         assert strategy.every is not None  # the settings see to it
+        if strategy.every >= epochs:
+            raise never_learns("every", strategy.every, epochs, "progressive_unfreezing")
         return [strategy.every * turn for turn in range(1, last(strategy, stages) + 1)]
     if len(strategy.at) > len(stages):
         raise too_many(f"at holds {len(strategy.at)} epochs", stages, "Give one epoch a stage at most.")

@@ -1,4 +1,4 @@
-"""How this process finds memory for the activations of a step on a CPU."""
+"""How a process finds memory for the activations of a network on a CPU."""
 
 from __future__ import annotations
 
@@ -9,11 +9,11 @@ TOP_PAD = 2**28  # bytes asked of the kernel beside what is needed
 
 
 def keep_freed_memory() -> None:
-    """Let the next step use the memory that the last one freed, for as long as this process lives.
+    """Let each step use the memory that the last one freed, for as long as this process lives.
 
     glibc maps a block of more than 32 MB for itself and gives it back when it is freed, so that every step waits while
-    the kernel clears the same pages anew: a third of efficientnet_b0's time in float32. Elsewhere than with glibc
-    nothing changes. See mallopt(3).
+    the kernel clears the same pages anew: half of efficientnet_b0's time in float32. Elsewhere than with glibc nothing
+    changes. See mallopt(3).
     """
     mallopt = getattr(ctypes.pythonapi, "mallopt", None)
     if mallopt is not None:

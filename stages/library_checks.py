@@ -1,0 +1,77 @@
+"""What of params.yaml only the libraries know, and takes seconds to ask; `params.check` comes first."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+from .params import entry, resolve
+from .shared.errors import UserError, unknown
+from .shared.paths import PARAMS, Key
+from .train.params import Backbone
+from .train.registered import fetch
+
+
+def check_names(raw: Mapping[str, Any], keys: list[Key]) -> None:
+    """Transforms and their arguments, networks by name, the size they insist on, tags of weights, registered models
+    (each is fetched, and said which version it is), and plans: of stages that the backbone has not, or epochs that
+    never come.
+
+    Raises:
+        UserError: the first fault found.
+    """
+    from .shared.transforms import build
+
+    spec = resolve("preprocess", raw).spec
+    build(spec.steps, f"{PARAMS}: preprocess.steps", channels=spec.channels, deterministic=True)
+    for params in (resolve("train", raw, key) for key in keys[:1]):
+        build(params.augment, f"{PARAMS}: train.augment", channels=spec.channels, keep_size=True)
+    for name in dict.fromkeys(key.backbone for key in keys):
+        backbone = entry("backbones", name, raw)
+        _check_network(f"{PARAMS}: backbones.{name}", backbone, spec.height_width)
+        _check_plans(backbone, dict.fromkeys(key.strategy for key in keys if key.backbone == name), raw)
+
+
+def _check_network(where: str, backbone: Backbone, size: tuple[int, int]) -> None:
+    from .shared.backbones import known, only_size, tags
+
+    valid = known(backbone.source)
+    network, _, tag = backbone.name.partition(".") if backbone.source == "timm" else (backbone.name, "", "")
+    if network not in valid:
+        raise unknown(f"{where}.name", network, valid)
+    if tag and tag not in tags(network):
+        raise unknown(f"{where}.name: tag of {network!r}", tag, tags(network))
+    if backbone.kind == "tag" and backbone.weights not in tags(network):
+        raise unknown(f"{where}.weights", backbone.weights, tags(network))
+    if backbone.source == "timm" and backbone.kind == "imagenet" and not tags(network):
+        raise UserError(
+            f"{where}.weights: imagenet: timm has no weights for {network!r}. Give none or the path of a file."
+        )
+    if (only := only_size(backbone.architecture)) not in (None, size):
+        told = only[0] if only[0] == only[1] else list(only)
+        raise UserError(
+            f"{PARAMS}: preprocess.size: {list(size)}: {where.partition(': ')[2]} takes {told} and nothing else. Set "
+            f"preprocess.size: {told}, or take that backbone out of matrix.backbone."
+        )
+    if backbone.kind == "registry":
+        fetch(backbone.weights)
+
+
+def _check_plans(backbone: Backbone, strategies: Iterable[str], raw: Mapping[str, Any]) -> None:
+    from .train.plan import make_plan
+
+    stages = _stages(backbone)
+    for name in strategies:
+        make_plan(entry("strategies", name, raw), stages, raw["train"]["epochs"])
+
+
+def _stages(backbone: Backbone) -> list[str]:
+    import torch
+
+    from .shared.backbones import build
+
+    try:
+        with torch.device("meta"):  # its shape alone, without memory or random numbers
+            return list(build(backbone.architecture).stages)
+    except (NotImplementedError, RuntimeError):  # it computes with its weights while it is built
+        return list(build(backbone.architecture).stages)
