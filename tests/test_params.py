@@ -70,6 +70,13 @@ WRONG = [
         "../images",
         r"download\.folder\.path: '\.\./images' leaves the repository.*absolute path",
     ),
+    (
+        "train.trainer.devices",
+        -1,
+        r"train\.trainer\.devices: -1 says neither how many devices nor which\. Give .* \[0, 2\]",
+    ),
+    ("train.trainer.devices", [1, 1], r"train\.trainer\.devices: \[1, 1\] says neither .*named once"),
+    ("train.trainer.devices", [0, "1"], r"train\.trainer\.devices: \[0, '1'\] says neither"),
     ("explain", None, r"explain: expected a section of settings, found None"),
     ("compare.baseline", "scratch", r"compare\.baseline: 'scratch' is not known\. Did you mean 'from_scratch'"),
     (

@@ -12,15 +12,10 @@ from typing import Annotated, Any, Literal
 from pydantic import BeforeValidator, Field, field_validator, model_validator
 
 from ...shared.settings import Settings
-from .types import Positive
+from .types import Positive, is_number
 
 Count = Annotated[int, Field(ge=1)]
 Decay = Annotated[float, Field(gt=0, le=1)]
-
-
-def is_number(value: Any, kind: type | tuple[type, ...]) -> bool:
-    """ruamel's numbers, which remember how they were written, are kinds of int and float; so is True."""
-    return isinstance(value, kind) and not isinstance(value, bool)
 
 
 def whole_or_all(value: Any) -> Any:

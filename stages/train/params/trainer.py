@@ -2,11 +2,24 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
-from pydantic import Field, field_validator, model_validator
+from pydantic import BeforeValidator, Field, model_validator
 
 from ...shared.settings import Settings
+from .types import is_number
+
+
+def number_or_which(value: Any) -> Any:
+    if is_number(value, int) and value >= 1:
+        return int(value)
+    which = isinstance(value, list) and value and all(is_number(device, int) and device >= 0 for device in value)
+    if not which or len(set(value)) < len(value):
+        raise ValueError(
+            f"{value!r} says neither how many devices nor which. Give their number, from 1, or each one's own, counted "
+            "from 0 and named once: [0, 2]."
+        )
+    return [int(device) for device in value]
 
 
 class Trainer(Settings):
@@ -14,7 +27,7 @@ class Trainer(Settings):
 
     accelerator: Literal["auto", "cpu", "gpu", "mps"] = "auto"
     """What computes; auto: the accelerator there is, else the CPU."""
-    devices: Annotated[int, Field(ge=1)] | Annotated[list[int], Field(min_length=1)] = 1
+    devices: Annotated[int | list[int], BeforeValidator(number_or_which)] = 1
     """How many devices on each node, or which ones."""
     num_nodes: Annotated[int, Field(ge=1)] = 1
     """How many machines."""
@@ -27,13 +40,6 @@ class Trainer(Settings):
     def world(self) -> int:
         """Processes that train one model together."""
         return self.num_nodes * (self.devices if isinstance(self.devices, int) else len(self.devices))
-
-    @field_validator("devices")
-    @classmethod
-    def _each_once(cls, devices: int | list[int]) -> int | list[int]:
-        if isinstance(devices, list) and (min(devices) < 0 or len(set(devices)) < len(devices)):
-            raise ValueError(f"{devices} must name each device once, counted from 0; or give their number.")
-        return devices
 
     @model_validator(mode="after")
     def _several_need_ddp(self) -> Trainer:
