@@ -25,13 +25,14 @@ from .shared.errors import UserError
 from .shared.files import disk_full, read_json
 from .shared.job import Job
 from .shared.paths import Key, model_dir, project_root
-from .shared.process import Terminated, is_main
+from .shared.process import Terminated, is_main, sigterm_raises
 
 
 def main(argv: Sequence[str] | None = None) -> int:
     arguments = arguments_of(argv)
     try:
-        arguments.action(arguments)
+        with sigterm_raises():
+            arguments.action(arguments)
     except UserError as error:
         return complain(error)
     except OSError as error:
@@ -42,7 +43,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         print("\nInterrupted. `dvc repro` goes on from here.", file=sys.stderr)
         return 130
     except Terminated:
-        print("Terminated. `dvc repro` goes on from the last whole epoch.", file=sys.stderr)
+        print("Terminated. `dvc repro` goes on from here; a training, from its last whole epoch.", file=sys.stderr)
         return 143
     return 0
 

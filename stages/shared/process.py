@@ -1,14 +1,32 @@
-"""Which of the processes that train one model together this one is."""
+"""Which of the processes that train one model together this one is, and how it ends when it is asked to."""
 
 from __future__ import annotations
 
 import os
+import signal
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
 
 from .errors import UserError
 
 
 class Terminated(BaseException):
     """SIGTERM came; what was finished is saved."""
+
+
+@contextmanager
+def sigterm_raises() -> Iterator[None]:
+    """Until the end of the block SIGTERM raises Terminated, as Ctrl-C raises KeyboardInterrupt. Main thread only."""
+
+    def end(*_: Any) -> None:
+        raise Terminated
+
+    before = signal.signal(signal.SIGTERM, end)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)
 
 
 # as torchrun, Lightning's own launcher and SLURM say it, in the order in which Lightning believes them

@@ -85,6 +85,7 @@ def train_loop(learner: Learner, history: History, data: Any, params: Params, fo
     if last.exists() and is_main():
         print(f"{history.name}: resuming from {last}", file=sys.stderr)
     handlers = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
+    signal.signal(signal.SIGTERM, signal.SIG_DFL)  # Lightning has its own way, which ends behind a whole batch
     try:
         trainer.fit(learner, *data, ckpt_path=last if last.exists() else None, weights_only=True)
     except SIGTERMException:

@@ -212,6 +212,21 @@ def test_sigterm_in_the_middle_of_an_epoch_ends_with_a_word_and_loses_no_whole_e
     assert all(torch.equal(expected[name], found[name]) for name in expected)
 
 
+def test_sigterm_before_the_first_epoch_ends_with_a_word_too(processed, train_params, repository):
+    """While speed is measured, say, or features are cached."""
+    script = AS_COMMAND.replace(
+        "import stages.__main__",
+        "import time, stages.train.fit as f; f.choose = lambda *a, **k: (print('at it', file=sys.stderr, flush=True), "
+        "time.sleep(60)); import stages.__main__",
+    )
+    process = start(train_params(precision="auto"), repository, script)
+    until(process, "at it")
+    process.send_signal(signal.SIGTERM)
+    said = process.communicate(timeout=60)[1]
+    assert process.returncode == 143, said
+    assert said.splitlines()[-1].startswith("Terminated. `dvc repro` goes on")
+
+
 @pytest.mark.parametrize(
     "recipe",
     [
