@@ -31,7 +31,7 @@ test: $(STAMP) ## lint, then run all tests
 	@$(ACTIVATE) ruff check .
 	@$(ACTIVATE) ruff format --check .
 	@$(ACTIVATE) lint-imports
-	@$(ACTIVATE) OMP_WAIT_POLICY=PASSIVE pytest -n 2 --dist loadfile
+	@$(ACTIVATE) OMP_WAIT_POLICY=PASSIVE pytest -n 2
 
 lint: $(STAMP) ## mend what the linter can mend
 	@$(ACTIVATE) ruff check --fix .

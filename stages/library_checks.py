@@ -29,7 +29,7 @@ def check_names(raw: Mapping[str, Any], keys: list[Key]) -> None:
     for name in dict.fromkeys(key.backbone for key in keys):
         backbone = entry("backbones", name, raw)
         _check_network(f"{PARAMS}: backbones.{name}", backbone, spec.height_width)
-        _check_plans(backbone, dict.fromkeys(key.strategy for key in keys if key.backbone == name), raw)
+        _check_plans(backbone, [resolve("train", raw, key) for key in keys if key.backbone == name])
 
 
 def _check_network(where: str, backbone: Backbone, size: tuple[int, int]) -> None:
@@ -57,12 +57,12 @@ def _check_network(where: str, backbone: Backbone, size: tuple[int, int]) -> Non
         fetch(backbone.weights)
 
 
-def _check_plans(backbone: Backbone, strategies: Iterable[str], raw: Mapping[str, Any]) -> None:
+def _check_plans(backbone: Backbone, trainings: Iterable[Any]) -> None:
     from .train.plan import make_plan
 
     stages = _stages(backbone)
-    for name in strategies:
-        make_plan(entry("strategies", name, raw), stages, raw["train"]["epochs"])
+    for params in trainings:
+        make_plan(params.strategy, stages, params.epochs)
 
 
 def _stages(backbone: Backbone) -> list[str]:

@@ -4,6 +4,7 @@ import argparse
 import sys
 from mmap import ACCESS_READ, MAP_PRIVATE, mmap
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -118,24 +119,23 @@ def test_memory_counts_what_is_held_and_not_what_is_mapped(tmp_path):
         assert after_mapping - before < 10
 
 
-def test_waiting_counts_the_time_in_the_loader_alone():
-    import time
-
-    from meter import Waiting
+def test_waiting_counts_the_time_in_the_loader_alone(monkeypatch):
+    import meter
     from torch.utils.data import DataLoader
+
+    now = 0.0
+    monkeypatch.setattr(meter, "time", SimpleNamespace(perf_counter=lambda: now))
 
     class Slow(list):
         def __getitem__(self, i):
-            time.sleep(0.02)
+            nonlocal now
+            now += 0.02
             return super().__getitem__(i)
 
-    with Waiting() as waiting:
+    with meter.Waiting() as waiting:
         for _ in DataLoader(Slow(range(5)), batch_size=1):
-            time.sleep(0.1)
-    assert 0.1 <= waiting.seconds < 0.4
-    before = waiting.seconds
-    list(DataLoader(Slow(range(5))))
-    assert waiting.seconds == before
+            now += 0.1
+    assert waiting.seconds == pytest.approx(0.1)
 
 
 def test_ratios_are_taken_turn_by_turn():

@@ -147,6 +147,12 @@ def test_names_that_only_the_libraries_know_are_checked_before_a_long_run(raw, d
         check_names(raw, params.check(raw))
 
 
+@pytest.mark.parametrize("epochs", ["12", 12.0])
+def test_plans_are_checked_with_the_number_that_the_settings_read(raw, epochs):
+    put(raw, "train.epochs", epochs)
+    check_names(raw, params.check(raw))
+
+
 def test_all_faults_are_told_at_once_each_once(raw):
     put(raw, "train.epochs", 0)
     put(raw, "explain.right", -1)

@@ -107,8 +107,9 @@ class FeatureStore:
             folders = [entry.folder for entry in self.entries.values()]
             self.close()
             if isinstance(error, OSError) and disk_full(self.root, error):
-                for folder in folders:  # others need the room more
-                    remove(folder)
+                with FileLock(self.root / ".lock"):
+                    for folder in folders:  # others need the room more
+                        remove(folder)
                 raise NoRoom(f"the disk is full ({self.root})") from error
             raise
 

@@ -150,6 +150,11 @@ def loaders(
             f"cannot be cut into accumulate × devices × num_nodes = {params.accumulate * world} parts of 2 or more. "
             "Lower accumulate or the number of devices, or take a larger sample."
         )
+    if len(validation) < world:
+        raise UserError(
+            f"params.yaml: train.trainer: {world} processes cannot share {len(validation)} validation images. Lower "
+            "devices × num_nodes, or give preprocess.split more to validate on."
+        )
     own = validation[rank::world]
     size = min(VALIDATION_BATCH, 2 * -(-params.batch_size // (params.accumulate * world)))
     parts = np.array_split(own, -(-len(own) // size))

@@ -22,6 +22,11 @@ def device_of(params: Params) -> torch.device:
             f"params.yaml: train.trainer.accelerator: {wanted}: there is none on this machine, only {device.type}. "
             "Set it to auto."
         )
+    if device.type == "cpu" and isinstance(params.trainer.devices, list):
+        raise UserError(
+            f"params.yaml: train.trainer.devices: {params.trainer.devices} names GPUs, and this training runs on the "
+            f"CPU. Give a number of processes: devices: {len(params.trainer.devices)}."
+        )
     if device.type != "cuda":
         return device
     local = int(os.environ.get("LOCAL_RANK") or os.environ.get("SLURM_LOCALID") or 0)

@@ -90,9 +90,10 @@ def attempt(
             forward = compiled(feed.forward or model, device_of(params)) if params.compile else feed.forward
             learner = Learner(model, plan, params, weights, seed, len(data[0]) // params.accumulate, forward)
             train_loop(learner, history, data, params, folder)
-        if not is_main():
-            return None
-        (folder / "done").touch()
+        if is_main():
+            (folder / "done").touch()
+    if not is_main():
+        return None
     state = read_checkpoint(folder / "best.ckpt")
     kept = {name.removeprefix("model."): tensor for name, tensor in state["state_dict"].items()}
     model.load_state_dict(model.state_dict() | kept)  # what never learnt is as it was

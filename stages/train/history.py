@@ -31,16 +31,17 @@ class History(pl.Callback):
     def on_train_epoch_end(self, trainer: pl.Trainer, learner: pl.LightningModule) -> None:
         assert isinstance(learner, Learner)
         names = ("val_loss", "val_accuracy", "val_auroc")
+        loss, images = learner.epoch_loss()
         row = {
             "epoch": float(trainer.current_epoch),
-            "train_loss": learner.train_loss(),
+            "train_loss": loss,
             **{name: float(trainer.callback_metrics[name]) for name in names},
             "lr": float(trainer.optimizers[0].param_groups[-1]["lr"]),
             "lr_factor": learner.mean_factor(),
             "elapsed": round(self.seconds, 3),
         }
         self.rows.append(row)
-        self.images += learner.images_seen()
+        self.images += images
         self._tell(row)
         if trainer.is_global_zero and not sys.stderr.isatty():
             said = "  ".join(f"{k} {row[k]:.4f}" for k in ("train_loss", *names))

@@ -196,16 +196,12 @@ class Learner(pl.LightningModule):
         own = self.state_dict()
         return {n: t for n, t in own.items() if any(n == p or n.startswith(p + ".") for p in prefixes)}
 
-    def train_loss(self) -> float:
-        """Mean over the images of the epoch, of all devices."""
+    def epoch_loss(self) -> tuple[float, int]:
+        """(mean over the images of the epoch, their number), of all devices."""
         total = torch.stack([torch.stack([loss, loss.new_tensor(n)]) for loss, n in self._losses]).sum(dim=0)
         if self.trainer.world_size > 1:
             dist.all_reduce(total)
-        return float(total[0] / total[1])
-
-    def images_seen(self) -> int:
-        """In this epoch, by this process."""
-        return sum(n for _, n in self._losses)
+        return float(total[0] / total[1]), int(total[1])
 
     def mean_factor(self) -> float:
         """What the schedule left of the rates, on average over the steps of the epoch."""

@@ -10,6 +10,7 @@ import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from types import FrameType
 from typing import Any
 
 import lightning.pytorch as pl
@@ -85,9 +86,11 @@ def train_loop(learner: Learner, history: History, data: Any, params: Params, fo
     if last.exists() and is_main():
         print(f"{history.name}: resuming from {last}", file=sys.stderr)
     handlers = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
-    signal.signal(signal.SIGTERM, signal.SIG_DFL)  # Lightning has its own way, which ends behind a whole batch
+    signal.signal(signal.SIGTERM, until_lightning)
     try:
         trainer.fit(learner, *data, ckpt_path=last if last.exists() else None, weights_only=True)
+        if trainer.received_sigterm:  # behind the last batch: Lightning goes on to the end
+            raise Terminated
     except SIGTERMException:
         raise Terminated from None
     except SystemExit:  # Lightning's way of ending on Ctrl-C
@@ -95,6 +98,12 @@ def train_loop(learner: Learner, history: History, data: Any, params: Params, fo
     finally:
         for number, handler in handlers.items():
             signal.signal(number, handler)
+
+
+def until_lightning(number: int, frame: FrameType | None) -> None:
+    """Lightning handles SIGTERM its own way, behind a whole batch; it calls the handler it found as well."""
+    if signal.getsignal(number) is until_lightning:
+        raise Terminated
 
 
 def read_checkpoint(path: Path) -> dict[str, Any]:

@@ -41,17 +41,17 @@ def select(index: pd.DataFrame, sample: Sample) -> tuple[np.ndarray, np.ndarray]
 def _choose_groups(development: pd.DataFrame, sample: Sample) -> set[int]:
     """A group counts for the label that most of its images carry; each class gives at least one group."""
     label_of = development.groupby("group")["label"].agg(lambda labels: labels.mode().iloc[0])
-    images = development.groupby("group").size()
     chosen: set[int] = set()
     for label in development["label"].cat.categories:
         groups = np.sort(label_of.index[label_of == label].to_numpy())
         order = np.random.default_rng(sample.seed).permutation(groups)
+        images = development.loc[development["label"] == label, "group"].value_counts()
         chosen |= {int(g) for g in order[: _take(images[order].to_numpy(), sample, label)]}
     return chosen
 
 
 def _take(images: np.ndarray, sample: Sample, label: str) -> int:
-    """How many of the groups with so many images each."""
+    """How many of the groups with so many images of that label each."""
     if sample.per_class is None:
         return max(1, round(sample.fraction * len(images))) if len(images) else 0
     if images.sum() < sample.per_class:

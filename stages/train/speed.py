@@ -26,6 +26,9 @@ from .race import IMAGES, Step, Way, pick, race
 # Shapes: B batch, C channels, H×W pixels
 
 
+RACE = 2  # raised when what is raced changes: older answers no longer count
+
+
 @dataclass(frozen=True)
 class Choice:
     """seconds: what was measured, by the name of the way; empty where the settings left nothing open."""
@@ -67,7 +70,7 @@ def choose(
     if len(ways) == 1:
         return Choice(*ways[0], {})
     asked = [f"{'×'.join(map(str, shape))} images", f"learns {told(model, learns)}", " | ".join(map(str, ways))]
-    key = "; ".join([f"{name} {about}".strip(), *machine(device), *asked])
+    key = "; ".join([f"{name} {about}".strip(), *machine(device), *asked, f"race {RACE}"])
     return remembered(key, lambda: measure(model, shape, learns, ways, device), name)
 
 

@@ -144,14 +144,16 @@ def test_the_files_are_plain_npy(processed):
     assert np.load(folder / "filled.npy").sum() == 10
 
 
-def slow_fill(marker: str, pause: float) -> None:
-    """In a process of its own: each batch waits, and leaves a line in `marker`."""
+def slow_fill(marker: str, pause: float, dies: int | None) -> None:
+    """In a process of its own: each batch waits, and leaves a line in `marker`; that one kills it."""
     original = FeatureStore.run
 
     def run(self, images):
         if len(images) == cache.BATCH:
             with open(marker, "a") as file:
                 print(os.getpid(), file=file, flush=True)
+            if lines(Path(marker)) == dies:
+                os.kill(os.getpid(), signal.SIGKILL)
             time.sleep(pause)
         return original(self, images)
 
@@ -160,8 +162,8 @@ def slow_fill(marker: str, pause: float) -> None:
     make_store().fill(PLAIN)
 
 
-def start(marker: Path, pause: float) -> multiprocessing.Process:
-    process = multiprocessing.get_context("fork").Process(target=slow_fill, args=(str(marker), pause))
+def start(marker: Path, pause: float, dies: int | None = None) -> multiprocessing.Process:
+    process = multiprocessing.get_context("fork").Process(target=slow_fill, args=(str(marker), pause, dies))
     process.start()
     return process
 
@@ -171,11 +173,9 @@ def lines(marker: Path) -> int:
 
 
 def test_a_killed_fill_goes_on_where_it_was_and_ends_the_same(processed, computed, monkeypatch):
-    process = start(Path("marker"), 0.5)
-    while lines(Path("marker")) < 3:
-        time.sleep(0.02)
-    os.kill(process.pid, signal.SIGKILL)
-    process.join()
+    process = start(Path("marker"), 0.0, dies=3)
+    process.join(60)
+    assert process.exitcode == -signal.SIGKILL
     store = make_store()
     monkeypatch.setattr(cache, "BATCH", 8)
     store.fill(PLAIN)
@@ -192,7 +192,7 @@ def test_a_killed_fill_goes_on_where_it_was_and_ends_the_same(processed, compute
 def test_two_processes_at_once_compute_each_row_once(processed):
     both = [start(Path("marker"), 0.1) for _ in range(2)]
     for process in both:
-        process.join()
+        process.join(60)
     assert [process.exitcode for process in both] == [0, 0]
     assert lines(Path("marker")) == 5
 

@@ -134,6 +134,7 @@ def test_a_training_computes_its_gradients_so(processed, train_params, monkeypat
     monkeypatch.setattr(depthwise, "conv2d_weight", note)
     backbone = {"source": "torchvision", "name": "mobilenet_v3_small"}
     key = Key("mobilenet_v3_small", "from_scratch", "full")
-    result = run(train_params(epochs=1, backbone=backbone, precision="bf16-mixed", channels_last=True), Job(key))
+    machine = {"precision": "bf16-mixed", "channels_last": True, "trainer": {"accelerator": "cpu"}}
+    result = run(train_params(epochs=1, backbone=backbone, **machine), Job(key))
     assert (result.model / "weights.safetensors").exists()
     assert set(used) == {torch.float32, BF16}

@@ -6,7 +6,6 @@ import os
 import signal
 import subprocess
 import sys
-import time
 from pathlib import Path
 
 import pandas as pd
@@ -35,6 +34,20 @@ result.discard()
 AS_COMMAND = SCRIPT.replace("result = run(", "import stages.__main__ as m; m.check = lambda _: run(").replace(
     "result.discard()", "sys.exit(m.main(['check']))"
 )
+
+
+def dies_by(name, epoch, batch):
+    """A script's first lines: this signal comes in that batch of that epoch (both from 0)."""
+    return f"""
+import os, signal
+from stages.train.learner import Learner
+step = Learner.training_step
+def dying(self, batch, number):
+    if (self.current_epoch, number) == ({epoch}, {batch}):
+        os.kill(os.getpid(), signal.{name})
+    return step(self, batch, number)
+Learner.training_step = dying
+"""
 
 
 class Killed(BaseException):
@@ -77,13 +90,9 @@ def test_a_killed_training_goes_on_from_its_last_epoch_and_ends_with_the_same_we
     params = train_params(epochs=8, augment=augment, early_stopping={"monitor": monitor, "patience": None})
     expected, history = uninterrupted(params)
 
-    process = start(params, repository)
-    for line in process.stderr:
-        if "epoch 6/8" in line:
-            break
-    time.sleep(0.05)
-    process.send_signal(signal.SIGKILL)
-    process.wait()
+    process = start(params, repository, dies_by("SIGKILL", epoch=6, batch=1) + SCRIPT)
+    assert "epoch 6/8" in process.communicate()[1]
+    assert process.returncode == -signal.SIGKILL
     again = start(params, repository)
     said = again.communicate()[1]
     assert again.returncode == 0, said
@@ -93,6 +102,22 @@ def test_a_killed_training_goes_on_from_its_last_epoch_and_ends_with_the_same_we
     assert all(torch.equal(expected[name], found[name]) for name in expected)
     pd.testing.assert_frame_equal(history[CURVES], pd.read_csv(HISTORY)[CURVES])
     assert not list((processed.parents[1] / ".lightbox" / "checkpoints").glob("*/"))
+
+
+def test_of_an_ended_training_only_the_first_process_writes_what_comes_of_it(processed, train_params, monkeypatch):
+    """It ended, then the disk was full: both processes of the second try find it done."""
+    from stages.train import fit
+
+    params = train_params(epochs=1)
+    with monkeypatch.context() as patch:
+        patch.setattr(fit, "save", fail_with_full_disk)
+        with pytest.raises(OSError, match="No space left"):
+            run(params, Job(KEY))
+    with monkeypatch.context() as second:
+        second.setenv("RANK", "1")
+        assert run(params, Job(KEY)).model is None
+    assert not Path("models").exists()
+    assert run(params, Job(KEY)).model is not None
 
 
 def test_a_training_that_ended_but_was_not_recorded_is_not_repeated(processed, train_params, monkeypatch):
@@ -196,17 +221,15 @@ def test_ctrl_c_while_a_checkpoint_is_written_waits_for_it(processed, train_para
 def test_sigterm_in_the_middle_of_an_epoch_ends_with_a_word_and_loses_no_whole_epoch(
     processed, train_params, repository
 ):
-    """A long epoch, so that the signal comes inside it; then the same weights as without it."""
+    """Afterwards the same weights as without it."""
     params = train_params(epochs=3, min_steps_per_epoch=30, optimizer={"name": "adamw", "lr": 1e-3})
     expected, _ = uninterrupted(params)
-    process = start(params, repository, AS_COMMAND)
-    until(process, "epoch 1/3")
-    time.sleep(0.2)
-    process.send_signal(signal.SIGTERM)
-    said = process.communicate(timeout=60)[1]
+    process = start(params, repository, dies_by("SIGTERM", epoch=1, batch=10) + AS_COMMAND)
+    said = process.communicate()[1]
     assert process.returncode == 143, said
     assert "Terminated. `dvc repro` goes on" in said
-    assert "epoch 3/3" not in said
+    assert "epoch 1/3" in said
+    assert "epoch 2/3" not in said
     result = run(params, Job(KEY))
     found = load_file(result.model / "weights.safetensors")
     assert all(torch.equal(expected[name], found[name]) for name in expected)
@@ -403,6 +426,23 @@ def test_a_network_that_answers_nonsense_in_validation_stops_with_the_files(proc
     monkeypatch.setattr(Learner, "forward", lambda self, *x: forward(self, *x) * (1 if self.training else torch.nan))
     with pytest.raises(UserError, match=r"the loss is nan on the batch of images/"):
         run(train_params(), Job(KEY))
+
+
+def test_more_processes_than_validation_images_say_so(processed, train_params):
+    from stages.shared.arrays import load_arrays
+    from stages.train.data import loaders
+
+    arrays = load_arrays()
+    params = train_params(batch_size=64, trainer={"devices": 4, "strategy": "ddp", "accelerator": "cpu"})
+    train = arrays.rows("train")
+    with pytest.raises(UserError, match=r"4 processes cannot share 3 validation images"):
+        loaders(None, arrays, train, arrays.rows("val")[:3], params, 0)
+
+
+def test_devices_by_their_numbers_are_gpus(processed, train_params):
+    trainer = {"accelerator": "cpu", "devices": [0, 1], "strategy": "ddp"}
+    with pytest.raises(UserError, match=r"devices: \[0, 1\] names GPUs.*Give a number of processes: devices: 2"):
+        run(train_params(trainer=trainer), Job(KEY))
 
 
 def test_a_step_too_small_for_its_parts_says_so(processed, train_params):

@@ -61,6 +61,19 @@ def test_images_per_class_are_taken_in_whole_patients_and_smaller_samples_lie_in
     assert set(parts[0]) < set(parts[1]) < set(parts[2])
 
 
+def test_images_of_other_classes_do_not_count_for_the_class_of_their_patient():
+    """Every sick patient has three sick films and two normal ones."""
+    patients = [(f"s{i}", ["sick"] * 3 + ["normal"] * 2) for i in range(8)] + [
+        (f"n{i}", ["normal"] * 5) for i in range(8)
+    ]
+    rows = [(number, label) for number, (_, labels) in enumerate(patients) for label in labels]
+    index = pd.DataFrame(rows, columns=["group", "label"]).astype({"label": pd.CategoricalDtype(["normal", "sick"])})
+    index["fold"] = index["group"] % 4
+    train, _ = select(index, Sample(per_class=10, seed=0))
+    taken = index.iloc[train]
+    assert (taken["label"] == "sick").sum() == 12  # four patients; with three there are nine
+
+
 def test_more_images_per_class_than_there_are_says_how_many_there_are(index):
     with pytest.raises(UserError, match=r"per_class is 500, and normal has \d+ images"):
         select(index, Sample(per_class=500))
