@@ -18,7 +18,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from . import params
-from .library_checks import check_names
+from .library_checks import check_names, check_plans
 from .shared import settings
 from .shared.allocator import keep_freed_memory
 from .shared.errors import UserError
@@ -99,6 +99,8 @@ def run_stage(arguments: argparse.Namespace) -> None:
     if stage == "download":  # the first of a long run: worth the seconds
         check_names(raw, keys)
     resolved = params.resolve(stage, raw, key)
+    if stage == "train":  # the first of many trainings tells what the last would stumble over
+        check_plans(raw, keys)
     if key is not None:  # a stage that computes with a network
         keep_freed_memory()
     if not is_main():  # another process of this training has the run and the outputs

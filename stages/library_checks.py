@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+import sys
+from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
 from .params import entry, resolve
@@ -10,6 +12,8 @@ from .shared.errors import UserError, unknown
 from .shared.paths import PARAMS, Key
 from .train.params import Backbone
 from .train.registered import fetch
+
+WATCHED = Path("models/pretrained")  # a dependency of every training in dvc.yaml
 
 
 def check_names(raw: Mapping[str, Any], keys: list[Key]) -> None:
@@ -29,7 +33,21 @@ def check_names(raw: Mapping[str, Any], keys: list[Key]) -> None:
     for name in dict.fromkeys(key.backbone for key in keys):
         backbone = entry("backbones", name, raw)
         _check_network(f"{PARAMS}: backbones.{name}", backbone, spec.height_width)
-        _check_plans(backbone, [resolve("train", raw, key) for key in keys if key.backbone == name])
+    check_plans(raw, keys)
+
+
+def check_plans(raw: Mapping[str, Any], keys: list[Key]) -> None:
+    """Every strategy on every backbone. Raises UserError, which names the strategy, for the first fault found."""
+    from .train.plan import make_plan
+
+    stages = {name: _stages(entry("backbones", name, raw)) for name in dict.fromkeys(key.backbone for key in keys)}
+    for key in keys:
+        params = resolve("train", raw, key)
+        try:
+            make_plan(params.strategy, stages[key.backbone], params.epochs)
+        except UserError as error:
+            told = str(error).replace("strategies:", f"strategies.{key.strategy}:", 1)
+            raise UserError(told) from None
 
 
 def _check_network(where: str, backbone: Backbone, size: tuple[int, int]) -> None:
@@ -55,14 +73,12 @@ def _check_network(where: str, backbone: Backbone, size: tuple[int, int]) -> Non
         )
     if backbone.kind == "registry":
         fetch(backbone.weights)
-
-
-def _check_plans(backbone: Backbone, trainings: Iterable[Any]) -> None:
-    from .train.plan import make_plan
-
-    stages = _stages(backbone)
-    for params in trainings:
-        make_plan(params.strategy, stages, params.epochs)
+    if backbone.kind == "file" and WATCHED not in Path(backbone.weights).parents:
+        print(
+            f"note: {where}.weights: {backbone.weights} lies outside {WATCHED}, the folder that DVC watches. When the "
+            "file changes, train again by `dvc repro -f train@…`, or keep it there under a name of its own.",
+            file=sys.stderr,
+        )
 
 
 def _stages(backbone: Backbone) -> list[str]:

@@ -135,6 +135,7 @@ def _faults(raw: Mapping[str, Any]) -> Generator[str, None, None]:
                 broken = True
     if not broken:
         yield from _dangling(raw, keys)
+        yield from _collect((_folds, raw, keys))
     for stage in STAGES:
         if stage not in PER_MEMBER:
             yield from _collect((resolve, stage, raw))
@@ -153,6 +154,15 @@ def _dangling(raw: Mapping[str, Any], keys: list[Key]) -> Generator[str, None, N
     baseline = section.get("baseline") if isinstance(section, Mapping) else None
     if baseline is not None and baseline not in raw["strategies"]:
         yield str(unknown(f"{PARAMS}: compare.baseline", baseline, raw["strategies"]))
+
+
+def _folds(raw: Mapping[str, Any], keys: list[Key]) -> None:
+    folds = resolve("preprocess", raw).split.folds
+    for name in dict.fromkeys(key.sample for key in keys):
+        if (fold := entry("samples", name, raw).fold) >= folds:
+            raise UserError(
+                f"{PARAMS}: samples.{name}.fold: {fold}: preprocess.split.folds makes {folds}. Give 0 to {folds - 1}."
+            )
 
 
 def _names(raw: Mapping[str, Any], table: str) -> list[str]:

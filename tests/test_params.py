@@ -77,6 +77,8 @@ WRONG = [
     ),
     ("train.trainer.devices", [1, 1], r"train\.trainer\.devices: \[1, 1\] says neither .*named once"),
     ("train.trainer.devices", [0, "1"], r"train\.trainer\.devices: \[0, '1'\] says neither"),
+    ("samples.full", {"fold": 7}, r"samples\.full\.fold: 7: preprocess\.split\.folds makes \d\. Give 0 to \d"),
+    ("train.trainer.devices", 2, r"train\.trainer: 2 processes .*Set train\.trainer\.strategy: ddp"),
     ("explain", None, r"explain: expected a section of settings, found None"),
     ("compare.baseline", "scratch", r"compare\.baseline: 'scratch' is not known\. Did you mean 'from_scratch'"),
     (
@@ -130,7 +132,7 @@ LIBRARIES_KNOW = [
     (
         "strategies.fine_tune",
         {"plan": "fine_tune", "last_stages": 6},
-        r"last_stages is 6, and the backbone has 5 stages \(stem, .*Give 1 to 5, or all",
+        r"strategies\.fine_tune: last_stages is 6, and the backbone has 5 stages \(stem, .*Give 1 to 5, or all",
     ),
     (
         "strategies.fine_tune",

@@ -61,7 +61,7 @@ def page(study: Study, drawn: Mapping[str, Figure]) -> str:
         data=_data(study.data, first.classes),
         cards=[_card(m, row, look, roc) for m, row in zip(shown_models, study.shown.itertuples(), strict=True)],
         carded=set(study.shown["key"]),
-        fingerprints=[(str(m.key), m.fingerprint) for m in study.ranked],
+        made=[(str(m.key), story.start(m.summary), m.fingerprint) for m in study.ranked],
         look=look,
         plans_left_out=plans.left_out(board, study.by_key),
         level=percent(board),

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 import pandas as pd
 
@@ -18,7 +19,10 @@ def number(value: float, digits: int = 3) -> str:
 
 def signed(value: float) -> str:
     """With a true minus sign, so that columns line up."""
-    return "–" if pd.isna(value) else f"{value:+.3f}".replace("-", "−")
+    if pd.isna(value):
+        return "–"
+    told = f"{value:+.3f}".replace("-", "−")
+    return "0.000" if told[1:] == "0.000" else told
 
 
 def span(low: float, high: float) -> str:
@@ -38,6 +42,14 @@ def duration(seconds: float) -> str:
     return f"{minutes} min" if minutes < 100 else f"{minutes // 60} h {minutes % 60:02d} min"
 
 
+def start(summary: Mapping[str, Any]) -> str:
+    """What a model started from and computed in, as far as an older summary.json tells."""
+    if "start" not in summary:
+        return "start unknown"
+    layout = "channels last" if summary["channels_last"] else "contiguous"
+    return f"from {summary['start'] or 'random weights'}; {summary['precision']}, {layout}"
+
+
 def question(contrasts: pd.DataFrame) -> str:
     if contrasts.empty:
         return "Which model reads these images best?"
@@ -55,11 +67,11 @@ def chosen(contrasts: pd.DataFrame) -> pd.DataFrame:
 
 
 def verdict(picks: pd.DataFrame) -> str:
-    """One line per page, such as: With 45 training images, yes. With 450, not shown."""
+    """One line per page, such as: With 45 training images, yes (fine_tune). With 450, not shown (fine_tune)."""
     if picks.empty:
         return ""
     sizes = [f"{n:,.0f}" for n in picks["train_images"]]
-    words = [VERDICT[v] for v in picks["verdict"]]
+    words = [f"{VERDICT[v]} ({name})" for v, name in zip(picks["verdict"], picks["strategy"], strict=True)]
     if len(words) > 1 and len(set(words)) == 1:
         return f"{words[0].capitalize()}, with {' and with '.join(sizes)} training images."
     sizes[0] += " training images"
@@ -87,7 +99,7 @@ def _contrast(row: object, baseline: str, images: int, level: str) -> str:
     if row.seeds > 1:
         return _contrast_of_means(row, baseline, images, level)
     return (
-        f"{row.strategy} of {row.backbone} reaches a test AUROC of {number(row.auroc)} "
+        f"{row.strategy} of {row.backbone}, the best of validation, reaches a test AUROC of {number(row.auroc)} "
         f"[{span(row.auroc_low, row.auroc_high)}], {baseline} {number(row.baseline_auroc)} "
         f"[{span(row.baseline_low, row.baseline_high)}]. The difference is {signed(row.difference)} with a {level} "
         f"interval of {signed_span(row.low, row.high)}, {ends[row.verdict]}"

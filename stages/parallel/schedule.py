@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import signal
+import sys
 import threading
 import time
 from collections import deque
@@ -59,6 +60,7 @@ def carry(
                 watch.tick()
                 time.sleep(poll)
     except BaseException:
+        print(f"\nStopping {len(running)} running; each keeps its finished epochs.", file=sys.stderr)
         stop([process for process, *_ in running])
         raise
 

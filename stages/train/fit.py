@@ -33,7 +33,7 @@ from .plan import Plan, make_plan
 from .report import CHOSEN, Trained, write_report
 from .sample import select
 from .speed import apply, choose
-from .weights import load_pretrained, start_of
+from .weights import load_pretrained, started_from
 
 SETTLED = "settled.json"  # beside the checkpoints
 SHOWN = 8  # files of a batch that are named
@@ -184,7 +184,7 @@ def recipe_of(params: Params, job: Job, arrays: Arrays, trained: Trained) -> Rec
         preprocess=arrays.preprocess,
         params=params.model_dump(mode="json"),
         data=arrays.fingerprint,
-        start=start_of(params.backbone) if params.strategy.plan != "from_scratch" else None,
+        start=started_from(params),
         best_epoch=trained.best_epoch,
         weights_sha256="",  # save() fills it in
     )

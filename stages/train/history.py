@@ -8,6 +8,7 @@ from typing import Any
 
 import lightning.pytorch as pl
 import pandas as pd
+from tqdm import tqdm
 
 from ..shared.job import Report
 from .learner import Learner
@@ -43,9 +44,10 @@ class History(pl.Callback):
         self.rows.append(row)
         self.images += images
         self._tell(row)
-        if trainer.is_global_zero and not sys.stderr.isatty():
+        if trainer.is_global_zero:
             said = "  ".join(f"{k} {row[k]:.4f}" for k in ("train_loss", *names))
-            print(f"{self.name}  epoch {trainer.current_epoch + 1}/{trainer.max_epochs}  {said}", file=sys.stderr)
+            count = f"epoch {trainer.current_epoch + 1}/{trainer.max_epochs}"
+            tqdm.write(f"{self.name}  {count}  {said}", file=sys.stderr)  # above the bar, where there is one
 
     def _tell(self, row: dict[str, float]) -> None:
         self.report({name: value for name, value in row.items() if name != "epoch"}, int(row["epoch"]))

@@ -159,7 +159,7 @@ def make_trainer(params: Params, callbacks: list[Callback], folder: Path) -> pl.
         precision=params.precision,
         accumulate_grad_batches=params.accumulate,
         gradient_clip_val=params.gradient_clip,
-        callbacks=[*callbacks, *([TQDMProgressBar(leave=True)] if shown else [])],
+        callbacks=[*callbacks, *([TQDMProgressBar()] if shown else [])],
         # SLURM may requeue the job; Lightning's own checkpoint for that would be one more, of half an epoch
         plugins=[AtomicCheckpoints(), *([SLURMEnvironment(auto_requeue=False)] if SLURMEnvironment.detect() else [])],
         logger=False,

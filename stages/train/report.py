@@ -20,6 +20,7 @@ from .history import History
 from .params import Params
 from .plan import HEAD, Plan, plan_table
 from .plots import draw_history, draw_plan
+from .weights import started_from
 
 CHOSEN = ("precision", "channels_last", "accumulate")  # params that may be left to the machine
 
@@ -68,9 +69,9 @@ def summarise(trained: Trained, arrays: Arrays, train: np.ndarray) -> dict[str, 
 
 
 def facts(params: Params) -> dict[str, Any]:
-    """What was chosen for this machine, and which part of the patients trained."""
+    """What was chosen for this machine, the weights it started from, and which part of the patients trained."""
     chosen = {name: getattr(params, name) for name in CHOSEN}
-    return chosen | {"sample": params.sample.model_dump(mode="json")}
+    return chosen | {"start": started_from(params), "sample": params.sample.model_dump(mode="json")}
 
 
 def trainable(trained: Trained) -> int:

@@ -20,9 +20,10 @@ from ..shared.files import read_json
 from ..shared.paths import find_input
 from .fitting import Tensors, fill
 from .params import Backbone as Choice
+from .params import Params
 from .registered import fetch
 
-__all__ = ["fill", "load_pretrained", "start_of", "weights_file"]
+__all__ = ["fill", "load_pretrained", "started_from", "weights_file"]
 
 HOLDERS = ("state_dict", "model_state_dict", "model")  # what training programs call the weights in their files
 
@@ -70,6 +71,11 @@ def start_of(choice: Choice) -> str | None:
     if choice.kind == "registry":
         return fetch(choice.weights).version
     return None if choice.weights == "none" else choice.weights
+
+
+def started_from(params: Params) -> str | None:
+    """The weights a training started from; None: random ones."""
+    return None if params.strategy.plan == "from_scratch" else start_of(params.backbone)
 
 
 def read(path: Path) -> Tensors:
@@ -145,7 +151,8 @@ def imagenet(name: str) -> Tensors:
         raise UserError(
             f"backbones: weights: imagenet: {name} could not be downloaded from {chosen.url} ({error}). Nothing was "
             f"used in its place. Check the network and run `dvc repro` again; or fetch that file elsewhere and put "
-            f"it at {cached}; or give backbones.*.weights the path of a .safetensors file; or set it to none."
+            f"it at {cached}; or give backbones.*.weights the path of a .safetensors or .pth file; or leave only "
+            "from_scratch in matrix.strategy."
         ) from None
 
 

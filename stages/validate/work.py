@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import shutil
+import sys
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -44,6 +45,9 @@ def run(params: Params) -> Result:
         shutil.rmtree(DOCS, ignore_errors=True)
         raise disk_full(DOCS, error) or error from error
     refuse(outcomes, params)
+    if summary["quarantined"]:
+        aside = f"{summary['quarantined']:,} of {summary['images']:,} images"
+        print(f"validate: {aside} set aside; which and why: {DOCS / 'index.html'}", file=sys.stderr)
     with atomic(MANIFEST) as partial:
         manifest[list(COLUMNS)].to_parquet(partial, index=False)
     return Result(metrics=_metrics(manifest, outcomes), dataset=MANIFEST)

@@ -32,12 +32,20 @@ def test_the_headline_strategy_is_chosen_on_validation_not_on_test() -> None:
 
 
 def test_the_verdict_claims_only_what_the_interval_shows() -> None:
-    assert story.verdict(story.chosen(TABLE)) == "With 40 training images, yes. With 400, not shown."
+    assert (
+        story.verdict(story.chosen(TABLE))
+        == "With 40 training images, yes (feature_extraction). With 400, not shown (fine_tune)."
+    )
     alike = TABLE.assign(verdict="undecided")
-    assert story.verdict(story.chosen(alike)) == "Not shown, with 40 and with 400 training images."
+    assert (
+        story.verdict(story.chosen(alike))
+        == "With 40 training images, not shown (feature_extraction). With 400, not shown (fine_tune)."
+    )
+    same = story.chosen(alike).assign(strategy="fine_tune")
+    assert story.verdict(same) == "Not shown (fine_tune), with 40 and with 400 training images."
     assert story.verdict(story.chosen(TABLE.iloc[:0])) == ""
     worse = pd.DataFrame([contrast("fine_tune", 4000, 0.8, -0.1, "worse")])
-    assert story.verdict(worse) == "With 4,000 training images, no, it hurt."
+    assert story.verdict(worse) == "With 4,000 training images, no, it hurt (fine_tune)."
 
 
 def test_findings_carry_numbers_and_intervals() -> None:

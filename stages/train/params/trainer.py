@@ -44,5 +44,8 @@ class Trainer(Settings):
     @model_validator(mode="after")
     def _several_need_ddp(self) -> Trainer:
         if self.world > 1 and self.strategy != "ddp":
-            raise ValueError(f"{self.world} processes train one model with strategy: ddp; found {self.strategy!r}.")
+            raise ValueError(
+                f"{self.world} processes train one model with strategy: ddp; found {self.strategy!r}. Set "
+                "train.trainer.strategy: ddp."
+            )
         return self
