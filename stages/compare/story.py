@@ -99,7 +99,7 @@ def _contrast(row: object, baseline: str, images: int, level: str) -> str:
     if row.seeds > 1:
         return _contrast_of_means(row, baseline, images, level)
     return (
-        f"{row.strategy} of {row.backbone}, the best of validation, reaches a test AUROC of {number(row.auroc)} "
+        f"{row.strategy} of {row.backbone}, the best on validation, reaches a test AUROC of {number(row.auroc)} "
         f"[{span(row.auroc_low, row.auroc_high)}], {baseline} {number(row.baseline_auroc)} "
         f"[{span(row.baseline_low, row.baseline_high)}]. The difference is {signed(row.difference)} with a {level} "
         f"interval of {signed_span(row.low, row.high)}, {ends[row.verdict]}"
