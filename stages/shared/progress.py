@@ -15,4 +15,6 @@ def progress(items: Iterable[Any] | None = None, **options: Any) -> Any:
 
     watched = sys.stderr.isatty()
     options = {"mininterval": 0.1 if watched else LINE_EVERY, "dynamic_ncols": watched, **options}
+    if not watched:
+        options["leave"] = True  # else the next words stand on the bar's line
     return tqdm(items, file=sys.stderr, **options)

@@ -86,7 +86,8 @@ def _empty(names: Sequence[str], where: str, globs: Sequence[str]) -> str:
     )
     return (
         f"{SECTION}.{where}: {shown(globs)} matches none of the {len(names)} files in {RAW}.{hint} "
-        f"Folders there, most similar first: {', '.join(nearest)}."
+        f"Folders with files there, most similar first: {', '.join(nearest)}. Mend the pattern, put images where it "
+        "looks, or take the class out."
     )
 
 
