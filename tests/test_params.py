@@ -77,6 +77,11 @@ WRONG = [
     ),
     ("train.trainer.devices", [1, 1], r"train\.trainer\.devices: \[1, 1\] says neither .*named once"),
     ("train.trainer.devices", [0, "1"], r"train\.trainer\.devices: \[0, '1'\] says neither"),
+    (
+        "train.schedule",
+        {"name": "cosine", "warmup_epochs": 12},
+        r"train: schedule\.warmup_epochs: 12 epochs of warm-up leave nothing of a training of 12\. Give fewer",
+    ),
     ("samples.full", {"fold": 7}, r"samples\.full\.fold: 7: preprocess\.split\.folds makes \d\. Give 0 to \d"),
     ("train.trainer.devices", 2, r"train\.trainer: 2 processes .*Set train\.trainer\.strategy: ddp"),
     ("explain", None, r"explain: expected a section of settings, found None"),

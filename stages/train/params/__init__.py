@@ -89,6 +89,16 @@ class Params(Settings):
         return self
 
     @model_validator(mode="after")
+    def _warm_up_ends(self) -> Params:
+        warm_up = getattr(self.schedule, "warmup_epochs", 0)  # one_cycle has none
+        if warm_up >= self.epochs:
+            raise ValueError(
+                f"schedule.warmup_epochs: {warm_up:g} epochs of warm-up leave nothing of a training of {self.epochs}. "
+                "Give fewer, or raise epochs."
+            )
+        return self
+
+    @model_validator(mode="after")
     def _mixing_is_not_compiled(self) -> Params:
         if self.compile and self.mix is not None:
             raise ValueError("compile: true does not go with mix, whose step is not compiled. Leave one of them out.")
