@@ -13,8 +13,8 @@ def keep_freed_memory() -> None:
     """Let each step use the memory that the last one freed, for as long as this process lives.
 
     glibc maps a block of more than 32 MB for itself and gives it back when it is freed, so that every step waits while
-    the kernel clears the same pages anew: half of efficientnet_b0's time in float32. Elsewhere than with glibc nothing
-    changes. See mallopt(3).
+    the kernel clears the same pages anew: a third of efficientnet_b0's training in float32, half of its prediction.
+    Elsewhere than with glibc nothing changes. See mallopt(3).
     """
     mallopt = getattr(ctypes.pythonapi, "mallopt", None)
     if mallopt is not None:

@@ -1,7 +1,7 @@
 """Depthwise convolutions whose gradients are quick on a CPU in bfloat16, too.
 
 oneDNN computes them there in plain loops for a step of more than one pixel (the gradient of the images) and for kernels
-other than 3×3 (the gradient of the weights): two thirds of efficientnet_b0's step. In float32 it has kernels for both.
+other than 3×3 (the gradient of the weights): half of efficientnet_b0's step. In float32 it has kernels for both.
 """
 
 from __future__ import annotations
