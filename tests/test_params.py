@@ -160,6 +160,22 @@ def test_plans_are_checked_with_the_number_that_the_settings_read(raw, epochs):
     check_names(raw, params.check(raw))
 
 
+def test_weights_that_dvc_does_not_watch_are_told(raw, shipped, tmp_path, capsys):
+    check_names(raw, params.check(raw))
+    assert "note:" not in capsys.readouterr().err
+    (elsewhere := tmp_path / "w.safetensors").write_bytes(shipped.read_bytes())
+    put(raw, "backbones.small_cnn.weights", str(elsewhere))
+    check_names(raw, params.check(raw))
+    assert "note: params.yaml: backbones.small_cnn.weights" in capsys.readouterr().err
+
+
+def test_the_first_training_tells_what_a_later_one_would_stumble_over(raw, monkeypatch, capsys):
+    put(raw, "strategies.fine_tune.last_stages", 99)
+    monkeypatch.setattr(settings, "read", lambda *_: raw)
+    assert main(["train", "--backbone", "small_cnn", "--strategy", "from_scratch", "--sample", "tenth"]) == 1
+    assert "strategies.fine_tune: last_stages is 99" in capsys.readouterr().err
+
+
 def test_all_faults_are_told_at_once_each_once(raw):
     put(raw, "train.epochs", 0)
     put(raw, "explain.right", -1)

@@ -60,7 +60,8 @@ def carry(
                 watch.tick()
                 time.sleep(poll)
     except BaseException:
-        print(f"\nStopping {len(running)} running; each keeps its finished epochs.", file=sys.stderr)
+        if running:
+            print(f"\nStopping {len(running)} running; each keeps its finished epochs.", file=sys.stderr)
         stop([process for process, *_ in running])
         raise
 

@@ -100,7 +100,7 @@ def test_the_order_of_the_classes_is_kept(pack, films):
     assert list(table["label"].cat.categories) == ["pneumonia", "normal"]
 
 
-def test_quarantine_sets_aside_exactly_the_faulty_rows_with_the_reason(pack, faulty):
+def test_quarantine_sets_aside_exactly_the_faulty_rows_with_the_reason(pack, faulty, capsys):
     pack(faulty)
     table = validate(on_failure="quarantine")
     aside = table[table["quarantined"]]
@@ -127,6 +127,7 @@ def test_quarantine_sets_aside_exactly_the_faulty_rows_with_the_reason(pack, fau
     assert same.nunique() == 1
     assert failed()["one_label_per_patient"]
     assert failed()["other_files"] == ["README.txt"]
+    assert f"validate: {len(expected)} of" in capsys.readouterr().err
     assert summary()["quarantined"] == len(expected)
     assert summary()["success"], "what is kept passes"
 
