@@ -20,8 +20,8 @@ import torch.nn.functional as F
 from torchvision import models
 
 sys.path.insert(0, str(Path(__file__).parent.parent))
-from stages.shared.allocator import keep_freed_memory
-from stages.train.depthwise import quick_gradients
+from stages.shared.core.allocator import keep_freed_memory
+from stages.train.machine.depthwise import quick_gradients
 
 BATCH, SIDE, STEPS = 32, 224, 4
 WAYS = [

@@ -22,10 +22,10 @@ def prepare(images: str | None, count: int, size: int, film: int) -> dict[str, A
         size: pixels of the arrays.
     """
     from stages import download, preprocess, validate
-    from stages.shared.archive import Archive
-    from stages.shared.arrays import load_arrays
-    from stages.shared.job import Job
-    from stages.shared.paths import RAW
+    from stages.shared.arrays.arrays import load_arrays
+    from stages.shared.core.job import Job
+    from stages.shared.core.paths import RAW
+    from stages.shared.images.archive import Archive
 
     total = round(count / 0.9)  # a tenth is test, which nobody sees here
     source, classes = chosen(images, total, film)
@@ -99,8 +99,8 @@ def sparse(rows: int, size: int) -> None:
     import numpy as np
     import pandas as pd
 
-    from stages.shared.files import write_json
-    from stages.shared.paths import PROCESSED
+    from stages.shared.core.files import write_json
+    from stages.shared.core.paths import PROCESSED
 
     PROCESSED.mkdir(parents=True)
     np.lib.format.open_memmap(PROCESSED / "images.npy", "w+", np.uint8, (rows, size, size, 1))

@@ -15,7 +15,7 @@ CONTENDERS = {"a": "usual", "b": "with_fastai", "c": "pipeline"}
 IMPORTS = {
     "a": ["torchvision", "cv2", "safetensors.torch"],
     "b": ["fastai.vision.all"],
-    "c": ["stages.train.fit", "albumentations"],
+    "c": ["stages.train.stage", "albumentations"],
 }
 
 

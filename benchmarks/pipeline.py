@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 STRATEGIES = {
-    "fine_tune": {"plan": "fine_tune", "last_stages": "all", "backbone_lr": 1.0},
+    "fine_tune": {"plan": "fine_tune", "last_blocks": "all", "backbone_lr": 1.0},
     "feature_extraction": {"plan": "feature_extraction"},
 }
 
@@ -33,9 +33,9 @@ def settings(job: dict[str, Any]) -> dict[str, Any]:
 
 
 def train(job: dict[str, Any]) -> None:
-    from stages.shared.allocator import keep_freed_memory
-    from stages.shared.job import Job
-    from stages.shared.paths import Key
+    from stages.shared.core.allocator import keep_freed_memory
+    from stages.shared.core.job import Job
+    from stages.shared.core.paths import Key
     from stages.train import Params, run
 
     keep_freed_memory()  # as `python -m stages train` does

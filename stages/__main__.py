@@ -17,15 +17,15 @@ import traceback
 from collections.abc import Sequence
 from typing import Any
 
-from . import params
+from . import study
 from .library_checks import check_names, check_plans
-from .shared import settings
-from .shared.allocator import keep_freed_memory
-from .shared.errors import UserError
-from .shared.files import disk_full, read_json
-from .shared.job import Job
-from .shared.paths import Key, model_dir, project_root
-from .shared.process import Terminated, is_main, sigterm_raises
+from .shared.core import settings
+from .shared.core.allocator import keep_freed_memory
+from .shared.core.errors import UserError
+from .shared.core.files import disk_full, read_json
+from .shared.core.job import Job
+from .shared.core.paths import Key, model_dir, project_root
+from .shared.core.process import Terminated, is_main, sigterm_raises
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -68,10 +68,10 @@ def arguments_of(argv: Sequence[str] | None) -> argparse.Namespace:
         prog="python -m stages", description="Run one stage of the pipeline, or ask about it."
     )
     commands = parser.add_subparsers(required=True, metavar="command")
-    for stage, module in params.STAGES.items():
+    for stage, module in study.STAGES.items():
         command = commands.add_parser(stage, help=(module.__doc__ or "").partition("\n")[0])
         command.set_defaults(action=run_stage, stage=stage)
-        if stage in params.PER_MEMBER:
+        if stage in study.PER_MEMBER:
             for axis in ("backbone", "strategy", "sample"):
                 command.add_argument(f"--{axis}", required=True, help=f"a name from matrix.{axis}")
     commands.add_parser("check", help="Check params.yaml without running anything.").set_defaults(action=check)
@@ -93,21 +93,21 @@ def run_stage(arguments: argparse.Namespace) -> None:
     from .shared import tracking
 
     stage = arguments.stage
-    key = Key(arguments.backbone, arguments.strategy, arguments.sample) if stage in params.PER_MEMBER else None
+    key = Key(arguments.backbone, arguments.strategy, arguments.sample) if stage in study.PER_MEMBER else None
     raw = settings.read()
-    keys = params.check(raw)
+    keys = study.check(raw)
     if stage == "download":  # the first of a long run: worth the seconds
         check_names(raw, keys)
-    resolved = params.resolve(stage, raw, key)
+    resolved = study.resolve(stage, raw, key)
     if stage == "train":  # the first of many trainings tells what the last would stumble over
         check_plans(raw, keys)
     if key is not None:  # a stage that computes with a network
         keep_freed_memory()
     if not is_main():  # another process of this training has the run and the outputs
-        params.STAGES[stage].run(resolved, Job(key))
+        study.STAGES[stage].run(resolved, Job(key))
         return
     with tracking.recording(stage, key, told(stage, key, resolved)) as recorder:
-        recorder.result = params.STAGES[stage].run(resolved, Job(key, recorder.report))
+        recorder.result = study.STAGES[stage].run(resolved, Job(key, recorder.report))
     recorder.result.discard()
 
 
@@ -126,7 +126,7 @@ def told(stage: str, key: Key | None, resolved: Any) -> dict[str, Any]:
 
 def check(_: argparse.Namespace) -> None:
     raw = settings.read()
-    keys = params.check(raw)
+    keys = study.check(raw)
     if not keys:
         raise UserError(
             f"{settings.PARAMS}: matrix: empty, so there is nothing to compare. `dvc repro preprocess` runs the rest."
@@ -142,7 +142,7 @@ def several(arguments: argparse.Namespace) -> None:
     from . import parallel
 
     raw = settings.read()
-    parallel.carry_all(raw, params.check(raw), arguments.jobs)
+    parallel.carry_all(raw, study.check(raw), arguments.jobs)
 
 
 def make_table(_: argparse.Namespace) -> None:
@@ -159,7 +159,7 @@ def use_preset(arguments: argparse.Namespace) -> None:
 
 
 def summary(_: argparse.Namespace) -> None:
-    from .compare.summary import show
+    from .compare.terminal import show
 
     show()
 

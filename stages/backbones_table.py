@@ -6,12 +6,12 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from . import params
-from .shared.files import atomic
+from . import study
+from .shared.core.files import atomic
 from .train.params import Backbone as Choice
 
 if TYPE_CHECKING:
-    from .shared.backbones import Backbone
+    from .shared.model.backbones import Backbone
 
 PAGE = Path("docs/backbones.md")
 HEADING = """\
@@ -21,20 +21,20 @@ What `params.yaml` declares under `backbones`. Written by `python -m stages back
 asks it; run that again after declaring another. Any further classification model of torchvision or timm can be
 declared by its name.
 
-Parameters are those without the head. Strategies speak of the stages, in this order. A size is height × width in
+Parameters are those without the head. Strategies speak of the blocks, in this order. A size is height × width in
 pixels: the one that the weights were made for; most networks take others too. VGG and AlexNet end with the average of
 their last map: the fully connected layers behind it are left away.
 
-| backbone | source: name | parameters | features | stages | input size | weights |
+| backbone | source: name | parameters | features | blocks | input size | weights |
 |---|---|---:|---:|---|---|---|
 """
 
 
 def write(raw: Mapping[str, Any], page: Path = PAGE) -> None:
     """Builds every network that `backbones` declares, one after the other."""
-    from .shared.backbones import build
+    from .shared.model.backbones import build
 
-    choices = {name: params.entry("backbones", name, raw) for name in raw["backbones"]}
+    choices = {name: study.entry("backbones", name, raw) for name in raw["backbones"]}
     rows = [row(name, choice, build(choice.architecture)) for name, choice in choices.items()]
     with atomic(page) as partial:
         partial.write_text(HEADING + "".join(rows), encoding="utf-8")
@@ -45,11 +45,11 @@ def row(name: str, choice: Choice, backbone: Backbone) -> str:
     size = "{} × {}".format(*backbone.input_size) + (", no other" if backbone.fixed_size else "")
     cells = [
         f"`{name}`", f"{choice.source}: {choice.name}", f"{count:,}", str(backbone.features),
-        stages(list(backbone.stages)), size, f"`{choice.weights}`",
+        blocks(list(backbone.blocks)), size, f"`{choice.weights}`",
     ]  # fmt: skip
     return f"| {' | '.join(cells)} |\n"
 
 
-def stages(names: list[str]) -> str:
+def blocks(names: list[str]) -> str:
     """All of them, or the first two and the last where there are many."""
     return ", ".join(names) if len(names) <= 6 else f"{names[0]}, {names[1]} … {names[-1]}"

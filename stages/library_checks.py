@@ -7,24 +7,24 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from .params import entry, resolve
-from .shared.errors import UserError, unknown
-from .shared.paths import PARAMS, Key
+from .shared.core.errors import UserError, unknown
+from .shared.core.paths import PARAMS, Key
+from .study import entry, resolve
 from .train.params import Backbone
-from .train.registered import fetch
+from .train.start.registered import fetch
 
 WATCHED = Path("models/pretrained")  # a dependency of every training in dvc.yaml
 
 
 def check_names(raw: Mapping[str, Any], keys: list[Key]) -> None:
     """Transforms and their arguments, networks by name, the size they insist on, tags of weights, registered models
-    (each is fetched, and said which version it is), and plans: of stages that the backbone has not, or epochs that
+    (each is fetched, and said which version it is), and plans: of blocks that the backbone has not, or epochs that
     never come.
 
     Raises:
         UserError: the first fault found.
     """
-    from .shared.transforms import build
+    from .shared.arrays.transforms import build
 
     spec = resolve("preprocess", raw).spec
     build(spec.steps, f"{PARAMS}: preprocess.steps", channels=spec.channels, deterministic=True)
@@ -38,20 +38,20 @@ def check_names(raw: Mapping[str, Any], keys: list[Key]) -> None:
 
 def check_plans(raw: Mapping[str, Any], keys: list[Key]) -> None:
     """Every strategy on every backbone. Raises UserError, which names the strategy, for the first fault found."""
-    from .train.plan import make_plan
+    from .train.plan.strategies import make_plan
 
-    stages = {name: _stages(entry("backbones", name, raw)) for name in dict.fromkeys(key.backbone for key in keys)}
+    blocks = {name: _blocks(entry("backbones", name, raw)) for name in dict.fromkeys(key.backbone for key in keys)}
     for key in keys:
         params = resolve("train", raw, key)
         try:
-            make_plan(params.strategy, stages[key.backbone], params.epochs)
+            make_plan(params.strategy, blocks[key.backbone], params.epochs)
         except UserError as error:
             told = str(error).replace("strategies:", f"strategies.{key.strategy}:", 1)
             raise UserError(told) from None
 
 
 def _check_network(where: str, backbone: Backbone, size: tuple[int, int]) -> None:
-    from .shared.backbones import known, only_size, tags
+    from .shared.model.backbones import known, only_size, tags
 
     valid = known(backbone.source)
     network, _, tag = backbone.name.partition(".") if backbone.source == "timm" else (backbone.name, "", "")
@@ -81,13 +81,13 @@ def _check_network(where: str, backbone: Backbone, size: tuple[int, int]) -> Non
         )
 
 
-def _stages(backbone: Backbone) -> list[str]:
+def _blocks(backbone: Backbone) -> list[str]:
     import torch
 
-    from .shared.backbones import build
+    from .shared.model.backbones import build
 
     try:
         with torch.device("meta"):  # its shape alone, without memory or random numbers
-            return list(build(backbone.architecture).stages)
+            return list(build(backbone.architecture).blocks)
     except (NotImplementedError, RuntimeError):  # it computes with its weights while it is built
-        return list(build(backbone.architecture).stages)
+        return list(build(backbone.architecture).blocks)

@@ -10,11 +10,11 @@ from collections.abc import Mapping, MutableMapping
 from pathlib import Path
 from typing import Any
 
-from . import params
-from .shared import settings
-from .shared.errors import UserError, unknown
-from .shared.files import atomic
-from .shared.paths import PARAMS
+from . import study
+from .shared.core import settings
+from .shared.core.errors import UserError, unknown
+from .shared.core.files import atomic
+from .shared.core.paths import PARAMS
 
 FOLDER = Path(__file__).parents[1] / "presets"
 DEFAULT = "phantom"
@@ -45,7 +45,7 @@ def use(name: str | None, images: str | None = None) -> None:
         overlay(document, yaml.load(known[layer].read_text(encoding="utf-8")) or {})
     if images is not None:
         overlay(document, {"download": {"source": "folder", "folder": {"path": existing(images)}}})
-    members = params.check(document)
+    members = study.check(document)
     with atomic(PARAMS) as partial:
         with partial.open("w", encoding="utf-8") as file:
             yaml.dump(document, file)

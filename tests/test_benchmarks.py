@@ -50,7 +50,7 @@ def test_the_usual_way_shows_what_preprocess_would(folder):
     """The same CLAHE, to the pixel; the resize differs by its method."""
     import usual
 
-    from stages.shared.preprocessing import Preprocessor, PreprocessSpec
+    from stages.shared.arrays.preprocessing import Preprocessor, PreprocessSpec
 
     path = folder / "sick" / "3.png"
     spec = PreprocessSpec.model_validate({"size": [30, 40]})
@@ -91,7 +91,7 @@ def test_the_pipelines_settings_are_valid_train_params():
 def test_a_sparse_array_is_readable_and_takes_no_room(workspace):
     import films
 
-    from stages.shared.arrays import load_arrays
+    from stages.shared.arrays.arrays import load_arrays
 
     films.sparse(2000, 64)
     arrays = load_arrays()

@@ -5,7 +5,7 @@ import errno
 import pytest
 
 from stages import __main__ as entry
-from stages.shared.errors import UserError
+from stages.shared.core.errors import UserError
 
 
 def fail_with(monkeypatch, error):

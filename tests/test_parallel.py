@@ -15,9 +15,9 @@ import pytest
 from stages.parallel import machine, member, schedule, show, work
 from stages.parallel.machine import Gpu, share
 from stages.parallel.member import Outcome
-from stages.shared import settings
-from stages.shared.errors import UserError
-from stages.shared.paths import Key
+from stages.shared.core import settings
+from stages.shared.core.errors import UserError
+from stages.shared.core.paths import Key
 
 KEYS = [Key("cnn", "fine_tune", f"n{i}") for i in range(5)]
 TWO_GPUS = """\

@@ -6,12 +6,12 @@ import copy
 
 import pytest
 
-from stages import params
+from stages import study
 from stages.__main__ import main
 from stages.library_checks import check_names
-from stages.shared import settings
-from stages.shared.errors import UserError
-from stages.shared.paths import Key
+from stages.shared.core import settings
+from stages.shared.core.errors import UserError
+from stages.shared.core.paths import Key
 
 
 @pytest.fixture
@@ -28,8 +28,8 @@ def put(raw, dotted, value):
 
 
 def test_the_shipped_file_is_fine_and_lists_its_models(raw):
-    assert params.check(raw)[0] == Key("small_cnn", "from_scratch", "tenth")
-    assert len(params.check(raw)) == 6
+    assert study.check(raw)[0] == Key("small_cnn", "from_scratch", "tenth")
+    assert len(study.check(raw)) == 6
 
 
 WRONG = [
@@ -51,9 +51,9 @@ WRONG = [
     ("matrix.sample", ["full", "full"], r"'full' is listed twice"),
     ("strategies.fine_tune.plan", "finetune", r"strategies\.fine_tune\.plan: 'finetune' is not known\. Did you mean"),
     (
-        "strategies.fine_tune.last_stage",
+        "strategies.fine_tune.last_block",
         1,
-        r"strategies\.fine_tune\.last_stage: unknown key\. Did you mean 'last_stages'",
+        r"strategies\.fine_tune\.last_block: unknown key\. Did you mean 'last_blocks'",
     ),
     ("backbones.small_cnn.weights", "w.h5", r"backbones\.small_cnn\.weights: 'w\.h5' is neither none, imagenet"),
     ("backbones.small_cnn.weights", "imagenet", r"backbones\.small_cnn: there are no ImageNet weights for 'small_cnn'"),
@@ -99,7 +99,7 @@ WRONG = [
 def test_a_wrong_key_or_value_is_named_with_what_is_valid(raw, dotted, value, message):
     put(raw, dotted, value)
     with pytest.raises(UserError, match=message):
-        params.check(raw)
+        study.check(raw)
 
 
 LIBRARIES_KNOW = [
@@ -136,8 +136,8 @@ LIBRARIES_KNOW = [
     ),
     (
         "strategies.fine_tune",
-        {"plan": "fine_tune", "last_stages": 6},
-        r"strategies\.fine_tune: last_stages is 6, and the backbone has 5 stages \(stem, .*Give 1 to 5, or all",
+        {"plan": "fine_tune", "last_blocks": 6},
+        r"strategies\.fine_tune: last_blocks is 6, and the backbone has 5 blocks \(stem, .*Give 1 to 5, or all",
     ),
     (
         "strategies.fine_tune",
@@ -151,36 +151,36 @@ LIBRARIES_KNOW = [
 def test_names_that_only_the_libraries_know_are_checked_before_a_long_run(raw, dotted, value, message):
     put(raw, dotted, value)
     with pytest.raises(UserError, match=message):
-        check_names(raw, params.check(raw))
+        check_names(raw, study.check(raw))
 
 
 @pytest.mark.parametrize("epochs", ["12", 12.0])
 def test_plans_are_checked_with_the_number_that_the_settings_read(raw, epochs):
     put(raw, "train.epochs", epochs)
-    check_names(raw, params.check(raw))
+    check_names(raw, study.check(raw))
 
 
 def test_weights_that_dvc_does_not_watch_are_told(raw, shipped, tmp_path, capsys):
-    check_names(raw, params.check(raw))
+    check_names(raw, study.check(raw))
     assert "note:" not in capsys.readouterr().err
     (elsewhere := tmp_path / "w.safetensors").write_bytes(shipped.read_bytes())
     put(raw, "backbones.small_cnn.weights", str(elsewhere))
-    check_names(raw, params.check(raw))
+    check_names(raw, study.check(raw))
     assert "note: params.yaml: backbones.small_cnn.weights" in capsys.readouterr().err
 
 
 def test_the_first_training_tells_what_a_later_one_would_stumble_over(raw, monkeypatch, capsys):
-    put(raw, "strategies.fine_tune.last_stages", 99)
+    put(raw, "strategies.fine_tune.last_blocks", 99)
     monkeypatch.setattr(settings, "read", lambda *_: raw)
     assert main(["train", "--backbone", "small_cnn", "--strategy", "from_scratch", "--sample", "tenth"]) == 1
-    assert "strategies.fine_tune: last_stages is 99" in capsys.readouterr().err
+    assert "strategies.fine_tune: last_blocks is 99" in capsys.readouterr().err
 
 
 def test_all_faults_are_told_at_once_each_once(raw):
     put(raw, "train.epochs", 0)
     put(raw, "explain.right", -1)
     with pytest.raises(UserError) as caught:
-        params.check(raw)
+        study.check(raw)
     lines = str(caught.value).splitlines()
     assert len(lines) == 2
     assert lines[0].startswith("params.yaml: train.epochs")
@@ -190,21 +190,21 @@ def test_all_faults_are_told_at_once_each_once(raw):
 def test_a_removed_key_is_named(raw):
     del raw["train"]["batch_size"]
     with pytest.raises(UserError, match=r"train\.batch_size: missing"):
-        params.check(raw)
+        study.check(raw)
 
 
 def test_a_number_that_yaml_reads_as_text_is_a_number(raw):
     put(raw, "train.optimizer.lr", "1e-3")
-    assert params.resolve("train", raw, Key("small_cnn", "fine_tune", "full")).optimizer.lr == 1e-3
+    assert study.resolve("train", raw, Key("small_cnn", "fine_tune", "full")).optimizer.lr == 1e-3
 
 
 def test_an_empty_matrix_is_fine(raw):
     put(raw, "matrix.backbone", [])
-    assert params.check(raw) == []
+    assert study.check(raw) == []
 
 
 def test_a_stage_gets_its_section_and_its_member_of_the_matrix(raw):
-    found = params.resolve("train", raw, Key("small_cnn", "fine_tune", "tenth"))
+    found = study.resolve("train", raw, Key("small_cnn", "fine_tune", "tenth"))
     assert (found.strategy.plan, found.sample.fraction, found.backbone.name) == ("fine_tune", 0.1, "small_cnn")
 
 

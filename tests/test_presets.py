@@ -3,9 +3,9 @@ import shutil
 import pytest
 from ruamel.yaml import YAML
 
-from stages import params, presets
-from stages.shared import settings
-from stages.shared.errors import UserError
+from stages import presets, study
+from stages.shared.core import settings
+from stages.shared.core.errors import UserError
 
 NAMES = sorted(path.stem for path in presets.FOLDER.glob("*.yaml"))
 
@@ -22,7 +22,7 @@ def test_every_preset_gives_valid_params_and_keeps_the_comments(here, name):
     presets.use(name)
     text = (here / "params.yaml").read_text()
     assert "# share of the images held out" in text
-    assert params.check(settings.read())
+    assert study.check(settings.read())
 
 
 def test_the_shipped_params_are_the_phantom_preset(here):

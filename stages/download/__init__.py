@@ -1,8 +1,17 @@
-"""download: one of three sources -> data/raw.zip, the archive that every later stage reads."""
+"""download: one of three sources -> data/raw.zip, the archive that every later stage reads.
+
+params.py   which source, and what a user may say about it
+phantom/    synthetic films, drawn by a program
+folder.py   a folder or an archive of the user's
+kaggle.py   a Kaggle data set
+entries.py  which files of a source are taken
+unpack.py   members of zip and tar archives
+stage.py    the stage
+"""
 
 from __future__ import annotations
 
-from ..shared.job import Job, Result
+from ..shared.core.job import Job, Result
 from .params import Params
 
 __all__ = ["Params", "run"]
@@ -14,17 +23,6 @@ def run(params: Params, job: Job) -> Result:
     Raises:
         UserError: the source is missing, unreadable, unsafe or holds no image, or the disk is full.
     """
-    from ..shared.archive import write_archive
-    from ..shared.paths import RAW
+    from . import stage
 
-    if params.source == "phantom":
-        from .phantom import members
-    elif params.source == "folder":
-        from .folder import members
-    else:
-        from .kaggle import members
-
-    counts: dict[str, float] = {}
-    with members(getattr(params, params.source), counts) as found:
-        write_archive(RAW, found)
-    return Result(metrics={**counts, "bytes": RAW.stat().st_size})
+    return stage.run(params, job)

@@ -8,9 +8,9 @@ from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import PurePosixPath
 
-from ..shared.errors import UserError
-from ..shared.images import SUFFIXES
-from ..shared.progress import progress
+from ..shared.core.errors import UserError
+from ..shared.core.progress import progress
+from ..shared.images.decode import SUFFIXES
 
 CLUTTER = {"thumbs.db", "desktop.ini", "readme", "readme.md", "readme.txt"}
 BIGGEST = 2**30  # bytes; one member is read into memory whole

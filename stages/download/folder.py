@@ -7,8 +7,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from ..shared.errors import UserError
-from ..shared.paths import find_input, project_root
+from ..shared.core.errors import UserError
+from ..shared.core.paths import find_input, project_root
 from .entries import Entry, is_clutter, is_image, read_images
 from .params import Folder
 from .unpack import open_archive

@@ -26,8 +26,8 @@ from kagglesdk.datasets.types.dataset_api_service import ApiDownloadDatasetReque
 from requests.adapters import HTTPAdapter
 from tqdm import tqdm
 
-from ..shared.errors import UserError
-from ..shared.files import disk_full
+from ..shared.core.errors import UserError
+from ..shared.core.files import disk_full
 from .entries import read_images
 from .params import Kaggle
 from .unpack import ArchiveError, open_archive

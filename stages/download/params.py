@@ -9,7 +9,7 @@ from typing import Annotated, Literal, Self
 
 from pydantic import AfterValidator, Field, model_validator
 
-from ..shared.settings import Settings
+from ..shared.core.settings import Settings
 
 Finding = Literal["normal", "consolidation", "haze", "effusion", "nodule", "cardiomegaly"]
 Share = Annotated[float, Field(gt=0)]

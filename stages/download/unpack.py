@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path, PurePosixPath
 
-from ..shared.errors import UserError
+from ..shared.core.errors import UserError
 from .entries import Entry
 from .params import Limits
 

@@ -2,29 +2,14 @@
 
 from __future__ import annotations
 
-from typing import Annotated
-
-from pydantic import Field
-
-from ..shared.job import Job, Result
-from ..shared.settings import Settings
+from ..shared.core.job import Job, Result
+from .params import Params
 
 __all__ = ["Params", "run"]
 
 
-class Params(Settings):
-    """The `evaluate` section."""
-
-    bootstrap: Annotated[int, Field(ge=100)] = 1000
-    """Resamples of the test patients behind each interval."""
-    confidence: Annotated[float, Field(gt=0.5, lt=1)] = 0.95
-    """Coverage of the intervals."""
-    seed: Annotated[int, Field(ge=0)] = 0
-    """Of the resampling."""
-
-
 def run(params: Params, job: Job) -> Result:
     """Predict, measure with intervals, draw."""
-    from .report import evaluate
+    from . import stage
 
-    return evaluate(params, job)
+    return stage.run(params, job)

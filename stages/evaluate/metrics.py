@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from ..shared.statistics import auroc
+from ..shared.measures.statistics import auroc
 
 # Shapes: R resamples, N images, K classes
 Values = dict[str, np.ndarray]

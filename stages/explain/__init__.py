@@ -2,33 +2,14 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
-
-from pydantic import Field
-
-from ..shared.job import Job, Result
-from ..shared.settings import Settings
+from ..shared.core.job import Job, Result
+from .params import Params
 
 __all__ = ["Params", "run"]
 
 
-class Params(Settings):
-    """The `explain` section."""
-
-    method: Literal["grad_cam"] = "grad_cam"
-    """Selvaraju et al. 2017; it passes the model-randomisation check of Adebayo et al. 2018."""
-    right: Annotated[int, Field(ge=0)] = 2
-    """Correctly predicted test cases shown of each class."""
-    wrong: Annotated[int, Field(ge=0)] = 2
-    """Wrongly predicted test cases shown of each class."""
-    choose: Literal["random", "confident", "uncertain"] = "random"
-    """Which ones: random is the honest default; confident errors teach most."""
-    seed: Annotated[int, Field(ge=0)] = 0
-    """Of the random choice."""
-
-
 def run(params: Params, job: Job) -> Result:
     """Choose cases, compute heat maps, lay out the gallery."""
-    from .gallery import explain
+    from . import stage
 
-    return explain(params, job)
+    return stage.run(params, job)

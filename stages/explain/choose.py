@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pandas as pd
 
-from . import Params
+from .params import Params
 
 
 def choose(predictions: pd.DataFrame, classes: list[str], params: Params) -> pd.DataFrame:

@@ -10,8 +10,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from ..params import PER_MEMBER
-from ..shared.paths import Key
+from ..shared.core.paths import Key
+from ..study import PER_MEMBER
 
 LOGS = Path(".lightbox/logs")
 TAIL = 8192  # bytes of a log that are read while it grows

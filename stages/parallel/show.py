@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 import time
 
-from ..shared.paths import Key
+from ..shared.core.paths import Key
 from . import member
 from .machine import Slot
 from .member import Outcome

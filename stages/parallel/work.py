@@ -6,17 +6,17 @@ import shutil
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from .. import params
-from ..shared.errors import UserError
-from ..shared.paths import PARAMS, Key, report_dir
+from .. import study
+from ..shared.core.errors import UserError
+from ..shared.core.paths import PARAMS, Key, report_dir
 from . import machine, member, schedule
 from .machine import Slot
 from .member import Outcome
 from .show import Show
 
-STAGES = list(params.STAGES)
-BEFORE = STAGES[STAGES.index(params.PER_MEMBER[0]) - 1]  # DVC brings what lies before it up to date as well
-AFTER = STAGES[STAGES.index(params.PER_MEMBER[-1]) + 1 :]
+STAGES = list(study.STAGES)
+BEFORE = STAGES[STAGES.index(study.PER_MEMBER[0]) - 1]  # DVC brings what lies before it up to date as well
+AFTER = STAGES[STAGES.index(study.PER_MEMBER[-1]) + 1 :]
 
 
 def carry_all(raw: Mapping[str, Any], keys: Sequence[Key], jobs: int | None) -> None:
@@ -43,7 +43,7 @@ def carry_all(raw: Mapping[str, Any], keys: Sequence[Key], jobs: int | None) -> 
 
 def slots_for(raw: Mapping[str, Any], models: int, jobs: int | None) -> list[Slot]:
     """Never more of them than models."""
-    trainer = params.resolve("train", raw, params.parse_matrix(raw).keys()[0]).trainer
+    trainer = study.resolve("train", raw, study.parse_matrix(raw).keys()[0]).trainer
     named = isinstance(trainer.devices, list)  # then the user leases
     gpus = [] if named or trainer.accelerator in ("cpu", "mps") else machine.gpus()
     each = trainer.devices if gpus else 1
@@ -73,8 +73,8 @@ def finish_without(outcomes: Sequence[Outcome], environment: Mapping[str, str]) 
 def forget(outcome: Outcome) -> None:
     """DVC deletes what a stage left before it runs again. What the stages behind a failed one left of an older model
     would pass for the new one's: it goes too (DVC's cache keeps it)."""
-    at = params.PER_MEMBER.index(outcome.failed or params.PER_MEMBER[0])
-    for folder in (report_dir(stage, outcome.key) for stage in params.PER_MEMBER[max(at, 1) :]):
+    at = study.PER_MEMBER.index(outcome.failed or study.PER_MEMBER[0])
+    for folder in (report_dir(stage, outcome.key) for stage in study.PER_MEMBER[max(at, 1) :]):
         if folder.exists():
             shutil.rmtree(folder)
 
@@ -91,6 +91,6 @@ def remedy(models: int, failed: int) -> str:
 
 
 def show_leaderboard() -> None:
-    from ..compare.summary import show
+    from ..compare.terminal import show
 
     show()

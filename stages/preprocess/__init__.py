@@ -7,12 +7,12 @@ deal.py       groups -> parts of given shares, the classes in proportion
 split.py      the manifest's rows -> test, folds, train and val
 arrays.py     images -> images.npy and masks.npy, in parallel, never all in memory
 figures.py    before and after; counts per split
-work.py       the stage
+stage.py       the stage
 """
 
 from __future__ import annotations
 
-from ..shared.job import Job, Result
+from ..shared.core.job import Job, Result
 from .params import Params
 
 __all__ = ["Params", "run"]
@@ -24,6 +24,6 @@ def run(params: Params, job: Job) -> Result:
     Raises: UserError: an unknown step or argument, too few groups for the folds, a part of the split without
         a class, a provided split that a patient crosses, a full disk.
     """
-    from . import work
+    from . import stage
 
-    return work.run(params)
+    return stage.run(params, job)

@@ -17,9 +17,9 @@ from pathlib import Path
 import cv2
 import numpy as np
 
-from ..shared.archive import Archive
-from ..shared.preprocessing import Preprocessor
-from ..shared.progress import progress
+from ..shared.arrays.preprocessing import Preprocessor
+from ..shared.core.progress import progress
+from ..shared.images.archive import Archive
 
 Pair = tuple[np.ndarray, np.ndarray | None]
 AHEAD = 4  # images per thread that may wait in memory to be written

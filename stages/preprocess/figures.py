@@ -10,10 +10,10 @@ import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
 
-from ..shared.archive import Archive
-from ..shared.paths import report_dir
-from ..shared.plots import INK, MUTED, colours, figure, save
-from ..shared.preprocessing import Preprocessor
+from ..shared.arrays.preprocessing import Preprocessor
+from ..shared.core.paths import report_dir
+from ..shared.figures.style import INK, MUTED, colours, figure, save
+from ..shared.images.archive import Archive
 
 PAIRS = 3  # images per class
 PARTS = ("train", "val", "test")

@@ -6,8 +6,8 @@ from typing import Literal
 
 from pydantic import Field
 
-from ..shared.preprocessing import PreprocessSpec
-from ..shared.settings import Settings
+from ..shared.arrays.preprocessing import PreprocessSpec
+from ..shared.core.settings import Settings
 
 
 class Split(Settings):

@@ -7,8 +7,8 @@ from collections.abc import Sequence
 import numpy as np
 import pandas as pd
 
-from ..shared.errors import UserError
-from ..shared.paths import MANIFEST, PARAMS
+from ..shared.core.errors import UserError
+from ..shared.core.paths import MANIFEST, PARAMS
 from .deal import deal
 from .groups import groups
 from .params import Split

@@ -1,9 +1,21 @@
-"""Train one member of the matrix: data/processed -> models/<key>/ and reports/train/<key>/."""
+"""Train one member of the matrix: data/processed -> models/<key>/ and reports/train/<key>/.
+
+params/    what a user may say
+stage.py   the spine
+sample.py  who trains, who validates
+report.py  what a training leaves beside its weights
+start/     the weights a training starts from
+plan/      who learns, when, how fast
+recipe/    one step: losses, optimizers, schedules, mixing, moving average
+data/      what an epoch shows
+features/  what frozen blocks make of an image, computed once
+loop/      Lightning: module, trainer, checkpoints, history
+machine/   what this machine does best: device, precision, memory
+"""
 
 from __future__ import annotations
 
-from ..shared.job import Job, Result
-from ..shared.process import check_world
+from ..shared.core.job import Job, Result
 from .params import Params
 
 __all__ = ["Params", "run"]
@@ -11,7 +23,6 @@ __all__ = ["Params", "run"]
 
 def run(params: Params, job: Job) -> Result:
     """Train, keep the best weights, write the history. Resumes an interrupted run from its last epoch."""
-    check_world(params.trainer.world)
-    from .fit import train_member
+    from . import stage
 
-    return train_member(params, job)
+    return stage.run(params, job)

@@ -7,8 +7,8 @@ from pathlib import Path
 import pandas as pd
 from matplotlib.patches import Rectangle
 
-from ..shared import rates
-from ..shared.plots import INK, MUTED, colours, figure, save
+from ..shared.figures import rates
+from ..shared.figures.style import INK, MUTED, colours, figure, save
 
 
 def draw_history(table: pd.DataFrame, best_epoch: int, name: str, path: Path) -> Path:
@@ -34,14 +34,14 @@ def draw_history(table: pd.DataFrame, best_epoch: int, name: str, path: Path) ->
 
 
 def draw_plan(table: pd.DataFrame, kept_epoch: int, name: str, path: Path) -> Path:
-    """Epochs × stages, colour: learning rate; `table` as plan_table makes it. The kept epoch, from 0, is outlined."""
+    """Epochs × blocks, colour: learning rate; `table` as plan_table makes it. The kept epoch, from 0, is outlined."""
     shown, norm = rates.grid(table), rates.scale([table])
-    stages, epochs = shown.shape
-    fig, axes = figure(min(3.2 + 0.16 * epochs, 9), 1.35 + 0.24 * stages)
+    blocks, epochs = shown.shape
+    fig, axes = figure(min(3.2 + 0.16 * epochs, 9), 1.35 + 0.24 * blocks)
     ax = axes[0, 0]
     rates.draw(ax, shown, norm)
     ax.set(xlabel="epoch (hatched: frozen)")
-    ax.add_patch(Rectangle((kept_epoch + 0.5, -0.5), 1, stages, fill=False, edgecolor=INK, linewidth=1))
+    ax.add_patch(Rectangle((kept_epoch + 0.5, -0.5), 1, blocks, fill=False, edgecolor=INK, linewidth=1))
     above = {"textcoords": "offset points", "color": MUTED, "annotation_clip": False}
     ax.annotate("kept", (kept_epoch + 1, -0.5), (0, 2), ha="center", fontsize=8, **above)
     ax.annotate("highest", (epochs + 0.5, -0.5), (3, 2), fontsize=6.5, **above)

@@ -10,17 +10,17 @@ from typing import Any
 import numpy as np
 import torch
 
-from ..shared import paths
-from ..shared.arrays import Arrays
-from ..shared.files import write_json
-from ..shared.job import Job, Result
-from ..shared.model import Classifier
-from .device import device_of
-from .history import History
+from ..shared.arrays.arrays import Arrays
+from ..shared.core import paths
+from ..shared.core.files import write_json
+from ..shared.core.job import Job, Result
+from ..shared.model.model import Classifier
+from .loop.history import History
+from .machine.device import device_of
 from .params import Params
-from .plan import HEAD, Plan, plan_table
+from .plan.strategies import HEAD, Plan, plan_table
 from .plots import draw_history, draw_plan
-from .weights import started_from
+from .start.sources import started_from
 
 CHOSEN = ("precision", "channels_last", "accumulate")  # params that may be left to the machine
 

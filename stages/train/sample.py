@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pandas as pd
 
-from ..shared.errors import UserError
+from ..shared.core.errors import UserError
 from .params import Sample
 
 

@@ -9,12 +9,12 @@ duplicates.py  hashes -> clusters of images that are the same picture
 checks.py      what is expected of a manifest row, and the words for a row that fails
 suite.py       the checks as Great Expectations runs them
 docs.py        Data Docs with a front page that needs no network
-work.py        the stage
+stage.py        the stage
 """
 
 from __future__ import annotations
 
-from ..shared.job import Job, Result
+from ..shared.core.job import Job, Result
 from .params import Params
 
 __all__ = ["Params", "run"]
@@ -26,6 +26,6 @@ def run(params: Params, job: Job) -> Result:
     Raises: UserError: a pattern that matches nothing, a file with two labels, critical failures under
         `on_failure: stop`.
     """
-    from . import work
+    from . import stage
 
-    return work.run(params)
+    return stage.run(params, job)

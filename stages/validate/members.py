@@ -7,9 +7,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import PurePosixPath
 
-from ..shared.errors import UserError
-from ..shared.images import SUFFIXES
-from ..shared.paths import PARAMS, RAW
+from ..shared.core.errors import UserError
+from ..shared.core.paths import PARAMS, RAW
+from ..shared.images.decode import SUFFIXES
 from .globs import matches_any, nearest_folders, shown
 from .params import Params
 

@@ -8,7 +8,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, BeforeValidator, Field, model_validator
 
-from ..shared.settings import Settings
+from ..shared.core.settings import Settings
 
 Severity = Literal["critical", "warning", "info"]
 Adjustable = Literal[

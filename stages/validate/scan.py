@@ -12,7 +12,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from ..shared.archive import Archive
+from ..shared.images.archive import Archive
 
 CHUNK = 16  # images per message to a worker: small enough for an even load and a lively progress bar
 THUMBNAIL = 32  # px
@@ -67,7 +67,7 @@ def look_at(archive: Path, items: Sequence[Item], hash_size: int) -> list[Look]:
 
 
 def look(data: bytes, name: str, hash_size: int, mask: tuple[bytes, str] | None = None) -> Look:
-    from ..shared.images import UnreadableImage, decode
+    from ..shared.images.decode import UnreadableImage, decode
 
     sha256 = hashlib.sha256(data).hexdigest()
     fault = _mask_fault(*mask) if mask else None
@@ -99,7 +99,7 @@ def _measure(grey: object) -> tuple[float, float, float]:
 
 
 def _mask_fault(data: bytes, name: str) -> str | None:
-    from ..shared.images import UnreadableImage, decode
+    from ..shared.images.decode import UnreadableImage, decode
 
     try:
         decode(data, name)

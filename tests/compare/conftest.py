@@ -16,7 +16,7 @@ from PIL import Image
 from sklearn import metrics as reference
 
 from stages import compare
-from stages.shared.job import Job
+from stages.shared.core.job import Job
 
 STRATEGIES, SAMPLES = ["from_scratch", "feature_extraction", "fine_tune"], ["tenth", "full"]
 SKILL = {  # how far a model's score separates the classes
@@ -199,14 +199,14 @@ def write_model(
 
 
 def plan(strategy: str, epochs: int) -> pd.DataFrame:
-    """What train would have done in five stages: all, the head, or the last stage and the head."""
-    stages, frozen = ["stem", "block1", "block2", "block3", "block4", "head"], {"feature_extraction": 5, "fine_tune": 4}
+    """What train would have done in five blocks: all, the head, or the last block and the head."""
+    blocks, frozen = ["stem", "block1", "block2", "block3", "block4", "head"], {"feature_extraction": 5, "fine_tune": 4}
     rows = [
-        (epoch, stage, np.nan if i < frozen.get(strategy, 0) else 1e-3 * 0.8**epoch * (1 if stage == "head" else 0.5))
+        (epoch, block, np.nan if i < frozen.get(strategy, 0) else 1e-3 * 0.8**epoch * (1 if block == "head" else 0.5))
         for epoch in range(epochs)
-        for i, stage in enumerate(stages)
+        for i, block in enumerate(blocks)
     ]
-    return pd.DataFrame(rows, columns=["epoch", "stage", "lr"])
+    return pd.DataFrame(rows, columns=["epoch", "block", "lr"])
 
 
 def used_of(index: pd.DataFrame, sample: dict[str, object]) -> pd.DataFrame:

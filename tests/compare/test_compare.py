@@ -14,9 +14,9 @@ from PIL import Image
 from sklearn import metrics as reference
 
 from stages import compare
-from stages.compare.study import analyse
-from stages.shared.errors import UserError
-from stages.shared.job import Job
+from stages.compare.numbers.comparison import analyse
+from stages.shared.core.errors import UserError
+from stages.shared.core.job import Job
 
 TABLES = ["leaderboard.csv", "repeats.csv", "contrasts.csv", "histories.csv", "roc.csv", "confusion.csv"]
 
@@ -276,7 +276,7 @@ def test_result_reports_the_first_model(project: Path, params: Callable[..., com
 
 def test_it_runs_without_torch_or_scikit_learn(project: Path, params: Callable[..., compare.Params]) -> None:
     code = (
-        "import sys, json; from stages import compare; from stages.shared.job import Job\n"
+        "import sys, json; from stages import compare; from stages.shared.core.job import Job\n"
         "light = {'numpy', 'pandas', 'matplotlib', 'jinja2'} & set(sys.modules)\n"
         "compare.run(compare.Params.model_validate(json.loads(sys.argv[1])), Job())\n"
         "print(sorted(light), [n for n in ('torch', 'sklearn', 'scipy', 'matplotlib.pyplot') if n in sys.modules])"

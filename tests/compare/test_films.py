@@ -8,10 +8,10 @@ import pytest
 from PIL import Image
 
 from stages import compare
-from stages.compare import films
-from stages.compare.load import Member
-from stages.compare.study import analyse
-from stages.shared.errors import UserError
+from stages.compare.figures import films
+from stages.compare.numbers.comparison import analyse
+from stages.compare.read import Member
+from stages.shared.core.errors import UserError
 
 
 def test_a_cold_map_leaves_the_film_and_a_hot_one_colours_it() -> None:

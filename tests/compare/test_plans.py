@@ -11,18 +11,18 @@ import pandas as pd
 import pytest
 
 from stages import compare
-from stages.compare import plans
-from stages.compare.study import analyse
-from stages.shared import rates
-from stages.shared.errors import UserError
+from stages.compare.figures import plans
+from stages.compare.numbers.comparison import analyse
+from stages.shared.core.errors import UserError
+from stages.shared.figures import rates
 
 STAGES = ["stem", "block1", "head"]
 
 
-def table(lr: list[list[float]], stages: list[str] = STAGES) -> pd.DataFrame:
+def table(lr: list[list[float]], blocks: list[str] = STAGES) -> pd.DataFrame:
     """`lr`: a row per epoch."""
-    rows = [(e, s, v) for e, values in enumerate(lr) for s, v in zip(stages, values, strict=True)]
-    return pd.DataFrame(rows, columns=["epoch", "stage", "lr"])
+    rows = [(e, s, v) for e, values in enumerate(lr) for s, v in zip(blocks, values, strict=True)]
+    return pd.DataFrame(rows, columns=["epoch", "block", "lr"])
 
 
 def matrix(backbones: int, strategies: int, samples: int = 1) -> tuple[pd.DataFrame, dict[str, SimpleNamespace]]:
@@ -124,6 +124,6 @@ def test_the_page_shows_the_plan_of_every_strategy(compared: dict[str, Path]):
 
 def test_a_plan_without_rates_names_the_file_and_the_command(project: Path, params: Callable[..., compare.Params]):
     path = project / "reports/train/small_cnn-fine_tune-full/plan.csv"
-    path.write_text("epoch,stage\n0,head\n")
+    path.write_text("epoch,block\n0,head\n")
     with pytest.raises(UserError, match=r"fine_tune-full/plan.csv: not readable.*dvc repro -f train@small_cnn"):
         analyse(params())

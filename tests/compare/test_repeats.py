@@ -11,11 +11,9 @@ import pytest
 from sklearn import metrics as reference
 
 from stages import compare
-from stages.compare import intervals, tables
-from stages.compare import repeats as subject
-from stages.compare import study as of_study
-from stages.compare.study import analyse
-from stages.shared.paths import Key
+from stages.compare.numbers import board, comparison, contrasts, repeats
+from stages.compare.numbers.comparison import analyse
+from stages.shared.core.paths import Key
 
 
 def member(sample: str, strategy: str = "a", images: int = 20, **settings: object) -> SimpleNamespace:
@@ -32,44 +30,44 @@ def test_samples_that_differ_in_their_seed_alone_are_one_size() -> None:
         member("a", per_class=10), member("b", per_class=10, seed=1), member("c", fraction=0.1),
         member("d"), member("e", seed=4),
     ]  # fmt: skip
-    assert subject.sizes(found) == {"a": "10 a class", "b": "10 a class", "c": "10%", "d": "all", "e": "all"}
-    assert [(c.size, c.at) for c in subject.cells(found)] == [
+    assert repeats.sizes(found) == {"a": "10 a class", "b": "10 a class", "c": "10%", "d": "all", "e": "all"}
+    assert [(c.size, c.at) for c in repeats.cells(found)] == [
         ("10 a class", {0: 0, 1: 1}), ("10%", {0: 2}), ("all", {0: 3, 4: 4}),
     ]  # fmt: skip
 
 
 def test_other_folds_are_other_sizes() -> None:
     found = [member("a"), member("b", seed=1), member("c", fold=2), member("d", fold=2, seed=1)]
-    assert subject.sizes(found) == {"a": "all, fold 0", "b": "all, fold 0", "c": "all, fold 2", "d": "all, fold 2"}
+    assert repeats.sizes(found) == {"a": "all, fold 0", "b": "all, fold 0", "c": "all, fold 2", "d": "all, fold 2"}
 
 
 def test_without_repeats_samples_keep_their_names() -> None:
-    assert subject.sizes([member("tenth", fraction=0.1), member("full")]) == {"tenth": "tenth", "full": "full"}
-    assert subject.sizes([member("full"), member("again")]) == {"full": "full", "again": "again"}  # the same training
+    assert repeats.sizes([member("tenth", fraction=0.1), member("full")]) == {"tenth": "tenth", "full": "full"}
+    assert repeats.sizes([member("full"), member("again")]) == {"full": "full", "again": "again"}  # the same training
     older = SimpleNamespace(key=Key("cnn", "a", "old"), summary={})
-    assert subject.sizes([older, member("a"), member("b", seed=1)]) == {"old": "old", "a": "all", "b": "all"}
+    assert repeats.sizes([older, member("a"), member("b", seed=1)]) == {"old": "old", "a": "all", "b": "all"}
 
 
 def test_two_samples_with_one_seed_count_once() -> None:
-    (cell,) = subject.cells([member("a"), member("b", seed=1), member("copy", seed=1)])
+    (cell,) = repeats.cells([member("a"), member("b", seed=1), member("copy", seed=1)])
     assert cell.at == {0: 0, 1: 1}
 
 
 def test_a_size_has_the_mean_number_of_images() -> None:
     found = [member(f"a{i}", s, n, per_class=5, seed=i) for i, n in enumerate((10, 11, 13)) for s in ("x", "y")]
-    assert subject.images(found) == {"5 a class": 11}
+    assert repeats.images(found) == {"5 a class": 11}
 
 
 @pytest.mark.parametrize("seeds", [2, 3, 6])
 def test_draws_of_seeds_give_a_mean_its_textbook_variance(seeds: int) -> None:
     values = np.random.default_rng(seeds).normal(size=seeds)
-    drawn = intervals.seed_weights(seeds, 40_000, 0) @ values
+    drawn = contrasts.seed_weights(seeds, 40_000, 0) @ values
     assert drawn.mean() == pytest.approx(values.mean(), abs=0.02)
     assert drawn.var() == pytest.approx(values.var(ddof=1) / seeds, rel=0.05)
 
 
 def test_one_seed_has_no_luck_of_its_own() -> None:
-    assert (intervals.seed_weights(1, 50, 0) == 1).all()
+    assert (contrasts.seed_weights(1, 50, 0) == 1).all()
 
 
 @pytest.fixture
@@ -84,18 +82,18 @@ def scored() -> SimpleNamespace:
     return SimpleNamespace(truth=truth, patients=patients, scores=scores, rng=rng)
 
 
-def draws_of(scored: SimpleNamespace, replicates: int, seed: int = 0) -> tables.Draws:
+def draws_of(scored: SimpleNamespace, replicates: int, seed: int = 0) -> board.Draws:
     probs = [np.stack([-s, s], 1) for s in scored.scores]
     point = np.array([reference.roc_auc_score(scored.truth, s) for s in scored.scores])
-    drawn = intervals.aurocs(scored.truth, probs, scored.patients, replicates, seed)
-    return tables.Draws(point, drawn, 0.95, seed)
+    drawn = contrasts.aurocs(scored.truth, probs, scored.patients, replicates, seed)
+    return board.Draws(point, drawn, 0.95, seed)
 
 
 def test_a_draw_is_scikit_learns_area_of_the_drawn_patients_and_seeds(scored: SimpleNamespace) -> None:
     draws = draws_of(scored, 30)
     point, drawn = draws.mean([0, 1, 2])
-    (images,) = intervals.draws(scored.patients, 30, 0)
-    seeds = intervals.seed_weights(3, 30, 0)
+    (images,) = contrasts.draws(scored.patients, 30, 0)
+    seeds = contrasts.seed_weights(3, 30, 0)
     for b in range(30):
         rows = np.repeat(np.arange(120), images[b])
         areas = [reference.roc_auc_score(scored.truth[rows], s[rows]) for s in scored.scores[:3]]
@@ -130,8 +128,8 @@ def test_the_interval_covers_what_it_says_when_there_are_many_seeds() -> None:
         patient, seeds = 0.02 * rng.normal(), 0.03 * rng.normal(size=12)
         point = 0.8 + patient + seeds
         drawn = point[:, None] + 0.02 * rng.normal(size=600)
-        _, values = tables.Draws(point, drawn, 0.95, trial).mean(range(12))
-        low, high = intervals.interval(values, 0.95)
+        _, values = board.Draws(point, drawn, 0.95, trial).mean(range(12))
+        low, high = contrasts.interval(values, 0.95)
         hits += low <= 0.8 <= high
     assert 0.91 <= hits / trials <= 0.98
 
@@ -194,7 +192,7 @@ def test_figures_show_the_first_seed_whatever_its_score(
     found = analyse(params(sample=repeated_samples))
     assert len(found.shown) == 12
     assert found.shown["sample"].str.endswith("_0").all()
-    monkeypatch.setattr(of_study, "LIMIT", 5)
+    monkeypatch.setattr(comparison, "LIMIT", 5)
     few = analyse(params(sample=repeated_samples)).shown
     assert list(few.key) == list(found.shown.key[:5])
 

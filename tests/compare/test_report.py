@@ -9,7 +9,7 @@ import pandas as pd
 import pytest
 
 from stages import compare
-from stages.shared.job import Job
+from stages.shared.core.job import Job
 
 FETCHED = {"src", "href", "srcset", "poster", "action", "data", "background", "xlink:href"}
 VOID = {"meta", "img", "br", "link", "input", "hr"}

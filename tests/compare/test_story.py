@@ -3,7 +3,7 @@ from __future__ import annotations
 import pandas as pd
 import pytest
 
-from stages.compare import story
+from stages.compare.page import sentences
 
 
 def contrast(strategy: str, images: int, val: float, difference: float, verdict: str) -> dict[str, object]:
@@ -26,39 +26,40 @@ TABLE = pd.DataFrame(
 
 
 def test_a_difference_that_rounds_to_nothing_has_no_sign() -> None:
-    assert [story.signed(v) for v in (-0.0004, 0.0004, -0.0006, 0.01)] == ["0.000", "0.000", "−0.001", "+0.010"]
+    assert [sentences.signed(v) for v in (-0.0004, 0.0004, -0.0006, 0.01)] == ["0.000", "0.000", "−0.001", "+0.010"]
 
 
 def test_what_a_model_started_from_is_said_as_far_as_it_is_known() -> None:
     summary = {"start": "w.safetensors", "precision": "bf16-mixed", "channels_last": True}
-    assert story.start(summary) == "from w.safetensors; bf16-mixed, channels last"
+    assert sentences.start(summary) == "from w.safetensors; bf16-mixed, channels last"
     assert (
-        story.start(summary | {"start": None, "channels_last": False}) == "from random weights; bf16-mixed, contiguous"
+        sentences.start(summary | {"start": None, "channels_last": False})
+        == "from random weights; bf16-mixed, contiguous"
     )
-    assert story.start({"epochs": 3}) == "start unknown"
+    assert sentences.start({"epochs": 3}) == "start unknown"
 
 
 def test_the_headline_strategy_is_chosen_on_validation_not_on_test() -> None:
-    picks = story.chosen(TABLE)
+    picks = sentences.chosen(TABLE)
     assert list(picks.train_images) == [40, 400]
     assert list(picks.strategy) == ["feature_extraction", "fine_tune"]  # each has the lower test AUROC of the two
 
 
 def test_the_verdict_claims_only_what_the_interval_shows() -> None:
     assert (
-        story.verdict(story.chosen(TABLE))
+        sentences.verdict(sentences.chosen(TABLE))
         == "With 40 training images, yes (feature_extraction). With 400, not shown (fine_tune)."
     )
     alike = TABLE.assign(verdict="undecided")
     assert (
-        story.verdict(story.chosen(alike))
+        sentences.verdict(sentences.chosen(alike))
         == "With 40 training images, not shown (feature_extraction). With 400, not shown (fine_tune)."
     )
-    same = story.chosen(alike).assign(strategy="fine_tune")
-    assert story.verdict(same) == "Not shown (fine_tune), with 40 and with 400 training images."
-    assert story.verdict(story.chosen(TABLE.iloc[:0])) == ""
+    same = sentences.chosen(alike).assign(strategy="fine_tune")
+    assert sentences.verdict(same) == "Not shown (fine_tune), with 40 and with 400 training images."
+    assert sentences.verdict(sentences.chosen(TABLE.iloc[:0])) == ""
     worse = pd.DataFrame([contrast("fine_tune", 4000, 0.8, -0.1, "worse")])
-    assert story.verdict(worse) == "With 4,000 training images, no, it hurt (fine_tune)."
+    assert sentences.verdict(worse) == "With 4,000 training images, no, it hurt (fine_tune)."
 
 
 def test_findings_carry_numbers_and_intervals() -> None:
@@ -72,21 +73,21 @@ def test_findings_carry_numbers_and_intervals() -> None:
             "tie": [True, True],
         }
     )
-    heading, text = story.findings(story.chosen(TABLE), board, "from_scratch", 120, TABLE.iloc[:0])[0]
+    heading, text = sentences.findings(sentences.chosen(TABLE), board, "from_scratch", 120, TABLE.iloc[:0])[0]
     assert heading == "40 training images (n40)"
     assert "0.880 [0.700–0.900], from_scratch 0.800 [0.750–0.850]" in text
     assert "+0.080 with a 90% interval of +0.030 to +0.130, which excludes zero." in text
 
 
 def test_findings_on_means_say_how_many_seeds() -> None:
-    picks = story.chosen(TABLE.assign(seeds=3))
+    picks = sentences.chosen(TABLE.assign(seeds=3))
     board = pd.DataFrame(
         {"key": ["a"], "auroc": 0.9, "auroc_low": 0.7, "auroc_high": 0.95, "confidence": 0.9, "tie": True}
     )
     means = pd.DataFrame(
         {"backbone": ["cnn"], "strategy": "fine_tune", "sample": "all", "seeds": 3, "auroc": 0.9, "auroc_low": 0.8, "auroc_high": 0.95}
     )  # fmt: skip
-    told = story.findings(picks, board, "from_scratch", 120, means)
+    told = sentences.findings(picks, board, "from_scratch", 120, means)
     assert told[0][0] == "40 training images (n40; 3 seeds)"
     assert told[0][1].startswith("Transfer helps: +0.080, 90% interval +0.030 to +0.130.")
     assert "120 test images and 3 seeds cannot tell" in told[1][1]
@@ -107,16 +108,16 @@ def test_the_first_place_is_shared_where_the_intervals_say_so(ties: list[bool], 
     board = pd.DataFrame(
         {"key": list("abc")[: len(ties)], "auroc": 0.9, "auroc_low": low, "auroc_high": 0.95, "tie": ties}
     )
-    assert story.top(board).endswith(said)
+    assert sentences.top(board).endswith(said)
 
 
 def test_the_question_fits_the_matrix() -> None:
-    assert story.question(TABLE.iloc[:0]) == "Which model reads these images best?"
-    assert story.question(TABLE.iloc[:1]) == "Does transfer help?"
-    assert story.question(TABLE) == "Does transfer help, and with how few images?"
+    assert sentences.question(TABLE.iloc[:0]) == "Which model reads these images best?"
+    assert sentences.question(TABLE.iloc[:1]) == "Does transfer help?"
+    assert sentences.question(TABLE) == "Does transfer help, and with how few images?"
 
 
 def test_numbers_read_well() -> None:
-    assert story.signed(-0.0123) == "−0.012"
-    assert story.number(float("nan")) == "–"
-    assert [story.duration(s) for s in (12.4, 99, 600, 7300)] == ["12 s", "99 s", "10 min", "2 h 02 min"]
+    assert sentences.signed(-0.0123) == "−0.012"
+    assert sentences.number(float("nan")) == "–"
+    assert [sentences.duration(s) for s in (12.4, 99, 600, 7300)] == ["12 s", "99 s", "10 min", "2 h 02 min"]

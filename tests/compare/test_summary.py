@@ -9,14 +9,14 @@ import pytest
 from rich.console import Console
 
 from stages import compare
-from stages.compare import summary
-from stages.shared.errors import UserError
-from stages.shared.job import Job
+from stages.compare import terminal
+from stages.shared.core.errors import UserError
+from stages.shared.core.job import Job
 
 
 def printed(folder: Path, width: int = 100) -> str:
     out = io.StringIO()
-    summary.show(folder, Console(file=out, width=width, force_terminal=True, color_system=None))
+    terminal.show(folder, Console(file=out, width=width, force_terminal=True, color_system=None))
     return out.getvalue()
 
 
@@ -26,7 +26,7 @@ def test_it_shows_every_model_the_report_and_the_way_to_mlflow(compared: dict[st
     for row in table.itertuples():
         assert f"{row.auroc:.3f} [{row.auroc_low:.3f}–{row.auroc_high:.3f}]" in text
     assert "index.html" in text
-    assert summary.MLFLOW_UI in text
+    assert terminal.MLFLOW_UI in text
     assert text.index("fine_tune") < text.index("from_scratch")
 
 
@@ -44,7 +44,7 @@ def test_it_fits_100_columns(compared: dict[str, Path], tmp_path: Path, names: t
 
 
 def test_a_missing_model_has_a_row_and_is_counted(project: Path, params: Callable[..., compare.Params]) -> None:
-    (project / "reports/train/small_cnn-fine_tune-full/summary.json").unlink()
+    (project / "reports/train/small_cnn-fine_tune-full/terminal.json").unlink()
     compare.run(params(samples=0), Job())
     lines = printed(project / "reports/compare").splitlines()
     (row,) = [line for line in lines if "fine_tune" in line and "full" in line]
@@ -68,7 +68,7 @@ def test_a_long_leaderboard_is_cut_and_says_so(repeats: Path) -> None:
 
 def test_without_a_leaderboard_it_says_what_to_run(tmp_path: Path) -> None:
     with pytest.raises(UserError, match=r"no leaderboard yet.*make run"):
-        summary.show(tmp_path)
+        terminal.show(tmp_path)
 
 
 def test_a_run_prints_it_unless_told_to_wait(

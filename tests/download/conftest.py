@@ -13,9 +13,9 @@ from pathlib import Path
 import pytest
 
 from stages.download import Params, run
-from stages.shared.archive import Archive
-from stages.shared.job import Job, Result
-from stages.shared.paths import RAW
+from stages.shared.core.job import Job, Result
+from stages.shared.core.paths import RAW
+from stages.shared.images.archive import Archive
 
 Produce = Callable[..., tuple[Result, Archive]]
 
@@ -134,7 +134,7 @@ def kaggle(workdir: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[FakeKaggl
     """The client talks to a server on loopback, with an empty cache, a token and no waiting between attempts."""
     from kagglesdk import kaggle_env
 
-    from stages.download import kaggle as stage
+    from stages.download import kaggle
 
     server = FakeKaggle()
     for variable in ("KAGGLE_USERNAME", "KAGGLE_KEY", "KAGGLE_API_ENVIRONMENT", "KAGGLE_KERNEL_RUN_TYPE"):
@@ -145,6 +145,6 @@ def kaggle(workdir: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[FakeKaggl
     monkeypatch.setenv("KAGGLEHUB_CACHE", str(workdir.parent / "cache"))
     monkeypatch.setenv("KAGGLE_API_TOKEN", "KGAT_test")
     monkeypatch.setitem(kaggle_env._env_to_endpoint, kaggle_env.KaggleEnv.PROD, server.url)
-    monkeypatch.setattr(stage, "WAITS", (0.0, 0.0))
+    monkeypatch.setattr(kaggle, "WAITS", (0.0, 0.0))
     yield server
     server.close()

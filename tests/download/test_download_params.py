@@ -6,8 +6,8 @@ import sys
 import pytest
 
 from stages.download import Params
-from stages.shared.errors import UserError
-from stages.shared.settings import parse
+from stages.shared.core.errors import UserError
+from stages.shared.core.settings import parse
 
 
 @pytest.mark.parametrize(

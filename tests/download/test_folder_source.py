@@ -10,8 +10,8 @@ from pathlib import Path
 
 import pytest
 
-from stages.shared.errors import UserError
-from stages.shared.paths import RAW
+from stages.shared.core.errors import UserError
+from stages.shared.core.paths import RAW
 
 from .conftest import Produce, png, zipped
 
@@ -219,9 +219,9 @@ def test_a_full_disk_leaves_the_old_archive_as_it_was(
 
 def test_a_dicom_file_without_a_suffix_is_an_image(workspace, monkeypatch):
     from stages.download import Params, run
-    from stages.shared.archive import Archive
-    from stages.shared.job import Job
-    from stages.shared.paths import RAW
+    from stages.shared.core.job import Job
+    from stages.shared.core.paths import RAW
+    from stages.shared.images.archive import Archive
 
     source = workspace / "films"
     source.mkdir()

@@ -10,8 +10,8 @@ from pathlib import Path
 
 import pytest
 
-from stages.shared.errors import UserError
-from stages.shared.paths import RAW
+from stages.shared.core.errors import UserError
+from stages.shared.core.paths import RAW
 
 from .conftest import FakeKaggle, Produce, png, zipped
 
@@ -136,10 +136,10 @@ def test_a_server_that_stays_silent_is_given_up(
 
     from kagglesdk import kaggle_env
 
-    from stages.download import kaggle as stage
+    from stages.download import kaggle
 
     with socket.create_server(("127.0.0.1", 0)) as silent:  # accepts, never answers
-        monkeypatch.setattr(stage, "TIMEOUT", (0.1, 0.1))
+        monkeypatch.setattr(kaggle, "TIMEOUT", (0.1, 0.1))
         monkeypatch.setitem(
             kaggle_env._env_to_endpoint, kaggle_env.KaggleEnv.PROD, f"http://127.0.0.1:{silent.getsockname()[1]}"
         )
@@ -253,12 +253,12 @@ def test_a_full_disk_while_packing_keeps_the_download(
 def test_a_full_disk_while_downloading_is_named(
     produce: Produce, kaggle: FakeKaggle, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from stages.download import kaggle as stage
+    from stages.download import kaggle
 
     def full(*args: object) -> None:
         raise OSError(errno.ENOSPC, "No space left on device")
 
-    monkeypatch.setattr(stage, "download_file", full)
+    monkeypatch.setattr(kaggle, "download_file", full)
     refused(produce, r"2\.archive: the disk is full")
 
 

@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from stages.shared.archive import Archive
-from stages.shared.errors import UserError
+from stages.shared.core.errors import UserError
+from stages.shared.images.archive import Archive
 
 from .conftest import Produce
 

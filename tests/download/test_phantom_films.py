@@ -13,8 +13,8 @@ from stages.download.params import Phantom
 from stages.download.phantom.findings import FINDINGS
 from stages.download.phantom.members import draw
 from stages.download.phantom.plan import Scene
-from stages.shared.archive import Archive
-from stages.shared.paths import RAW
+from stages.shared.core.paths import RAW
+from stages.shared.images.archive import Archive
 
 from .conftest import Produce
 

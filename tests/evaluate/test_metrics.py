@@ -5,7 +5,7 @@ import pytest
 from sklearn import metrics as sk
 
 from stages.evaluate.metrics import NAMES, metrics, per_class
-from stages.shared.statistics import draws, interval
+from stages.shared.measures.statistics import draws, interval
 
 
 def patient_weights(patients, resamples, seed):

@@ -6,13 +6,13 @@ from PIL import Image
 
 from stages.explain import Params, run
 from stages.explain.choose import choose
-from stages.explain.grad_cam import grad_cam
-from stages.shared.backbones.base import Backbone, Normalisation
-from stages.shared.files import read_json
-from stages.shared.job import Job
-from stages.shared.model import Classifier, create
-from stages.shared.paths import Key
-from stages.shared.recipe import Architecture
+from stages.explain.methods.grad_cam import grad_cam
+from stages.shared.core.files import read_json
+from stages.shared.core.job import Job
+from stages.shared.core.paths import Key
+from stages.shared.model.backbones.base import Backbone, Normalisation
+from stages.shared.model.model import Classifier, create
+from stages.shared.model.recipe import Architecture
 
 KEY = Key("small_cnn", "from_scratch", "full")
 

@@ -18,9 +18,9 @@ import pytest
 from PIL import Image
 
 from stages.shared import tracking
-from stages.shared.job import Job, Result
-from stages.shared.model import load, probabilities
-from stages.shared.paths import Key
+from stages.shared.core.job import Job, Result
+from stages.shared.core.paths import Key
+from stages.shared.model.model import load, probabilities
 
 pytestmark = pytest.mark.e2e
 KEY = Key("small_cnn", "from_scratch", "full")

@@ -12,8 +12,8 @@ import pandas as pd
 import pytest
 from PIL import Image
 
-from stages.shared.archive import write_archive
-from stages.shared.paths import MANIFEST, RAW
+from stages.shared.core.paths import MANIFEST, RAW
+from stages.shared.images.archive import write_archive
 
 
 def random_manifest(seed: int, classes: int = 2, patients: int = 120) -> pd.DataFrame:

@@ -11,12 +11,12 @@ import pytest
 from PIL import Image
 
 from stages.preprocess import Params, run
-from stages.shared.errors import UserError
-from stages.shared.images import UnreadableImage
-from stages.shared.job import Job
-from stages.shared.paths import MANIFEST, PROCESSED
-from stages.shared.preprocessing import Preprocessor, PreprocessSpec
-from stages.shared.settings import parse
+from stages.shared.arrays.preprocessing import Preprocessor, PreprocessSpec
+from stages.shared.core.errors import UserError
+from stages.shared.core.job import Job
+from stages.shared.core.paths import MANIFEST, PROCESSED
+from stages.shared.core.settings import parse
+from stages.shared.images.decode import UnreadableImage
 
 
 def preprocess(**values: object):
@@ -125,8 +125,8 @@ def test_a_full_disk_is_told_in_words_and_leaves_what_was_there(manifest, valida
 
 def test_an_image_that_cannot_be_read_any_more_is_named_and_nothing_is_left(manifest, validated):
     members = validated(manifest)
-    from stages.shared.archive import write_archive
-    from stages.shared.paths import RAW
+    from stages.shared.core.paths import RAW
+    from stages.shared.images.archive import write_archive
 
     broken = manifest["path"][11]
     write_archive(RAW, sorted({**members, broken: members[broken][:60]}.items()))

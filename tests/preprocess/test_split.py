@@ -9,7 +9,7 @@ import pytest
 from stages.preprocess.groups import groups
 from stages.preprocess.params import Split
 from stages.preprocess.split import assign
-from stages.shared.errors import UserError
+from stages.shared.core.errors import UserError
 
 
 def test_groups_join_patients_through_copies_of_a_picture():

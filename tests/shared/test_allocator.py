@@ -36,7 +36,7 @@ def test_memory_that_was_freed_serves_again_without_the_kernel(repository):
 
 
 def test_elsewhere_nothing_happens(monkeypatch):
-    from stages.shared import allocator
+    from stages.shared.core import allocator
 
     monkeypatch.setattr(allocator.ctypes, "pythonapi", object())
     allocator.keep_freed_memory()

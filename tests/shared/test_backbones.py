@@ -9,16 +9,16 @@ import pytest
 import torch
 
 from stages import backbones_table
-from stages.explain.grad_cam import grad_cam
-from stages.shared import settings
-from stages.shared.backbones import build
-from stages.shared.errors import UserError
-from stages.shared.model import create, load, save
-from stages.shared.recipe import WEIGHTS, Architecture, Recipe
-from stages.train.data import Batch
-from stages.train.learner import Learner
+from stages.explain.methods.grad_cam import grad_cam
+from stages.shared.core import settings
+from stages.shared.core.errors import UserError
+from stages.shared.model.backbones import build
+from stages.shared.model.model import create, load, save
+from stages.shared.model.recipe import WEIGHTS, Architecture, Recipe
+from stages.train.data.batches import Batch
+from stages.train.loop.module import Learner
 from stages.train.params import Backbone
-from stages.train.plan import make_plan
+from stages.train.plan.strategies import make_plan
 
 DECLARED = {
     "small_cnn": ("lightbox", 64),
@@ -63,22 +63,22 @@ def test_images_become_features_and_logits(built, films):
     assert features.std() > 0
 
 
-def test_stages_cover_every_parameter_exactly_once(built):
+def test_blocks_cover_every_parameter_exactly_once(built):
     backbone = built.model.backbone
-    covered = [id(p) for stage in backbone.stages for p in backbone.parameters_of(stage)]
+    covered = [id(p) for block in backbone.blocks for p in backbone.parameters_of(block)]
     assert sorted(covered) == sorted(id(p) for p in backbone.network.parameters())
-    assert all(list(backbone.parameters_of(stage)) for stage in backbone.stages)
-    assert len(backbone.stages) >= 4
+    assert all(list(backbone.parameters_of(block)) for block in backbone.blocks)
+    assert len(backbone.blocks) >= 4
 
 
-def test_stages_come_in_the_order_of_the_forward_pass(built, films):
+def test_blocks_come_in_the_order_of_the_forward_pass(built, films):
     backbone, called, hooks = built.model.backbone, [], []
-    place = {stage: i for i, stage in enumerate(backbone.stages)}
+    place = {block: i for i, block in enumerate(backbone.blocks)}
     for name, module in backbone.network.named_modules():
         if own := [n for n, _ in module.named_parameters(recurse=False)]:
-            stage = backbone.stage_of(".".join(filter(None, (name, own[0]))))
+            block = backbone.block_of(".".join(filter(None, (name, own[0]))))
             if name:
-                hooks.append(module.register_forward_pre_hook(lambda *_, at=place[stage]: called.append(at)))
+                hooks.append(module.register_forward_pre_hook(lambda *_, at=place[block]: called.append(at)))
     with torch.no_grad():
         built.model(films)
     for hook in hooks:
@@ -169,11 +169,11 @@ def test_a_training_step_changes_exactly_what_the_strategy_allows(built, films, 
     source = built.architecture.source
     params = train_params(
         backbone={"source": source, "name": built.name, "weights": "some.safetensors"},
-        strategy={"plan": "fine_tune", "last_stages": 1},
+        strategy={"plan": "fine_tune", "last_blocks": 1},
     )
-    backbone, last = model.backbone, list(model.backbone.stages)[-1]
+    backbone, last = model.backbone, list(model.backbone.blocks)[-1]
     learner = Learner(
-        model, make_plan(params.strategy, list(backbone.stages), 3), params, torch.ones(2), seed=0, steps=1
+        model, make_plan(params.strategy, list(backbone.blocks), 3), params, torch.ones(2), seed=0, steps=1
     )
     learner.trainer = SimpleNamespace(world_size=1, current_epoch=0, global_rank=0)
     before = {name: value.clone() for name, value in model.state_dict().items()}
@@ -184,8 +184,8 @@ def test_a_training_step_changes_exactly_what_the_strategy_allows(built, films, 
     learner.on_before_optimizer_step(optimizer)
     optimizer.step()
     changed = {name for name, value in model.state_dict().items() if not torch.equal(value, before[name])}
-    allowed = {f"backbone.network.{n}" for n, _ in backbone.network.state_dict().items() if in_stage(backbone, n, last)}
-    learning = {f"backbone.network.{n}" for n, _ in backbone.network.named_parameters() if backbone.stage_of(n) == last}
+    allowed = {f"backbone.network.{n}" for n, _ in backbone.network.state_dict().items() if in_block(backbone, n, last)}
+    learning = {f"backbone.network.{n}" for n, _ in backbone.network.named_parameters() if backbone.block_of(n) == last}
     heads = {f"head.{n}" for n, _ in model.head.named_parameters()}
     assert changed <= allowed | heads
     assert learning | heads <= changed | silent(model)
@@ -193,8 +193,8 @@ def test_a_training_step_changes_exactly_what_the_strategy_allows(built, films, 
     assert heads & changed
 
 
-def in_stage(backbone, name, stage):
-    return any(name == part or name.startswith(f"{part}.") for part in backbone.stages[stage])
+def in_block(backbone, name, block):
+    return any(name == part or name.startswith(f"{part}.") for part in backbone.blocks[block])
 
 
 def silent(model):
@@ -207,17 +207,17 @@ def test_small_cnn_is_small():
     assert 400_000 < sum(p.numel() for p in backbone.parameters()) < 600_000
 
 
-def test_stages_have_the_names_that_people_use():
+def test_blocks_have_the_names_that_people_use():
     vgg = build(Architecture(source="torchvision", name="vgg16"))
-    assert list(vgg.stages) == ["block1", "block2", "block3", "block4", "block5"]
-    assert vgg.stages["block5"] == ["features.24", "features.26", "features.28"]
+    assert list(vgg.blocks) == ["block1", "block2", "block3", "block4", "block5"]
+    assert vgg.blocks["block5"] == ["features.24", "features.26", "features.28"]
     assert vgg.features == 512
-    assert build(Architecture(source="torchvision", name="resnet18")).stages == {
-        "stem": ["conv1", "bn1"], "stage1": ["layer1"], "stage2": ["layer2"], "stage3": ["layer3"], "stage4": ["layer4"],
+    assert build(Architecture(source="torchvision", name="resnet18")).blocks == {
+        "stem": ["conv1", "bn1"], "block1": ["layer1"], "block2": ["layer2"], "block3": ["layer3"], "block4": ["layer4"],
     }  # fmt: skip
     dense = build(Architecture(source="torchvision", name="densenet121"))
-    assert dense.stages["stage3"] == ["features.denseblock3", "features.transition3"]
-    assert list(dense.stages)[-1] == "stage4"
+    assert dense.blocks["block3"] == ["features.denseblock3", "features.transition3"]
+    assert list(dense.blocks)[-1] == "block4"
 
 
 @pytest.mark.parametrize(
@@ -314,13 +314,13 @@ def test_the_head_is_a_linear_layer_unless_hidden_layers_are_asked_for():
     assert all(m.p == 0.2 for m in deep if isinstance(m, torch.nn.Dropout))
 
 
-def test_stages_that_the_forward_pass_mixes_become_one():
-    from stages.shared.backbones.timm import in_order
+def test_blocks_that_the_forward_pass_mixes_become_one():
+    from stages.shared.model.backbones.timm import in_order
 
-    stages = {"stem": ["a"], "stage1": ["b", "c.0"], "stage2": ["c.1"], "stage3": ["d"]}
-    assert in_order(stages, ["a", "b.x", "c.0", "c.1", "d"]) == stages
-    mixed = in_order(stages, ["a", "b.x", "c.1", "c.0", "d"])
-    assert mixed == {"stem": ["a"], "stage1": ["b", "c.0", "c.1"], "stage2": ["d"]}
+    blocks = {"stem": ["a"], "block1": ["b", "c.0"], "block2": ["c.1"], "block3": ["d"]}
+    assert in_order(blocks, ["a", "b.x", "c.0", "c.1", "d"]) == blocks
+    mixed = in_order(blocks, ["a", "b.x", "c.1", "c.0", "d"])
+    assert mixed == {"stem": ["a"], "block1": ["b", "c.0", "c.1"], "block2": ["d"]}
 
 
 def test_a_network_that_cannot_be_cut_is_refused_by_name():

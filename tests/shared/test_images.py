@@ -13,8 +13,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from stages.shared.errors import UserError
-from stages.shared.images import MAX_PIXELS, UnreadableImage, decode, to_array
+from stages.shared.core.errors import UserError
+from stages.shared.images.decode import MAX_PIXELS, UnreadableImage, decode, to_array
 
 RAMP = np.tile(np.arange(0, 240, 10, dtype=np.uint8), (16, 1))  # 16×24, 0…230 from left to right
 

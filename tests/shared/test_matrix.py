@@ -2,9 +2,9 @@ from __future__ import annotations
 
 import pytest
 
-from stages.shared.errors import UserError
-from stages.shared.matrix import Matrix
-from stages.shared.settings import parse
+from stages.shared.core.errors import UserError
+from stages.shared.core.matrix import Matrix
+from stages.shared.core.settings import parse
 
 GOOD = {"backbone": ["small_cnn"], "strategy": ["from_scratch", "fine_tune"], "sample": ["tenth", "full"]}
 

@@ -10,9 +10,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from stages.shared.errors import UserError
-from stages.shared.preprocessing import Preprocessor, PreprocessSpec, resize
-from stages.shared.settings import parse
+from stages.shared.arrays.preprocessing import Preprocessor, PreprocessSpec, resize
+from stages.shared.core.errors import UserError
+from stages.shared.core.settings import parse
 
 
 def png(array: np.ndarray) -> bytes:

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from stages.shared.errors import UserError
-from stages.shared.process import check_world
+from stages.shared.core.errors import UserError
+from stages.shared.core.process import check_world
 from stages.train.params.trainer import Trainer
 
 

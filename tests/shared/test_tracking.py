@@ -12,9 +12,9 @@ from pathlib import Path
 import pytest
 
 from stages.shared import tracking
-from stages.shared.errors import UserError
-from stages.shared.job import Result
-from stages.shared.paths import Key
+from stages.shared.core.errors import UserError
+from stages.shared.core.job import Result
+from stages.shared.core.paths import Key
 
 pytestmark = pytest.mark.e2e
 KEY = Key("resnet18", "fine_tune", "full")
@@ -90,7 +90,7 @@ def test_a_stage_that_raises_is_a_failed_run_and_its_own_error_comes_through(roo
 
 
 def start(code, **environment):
-    prelude = "from stages.shared import tracking\nfrom stages.shared.job import Result\nimport sys, time\n"
+    prelude = "from stages.shared import tracking\nfrom stages.shared.core.job import Result\nimport sys, time\n"
     return subprocess.Popen([sys.executable, "-c", prelude + code], env={**os.environ, **environment})
 
 

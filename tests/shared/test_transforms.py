@@ -12,9 +12,9 @@ import cv2
 import numpy as np
 import pytest
 
-from stages.shared.catalogue import _classes
-from stages.shared.errors import UserError
-from stages.shared.transforms import build
+from stages.shared.arrays.catalogue import _classes
+from stages.shared.arrays.transforms import build
+from stages.shared.core.errors import UserError
 
 WHERE = "params.yaml: preprocess.steps"
 REQUIRED = {  # arguments that have no default
@@ -171,7 +171,7 @@ def test_a_step_that_changes_the_size_is_refused_where_batches_need_one(film: np
 
 def test_albumentations_neither_asks_the_network_nor_imports_torch():
     code = (
-        "import socket, sys; socket.socket.connect = None; from stages.shared.transforms import build;"
+        "import socket, sys; socket.socket.connect = None; from stages.shared.arrays.transforms import build;"
         "assert 'albumentations' not in sys.modules and 'numpy' not in sys.modules; build(['CLAHE'], 'x');"
         "assert 'torch' not in sys.modules and 'albumentations.pytorch' not in sys.modules"
     )

@@ -3,9 +3,9 @@ import pytest
 from pydantic import TypeAdapter, ValidationError
 from scipy import ndimage
 
-from stages.shared.errors import UserError
-from stages.shared.transforms import build
-from stages.train.augment import PRESETS, steps
+from stages.shared.arrays.transforms import build
+from stages.shared.core.errors import UserError
+from stages.train.params.augment import PRESETS, steps
 from stages.train.params.recipe import Augment
 
 SIDE, TRIALS = 96, 200

@@ -12,16 +12,16 @@ import numpy as np
 import pytest
 import torch
 
-from stages.shared.arrays import load_arrays
-from stages.shared.model import create
-from stages.shared.recipe import Architecture
-from stages.shared.transforms import build
-from stages.train import cache, room
-from stages.train.cache import FeatureStore, NoRoom
-from stages.train.data import Images
-from stages.train.entry import Entry, Spec
+from stages.shared.arrays.arrays import load_arrays
+from stages.shared.arrays.transforms import build
+from stages.shared.model.model import create
+from stages.shared.model.recipe import Architecture
+from stages.train.data.batches import Images
+from stages.train.features import cache, room
+from stages.train.features.cache import FeatureStore, NoRoom
+from stages.train.features.entry import Entry, Spec
+from stages.train.features.prefix import split
 from stages.train.params.machine import Cache
-from stages.train.prefix import split
 
 ROWS = list(range(40))
 FLIPS = [{"HorizontalFlip": {"p": 0.5}}]
@@ -29,11 +29,11 @@ PLAIN = [(row, None) for row in ROWS]
 
 
 def make_store(
-    stages: int = 3, weights: int = 0, steps=(), seed: int = 0, precision="32-true", **settings
+    blocks: int = 3, weights: int = 0, steps=(), seed: int = 0, precision="32-true", **settings
 ) -> FeatureStore:
     torch.manual_seed(weights)
     model = create(Architecture(source="lightbox", name="small_cnn"), 2)
-    prefix, _ = split(model, list(model.backbone.stages)[:stages], (1, 32, 32))
+    prefix, _ = split(model, list(model.backbone.blocks)[:blocks], (1, 32, 32))
     augment = build(steps, where="test", channels=1, keep_size=True) if steps else None
     images = Images(load_arrays(), augment, seed)
     return FeatureStore(prefix, images, Cache(**settings), precision=precision, device=torch.device("cpu"), steps=steps)
@@ -102,7 +102,7 @@ def test_heads_do_not_matter_and_all_else_does(processed):
     for parameter in same.prefix.model.backbone.parameters_of("block4"):
         torch.nn.init.normal_(parameter)
     assert cache.digest(same.prefix, same.about) == first.digest
-    others = [{"stages": 2}, {"weights": 1}, {"precision": "bf16-mixed"}]
+    others = [{"blocks": 2}, {"weights": 1}, {"precision": "bf16-mixed"}]
     names = {make_store(**other).entry(None).folder for other in others} | {first.entry(None).folder}
     assert len(names) == len(others) + 1
     with torch.no_grad():
@@ -262,7 +262,7 @@ def test_no_fill_is_begun_that_the_disk_has_no_room_for(processed, monkeypatch):
 
 
 def test_rows_never_asked_for_take_no_disk(processed):
-    store = make_store(stages=1)
+    store = make_store(blocks=1)
     store.fill(PLAIN[:2])
     path = store.entries[None].folder / "0.npy"
     assert path.stat().st_blocks * 512 < path.stat().st_size / 4
@@ -270,7 +270,7 @@ def test_rows_never_asked_for_take_no_disk(processed):
 
 @pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")
 def test_reading_maps_no_pages_of_the_cache(processed):
-    store = make_store(stages=1)
+    store = make_store(blocks=1)
     store.fill(PLAIN)
     store.read(PLAIN)
     assert "lightbox/cache" not in Path("/proc/self/maps").read_text()

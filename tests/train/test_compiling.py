@@ -6,11 +6,11 @@ import torch
 import torch._inductor.compile_fx
 from safetensors.torch import load_file
 
-from stages.shared.errors import UserError
-from stages.shared.job import Job
-from stages.shared.paths import Key
+from stages.shared.core.errors import UserError
+from stages.shared.core.job import Job
+from stages.shared.core.paths import Key
 from stages.train import run
-from stages.train.compiling import compiled
+from stages.train.machine.compiling import compiled
 
 COMPILER = os.environ.get("CXX") or shutil.which("g++") or shutil.which("clang++")
 
@@ -31,7 +31,7 @@ def test_a_compiled_forward_gives_the_same_answer_and_trains_the_same_parameters
 
 @pytest.mark.skipif(not COMPILER, reason="no C++ compiler here")
 def test_a_compiled_training_learns_what_an_uncompiled_one_does(processed, train_params, shipped, monkeypatch):
-    """The last stage and the head: a convolution, a norm and a linear layer, and their gradients."""
+    """The last block and the head: a convolution, a norm and a linear layer, and their gradients."""
     weights, graphs = [], []
     compile_graph = torch._inductor.compile_fx.compile_fx  # what turns a traced graph into a program
 
@@ -41,7 +41,7 @@ def test_a_compiled_training_learns_what_an_uncompiled_one_does(processed, train
 
     monkeypatch.setattr(torch._inductor.compile_fx, "compile_fx", note)
     backbone = {"source": "lightbox", "name": "small_cnn", "weights": str(shipped)}
-    strategy = {"plan": "fine_tune", "last_stages": 1}
+    strategy = {"plan": "fine_tune", "last_blocks": 1}
     for compile in (False, True):
         params = train_params(epochs=2, backbone=backbone, strategy=strategy, compile=compile)
         result = run(params, Job(Key("small_cnn", "fine_tune", "full")))

@@ -5,8 +5,8 @@ from collections import Counter
 import numpy as np
 import pytest
 
-from stages.shared.arrays import load_arrays
-from stages.train.data import EpochSampler, Images, augmentation, view_seed
+from stages.shared.arrays.arrays import load_arrays
+from stages.train.data.batches import EpochSampler, Images, augmentation, view_seed
 
 
 def rows_of(sampler):

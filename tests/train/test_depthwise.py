@@ -7,10 +7,11 @@ import torch
 from torch import nn
 from torchvision import models
 
-from stages.shared.job import Job
-from stages.shared.paths import Key
-from stages.train import depthwise, run
-from stages.train.depthwise import DepthwiseConv2d, quick_gradients
+from stages.shared.core.job import Job
+from stages.shared.core.paths import Key
+from stages.train import run
+from stages.train.machine import depthwise
+from stages.train.machine.depthwise import DepthwiseConv2d, quick_gradients
 
 BF16 = torch.bfloat16
 GEOMETRIES = [  # kernel, stride, padding, dilation, height and width, bias

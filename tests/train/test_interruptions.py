@@ -13,9 +13,9 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
-from stages.shared.errors import UserError
-from stages.shared.job import Job
-from stages.shared.paths import Key
+from stages.shared.core.errors import UserError
+from stages.shared.core.job import Job
+from stages.shared.core.paths import Key
 from stages.train import run
 
 KEY = Key("small_cnn", "from_scratch", "full")
@@ -106,11 +106,11 @@ def test_a_killed_training_goes_on_from_its_last_epoch_and_ends_with_the_same_we
 
 def test_of_an_ended_training_only_the_first_process_writes_what_comes_of_it(processed, train_params, monkeypatch):
     """It ended, then the disk was full: both processes of the second try find it done."""
-    from stages.train import fit
+    from stages.train import stage
 
     params = train_params(epochs=1)
     with monkeypatch.context() as patch:
-        patch.setattr(fit, "save", fail_with_full_disk)
+        patch.setattr(stage, "save", fail_with_full_disk)
         with pytest.raises(OSError, match="No space left"):
             run(params, Job(KEY))
     with monkeypatch.context() as second:
@@ -122,12 +122,12 @@ def test_of_an_ended_training_only_the_first_process_writes_what_comes_of_it(pro
 
 def test_a_training_that_ended_but_was_not_recorded_is_not_repeated(processed, train_params, monkeypatch):
     """It stopped early, then the disk was full: the second try trains no epoch more and reports the whole curve."""
-    from stages.train import fit
+    from stages.train import stage
 
     params = train_params(epochs=30, early_stopping={"monitor": "val_accuracy", "patience": 2})
     expected, history = uninterrupted(params)
     with monkeypatch.context() as patch:
-        patch.setattr(fit, "save", fail_with_full_disk)
+        patch.setattr(stage, "save", fail_with_full_disk)
         with pytest.raises(OSError, match="No space left"):
             run(params, Job(KEY))
     steps = []
@@ -170,13 +170,13 @@ def fail_with_full_disk(*_):
 
 
 def test_a_resumed_training_reports_its_earlier_epochs_too(processed, train_params, monkeypatch):
-    from stages.train import fit
+    from stages.train import stage
 
     die_in_epoch_two = dies_in(2)
 
     params = train_params(epochs=4)
     with pytest.raises(Killed):
-        fit.train_member(params, Job(KEY, die_in_epoch_two))
+        stage.train_member(params, Job(KEY, die_in_epoch_two))
     steps = []
     run(params, Job(KEY, lambda metrics, step: steps.append(step)))
     assert steps == [0, 1, 2, 3]
@@ -239,7 +239,7 @@ def test_sigterm_before_the_first_epoch_ends_with_a_word_too(processed, train_pa
     """While speed is measured, say, or features are cached."""
     script = AS_COMMAND.replace(
         "import stages.__main__",
-        "import time, stages.train.fit as f; f.choose = lambda *a, **k: (print('at it', file=sys.stderr, flush=True), "
+        "import time, stages.train.stage as f; f.choose = lambda *a, **k: (print('at it', file=sys.stderr, flush=True), "
         "time.sleep(60)); import stages.__main__",
     )
     process = start(train_params(precision="auto"), repository, script)
@@ -328,7 +328,7 @@ class Small:
 @pytest.fixture
 def memory_for(monkeypatch):
     """Every network made from now on runs out of memory above so many images."""
-    from stages.shared import model
+    from stages.shared.model import model
 
     build = model.build
 
@@ -367,8 +367,8 @@ def test_memory_for_not_even_two_images_is_said(processed, train_params, memory_
 
 
 def test_auto_batch_is_for_one_device(processed, train_params):
-    from stages.shared.arrays import load_arrays
-    from stages.train.memory import after_out_of_memory
+    from stages.shared.arrays.arrays import load_arrays
+    from stages.train.machine.memory import after_out_of_memory
 
     params = train_params(auto_batch=True, trainer={"devices": 2, "strategy": "ddp"})
     with pytest.raises(UserError, match="auto_batch works for one device"):
@@ -398,8 +398,8 @@ def test_a_project_that_was_moved_still_knows_its_best_epoch(workspace, make_pro
 def test_a_training_resumed_on_another_machine_keeps_the_choices_of_the_first(
     processed, train_params, monkeypatch, capsys
 ):
-    from stages.train import fit
-    from stages.train.speed import Choice
+    from stages.train import stage
+    from stages.train.machine.speed import Choice
 
     die = dies_in(0)
 
@@ -410,7 +410,7 @@ def test_a_training_resumed_on_another_machine_keeps_the_choices_of_the_first(
         asked.append((precision, channels_last))
         return Choice("32-true", True, {}) if precision == "auto" else Choice(precision, channels_last, {})
 
-    monkeypatch.setattr(fit, "choose", choose)
+    monkeypatch.setattr(stage, "choose", choose)
     with pytest.raises(Killed):
         run(params, Job(KEY, die))
     run(params, Job(KEY))
@@ -420,7 +420,7 @@ def test_a_training_resumed_on_another_machine_keeps_the_choices_of_the_first(
 
 
 def test_a_network_that_answers_nonsense_in_validation_stops_with_the_files(processed, train_params, monkeypatch):
-    from stages.train.learner import Learner
+    from stages.train.loop.module import Learner
 
     forward = Learner.forward
     monkeypatch.setattr(Learner, "forward", lambda self, *x: forward(self, *x) * (1 if self.training else torch.nan))
@@ -429,8 +429,8 @@ def test_a_network_that_answers_nonsense_in_validation_stops_with_the_files(proc
 
 
 def test_more_processes_than_validation_images_say_so(processed, train_params):
-    from stages.shared.arrays import load_arrays
-    from stages.train.data import loaders
+    from stages.shared.arrays.arrays import load_arrays
+    from stages.train.data.batches import loaders
 
     arrays = load_arrays()
     params = train_params(batch_size=64, trainer={"devices": 4, "strategy": "ddp", "accelerator": "cpu"})

@@ -4,18 +4,18 @@ import numpy as np
 import pytest
 import torch
 
-from stages.shared.model import create
-from stages.shared.recipe import Architecture
-from stages.train.data import Batch
-from stages.train.fit import class_weights
-from stages.train.learner import Learner
-from stages.train.plan import make_plan
+from stages.shared.model.model import create
+from stages.shared.model.recipe import Architecture
+from stages.train.data.batches import Batch
+from stages.train.loop.module import Learner
+from stages.train.plan.strategies import make_plan
+from stages.train.stage import class_weights
 
 
 def learner_for(params):
     torch.manual_seed(0)
     model = create(Architecture(source=params.backbone.source, name=params.backbone.name), 2)
-    plan = make_plan(params.strategy, list(model.backbone.stages), params.epochs)
+    plan = make_plan(params.strategy, list(model.backbone.blocks), params.epochs)
     learner = Learner(model, plan, params, torch.ones(2), seed=0, steps=1)
     learner.trainer = SimpleNamespace(world_size=1, current_epoch=0, global_rank=0)
     return learner
@@ -49,8 +49,8 @@ def test_feature_extraction_changes_the_head_and_no_batchnorm_statistic(pretrain
     assert changed == {"head.1.weight", "head.1.bias"}
 
 
-def test_fine_tune_changes_the_last_stages_and_the_head(pretrained):
-    changed = step(pretrained({"plan": "fine_tune", "last_stages": 2}))
+def test_fine_tune_changes_the_last_blocks_and_the_head(pretrained):
+    changed = step(pretrained({"plan": "fine_tune", "last_blocks": 2}))
     moved = {name.removeprefix("backbone.network.") for name in changed if name.startswith("backbone.")}
     assert {name.split(".")[0] + "." + name.split(".")[1] for name in moved} == {"blocks.2", "blocks.3"}
     assert any(name.endswith("running_mean") for name in moved)
@@ -61,7 +61,7 @@ def test_from_scratch_changes_every_parameter(train_params):
     assert {n for n, _ in learner.model.named_parameters()} <= step(learner)
 
 
-def test_a_frozen_stage_stays_in_eval_mode_through_train(pretrained):
+def test_a_frozen_block_stays_in_eval_mode_through_train(pretrained):
     learner = pretrained({"plan": "feature_extraction"})
     learner.train()
     assert not any(m.training for m in learner.model.backbone.network.stem.modules())
@@ -69,7 +69,7 @@ def test_a_frozen_stage_stays_in_eval_mode_through_train(pretrained):
 
 
 def test_the_backbone_learns_at_its_own_rate(pretrained):
-    learner = pretrained({"plan": "fine_tune", "last_stages": 1, "backbone_lr": 0.25})
+    learner = pretrained({"plan": "fine_tune", "last_blocks": 1, "backbone_lr": 0.25})
     rates = {group["name"]: group["lr"] for group in learner.configure_optimizers().param_groups}
     assert rates["head"] == pytest.approx(1e-3)
     assert rates["block4"] == pytest.approx(0.25e-3)

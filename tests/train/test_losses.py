@@ -6,8 +6,8 @@ from sklearn.linear_model import LogisticRegression
 from torch.nn import functional as F
 from torchvision.ops import sigmoid_focal_loss
 
-from stages.train.losses import make_loss
 from stages.train.params.recipe import CostSensitive, CrossEntropy, Focal
+from stages.train.recipe.losses import make_loss
 
 
 def batch(classes, size=40, spread=3.0):

@@ -3,8 +3,8 @@ import pytest
 import torch
 from scipy import stats
 
-from stages.train.mixing import mix
 from stages.train.params.recipe import Mix
+from stages.train.recipe.mixing import mix
 
 B, K, SIDE = 5, 3, 12
 

@@ -2,9 +2,8 @@ import pytest
 import torch
 from torch import nn
 
-from stages.shared.errors import UserError
-from stages.shared.settings import Settings, parse
-from stages.train.optimizers import make_optimizer
+from stages.shared.core.errors import UserError
+from stages.shared.core.settings import Settings, parse
 from stages.train.params.recipe import (
     Adam,
     AdamW,
@@ -18,6 +17,7 @@ from stages.train.params.recipe import (
     Schedule,
     Sgd,
 )
+from stages.train.recipe.optimizers import make_optimizer
 
 LR, DECAY = 0.1, 0.3
 

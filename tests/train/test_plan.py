@@ -8,8 +8,8 @@ from PIL import Image
 from pydantic import TypeAdapter
 from torch import nn
 
-from stages.shared.errors import UserError
-from stages.shared.settings import Settings, parse
+from stages.shared.core.errors import UserError
+from stages.shared.core.settings import Settings, parse
 from stages.train.params.strategies import (
     DiscriminativeLR,
     FeatureExtraction,
@@ -19,29 +19,29 @@ from stages.train.params.strategies import (
     ProgressiveUnfreezing,
     Strategy,
 )
-from stages.train.plan import HEAD, PLANS, frozen_throughout, make_plan, plan_table
+from stages.train.plan.strategies import HEAD, PLANS, frozen_throughout, make_plan, plan_table
 from stages.train.plots import draw_plan
 
 STAGES = ["stem", "block1", "block2", "block3"]
 SETTINGS = {
     "from_scratch": [{}],
     "feature_extraction": [{}, {"head_lr": 10}],
-    "fine_tune": [{}, {"last_stages": "all", "backbone_lr": 0.3}],
+    "fine_tune": [{}, {"last_blocks": "all", "backbone_lr": 0.3}],
     "progressive_unfreezing": [
         {"every": 1},
         {"every": 3, "decay": 0.5},
-        {"every": 1, "last_stages": 1},
+        {"every": 1, "last_blocks": 1},
         {"at": [0]},
         {"at": [7]},
     ],
     "discriminative_lr": [{}, {"decay": 0.9, "frozen_epochs": 1}, {"backbone_lr": 0.75, "decay": 0.75}],
-    "linear_probe_fine_tune": [{}, {"probe_epochs": 2, "last_stages": 1}, {"probe_epochs": 0.99, "head_lr": 5}],
+    "linear_probe_fine_tune": [{}, {"probe_epochs": 2, "last_blocks": 1}, {"probe_epochs": 0.99, "head_lr": 5}],
 }
 CASES = [
-    pytest.param(name, given, stages, id=f"{name}-{given}-{stages} stages")
+    pytest.param(name, given, blocks, id=f"{name}-{given}-{blocks} blocks")
     for name, several in SETTINGS.items()
     for given in several
-    for stages in (1, 4, 13)
+    for blocks in (1, 4, 13)
 ]
 
 
@@ -54,7 +54,7 @@ def progressive(**given):
 
 
 def names(count):
-    return [f"stage{i}" for i in range(count)]
+    return [f"block{i}" for i in range(count)]
 
 
 def learning(epoch):
@@ -75,9 +75,9 @@ def test_what_holds_for_every_plan(name, given, count):
     for before, after in pairwise(plan):
         assert learning(before) <= learning(after), "what has thawed stays so"
     for epoch in plan:
-        frozen = [epoch[stage] is None for stage in names(count)]
-        assert frozen == sorted(frozen, reverse=True), "the frozen stages come first"
-    never = [stage for stage in names(count) if all(epoch[stage] is None for epoch in plan)]
+        frozen = [epoch[block] is None for block in names(count)]
+        assert frozen == sorted(frozen, reverse=True), "the frozen blocks come first"
+    never = [block for block in names(count) if all(epoch[block] is None for epoch in plan)]
     assert list(frozen_throughout(plan)) == never == names(count)[: len(never)]
 
 
@@ -97,21 +97,21 @@ def test_the_head_alone_may_learn_faster():
 
 
 @pytest.mark.parametrize(("count", "expected"), [(1, {"block3"}), (2, {"block2", "block3"}), ("all", set(STAGES))])
-def test_fine_tune_lets_the_last_stages_learn_at_their_own_rate(count, expected):
-    (epoch,) = make_plan(FineTune(plan="fine_tune", last_stages=count, backbone_lr=0.1), STAGES, 1)
+def test_fine_tune_lets_the_last_blocks_learn_at_their_own_rate(count, expected):
+    (epoch,) = make_plan(FineTune(plan="fine_tune", last_blocks=count, backbone_lr=0.1), STAGES, 1)
     assert {n for n, rate in epoch.items() if rate == 0.1} == expected
     assert epoch["head"] == 1.0
     assert {n for n, rate in epoch.items() if rate is None} == set(STAGES) - expected
 
 
-def test_stages_thaw_one_by_one_from_the_head_to_the_stem():
+def test_blocks_thaw_one_by_one_from_the_head_to_the_stem():
     plan = make_plan(progressive(every=2), STAGES, 12)
     assert [len(learning(epoch)) - 1 for epoch in plan] == [0, 0, 1, 1, 2, 2, 3, 3, 4, 4, 4, 4]
-    first = {stage: next(i for i, epoch in enumerate(plan) if epoch[stage] is not None) for stage in STAGES}
+    first = {block: next(i for i, epoch in enumerate(plan) if epoch[block] is not None) for block in STAGES}
     assert first == {"block3": 2, "block2": 4, "block1": 6, "stem": 8}
 
 
-def test_stages_thaw_after_the_epochs_that_are_listed():
+def test_blocks_thaw_after_the_epochs_that_are_listed():
     plan = make_plan(progressive(at=[0, 2, 2]), STAGES, 4)
     assert [learning(epoch) - {HEAD} for epoch in plan] == [{"block3"}] * 2 + [{"block3", "block2", "block1"}] * 2
     assert frozen_throughout(plan) == ("stem",)
@@ -121,8 +121,8 @@ def test_every_epoch_is_the_same_as_the_epochs_listed():
     assert make_plan(progressive(every=2), STAGES, 9) == make_plan(progressive(at=[2, 4, 6, 8]), STAGES, 9)
 
 
-def test_a_limit_and_too_few_epochs_leave_stages_frozen():
-    assert frozen_throughout(make_plan(progressive(every=1, last_stages=1), STAGES, 9)) == ("stem", "block1", "block2")
+def test_a_limit_and_too_few_epochs_leave_blocks_frozen():
+    assert frozen_throughout(make_plan(progressive(every=1, last_blocks=1), STAGES, 9)) == ("stem", "block1", "block2")
     assert frozen_throughout(make_plan(progressive(every=4), STAGES, 9)) == ("stem", "block1")
 
 
@@ -135,13 +135,13 @@ def test_progressive_rates_fall_towards_the_stem():
 @pytest.mark.parametrize("count", [1, 2, 5, 13])
 def test_discriminative_rates_are_geometric_and_the_stem_is_the_slowest(decay, count):
     (epoch,) = make_plan(strategy("discriminative_lr", backbone_lr=0.3, decay=decay), names(count), 1)
-    rates = np.array([epoch[stage] for stage in names(count)])
+    rates = np.array([epoch[block] for block in names(count)])
     assert rates[-1] == 0.3
     assert rates[:-1] / rates[1:] == pytest.approx(decay)
 
 
 class Cut(nn.Module):
-    """Five stages and a head, in timm's words."""
+    """Five blocks and a head, in timm's words."""
 
     def __init__(self):
         super().__init__()
@@ -173,7 +173,7 @@ def test_the_head_may_learn_alone_before_everything_does():
     ("probe", "epochs", "alone"), [(0.3, 10, 3), (0.5, 12, 6), (0.01, 5, 1), (0.99, 5, 4), (4, 5, 4), (0.5, 2, 1)]
 )
 def test_a_linear_probe_comes_before_fine_tuning(probe, epochs, alone):
-    given = strategy("linear_probe_fine_tune", probe_epochs=probe, head_lr=3, last_stages=2, backbone_lr=0.2)
+    given = strategy("linear_probe_fine_tune", probe_epochs=probe, head_lr=3, last_blocks=2, backbone_lr=0.2)
     plan = make_plan(given, STAGES, epochs)
     assert plan[:alone] == [{"stem": None, "block1": None, "block2": None, "block3": None, "head": 3}] * alone
     assert plan[alone:] == [{"stem": None, "block1": None, "block2": 0.2, "block3": 0.2, "head": 0.2}] * (
@@ -184,10 +184,10 @@ def test_a_linear_probe_comes_before_fine_tuning(probe, epochs, alone):
 @pytest.mark.parametrize(
     ("name", "given", "epochs", "told"),
     [
-        ("fine_tune", {"last_stages": 9}, 1, r"last_stages is 9.*4 stages \(stem, block1, block2, block3\).*1 to 4"),
-        ("linear_probe_fine_tune", {"last_stages": 9}, 5, r"last_stages is 9.*4 stages"),
-        ("progressive_unfreezing", {"every": 1, "last_stages": 9}, 5, r"last_stages is 9.*4 stages"),
-        ("progressive_unfreezing", {"at": [1, 2, 3, 4, 5]}, 9, r"at holds 5 epochs.*4 stages \(stem"),
+        ("fine_tune", {"last_blocks": 9}, 1, r"last_blocks is 9.*4 blocks \(stem, block1, block2, block3\).*1 to 4"),
+        ("linear_probe_fine_tune", {"last_blocks": 9}, 5, r"last_blocks is 9.*4 blocks"),
+        ("progressive_unfreezing", {"every": 1, "last_blocks": 9}, 5, r"last_blocks is 9.*4 blocks"),
+        ("progressive_unfreezing", {"at": [1, 2, 3, 4, 5]}, 9, r"at holds 5 epochs.*4 blocks \(stem"),
         ("progressive_unfreezing", {"at": [2, 5]}, 5, r"at is \[2, 5\].*train.epochs is 5.*Give 0 to 4"),
         ("progressive_unfreezing", {"every": 5}, 5, r"every is 5.*train.epochs is 5.*Give less than 5"),
         ("discriminative_lr", {"frozen_epochs": 5}, 5, r"frozen_epochs is 5.*train.epochs is 5.*less than 5"),
@@ -209,11 +209,11 @@ class Section(Settings):
     [
         ({"plan": "progressive_unfreezing"}, "either every .* or at .*found every: None, at: None"),
         ({"plan": "progressive_unfreezing", "every": 2, "at": [1]}, "found every: 2, at: \\[1\\]"),
-        ({"plan": "progressive_unfreezing", "at": [4, 2]}, r"\[4, 2\] must name .* no stage may join before"),
+        ({"plan": "progressive_unfreezing", "at": [4, 2]}, r"\[4, 2\] must name .* no block may join before"),
         ({"plan": "progressive_unfreezing", "at": []}, r"\[\] must name at least one epoch"),
-        ({"plan": "progressive_unfreezing", "at": [1], "last_stages": 2}, "take last_stages: 2 out"),
+        ({"plan": "progressive_unfreezing", "at": [1], "last_blocks": 2}, "take last_blocks: 2 out"),
         ({"plan": "discriminative_lr", "decay": 1.5}, "decay: .*less than or equal to 1; found 1.5"),
-        ({"plan": "fine_tune", "last_stages": 0}, "strategy.last_stages: 0 is no number of stages.*from 1, or all"),
+        ({"plan": "fine_tune", "last_blocks": 0}, "strategy.last_blocks: 0 is no number of blocks.*from 1, or all"),
         ({"plan": "linear_probe_fine_tune", "probe_epochs": 0}, "strategy.probe_epochs: 0 is neither"),
         ({"plan": "linear_probe_fine_tune", "probe_epochs": 1.5}, "strategy.probe_epochs: 1.5 is neither"),
         ({"plan": "linear_probe_fine_tune", "probe_epochs": "few"}, "strategy.probe_epochs: 'few' is neither"),
@@ -240,8 +240,8 @@ def table():
 
 
 def test_the_table_holds_the_rates_of_the_epochs_that_were_trained():
-    rates = table().pivot(index="stage", columns="epoch", values="lr")
-    assert list(table().stage[:5]) == [*STAGES, "head"]
+    rates = table().pivot(index="block", columns="epoch", values="lr")
+    assert list(table().block[:5]) == [*STAGES, "head"]
     assert rates.loc["head"].tolist() == pytest.approx([1e-3, 5e-4, 2.5e-4])
     assert rates.loc["block3"].tolist() == pytest.approx([np.nan, 5e-5, 2.5e-5], nan_ok=True)
     assert rates.loc["stem"].isna().all()

@@ -4,10 +4,10 @@ import pytest
 import torch
 from torch import nn
 
-from stages.shared.backbones.base import Backbone, Normalisation
-from stages.shared.model import Classifier, create
-from stages.shared.recipe import Architecture
-from stages.train.prefix import NoCut, split
+from stages.shared.model.backbones.base import Backbone, Normalisation
+from stages.shared.model.model import Classifier, create
+from stages.shared.model.recipe import Architecture
+from stages.train.features.prefix import NoCut, split
 
 
 def classifier(source: str, name: str) -> Classifier:
@@ -26,11 +26,11 @@ def images(count: int = 4, side: int = 64) -> torch.Tensor:
 
 def train_mode(model: Classifier, frozen: list[str]) -> None:
     model.train()
-    for stage in model.backbone.stages:
-        for parameter in model.backbone.parameters_of(stage):
-            parameter.requires_grad_(stage not in frozen)
-    for stage in frozen:
-        for module in model.backbone.modules_of(stage):
+    for block in model.backbone.blocks:
+        for parameter in model.backbone.parameters_of(block):
+            parameter.requires_grad_(block not in frozen)
+    for block in frozen:
+        for module in model.backbone.modules_of(block):
             module.eval()
 
 
@@ -62,9 +62,9 @@ NETWORKS = [
 def test_prefix_and_tail_are_the_network_and_the_tail_learns_as_the_network_does(source, name, side, counts):
     model = classifier(source, name)
     without_chance(model)
-    stages = list(model.backbone.stages)
+    blocks = list(model.backbone.blocks)
     for count in counts:
-        frozen = stages[:count]
+        frozen = blocks[:count]
         train_mode(model, frozen)
         prefix, tail = split(model, frozen, (1, side, side))
         features = prefix(images(side=side))
@@ -83,7 +83,7 @@ def test_prefix_and_tail_are_the_network_and_the_tail_learns_as_the_network_does
 
 
 class Attention(nn.Module):
-    """A transformer's skeleton: class token, positions, a batch size that crosses the cut, dropout between stages."""
+    """A transformer's skeleton: class token, positions, a batch size that crosses the cut, dropout between blocks."""
 
     def __init__(self, dropout: float = 0.0) -> None:
         super().__init__()
@@ -100,25 +100,25 @@ class Attention(nn.Module):
         return self.blocks(self.dropout(x))[:, 0]
 
 
-def attention(stages: dict[str, list[str]], dropout: float = 0.0) -> Classifier:
+def attention(blocks: dict[str, list[str]], dropout: float = 0.0) -> Classifier:
     torch.manual_seed(0)
     normalisation = Normalisation((0.5,) * 3, (0.5,) * 3)
-    return Classifier(Backbone(Attention(dropout), stages, 8, normalisation, "blocks.0"), 3)
+    return Classifier(Backbone(Attention(dropout), blocks, 8, normalisation, "blocks.0"), 3)
 
 
 BY_BLOCK = {"stem": ["token", "positions", "patch"], "block1": ["blocks.0"], "block2": ["blocks.1"]}
 TOKEN_LATE = {"patch": ["patch"], "token": ["token", "positions"], "block1": ["blocks.0"], "block2": ["blocks.1"]}
 
 
-@pytest.mark.parametrize(("stages", "count"), [(BY_BLOCK, 1), (BY_BLOCK, 2), (TOKEN_LATE, 1), (TOKEN_LATE, 3)])
-def test_loose_parameters_and_sizes_may_lie_on_either_side(stages, count):
-    model = attention(stages)
-    prefix, tail = split(model, list(stages)[:count], (1, 64, 64))
+@pytest.mark.parametrize(("blocks", "count"), [(BY_BLOCK, 1), (BY_BLOCK, 2), (TOKEN_LATE, 1), (TOKEN_LATE, 3)])
+def test_loose_parameters_and_sizes_may_lie_on_either_side(blocks, count):
+    model = attention(blocks)
+    prefix, tail = split(model, list(blocks)[:count], (1, 64, 64))
     for size in (1, 5):
         torch.testing.assert_close(tail(*prefix(images(size))), model.eval()(images(size)), rtol=1e-5, atol=1e-5)
 
 
-def test_dropout_between_stages_stays_alive_and_is_never_kept():
+def test_dropout_between_blocks_stays_alive_and_is_never_kept():
     """It draws in training, whatever is frozen around it; the transformer's blocks behind it are then no prefix."""
     kept, moved = (
         split(attention(BY_BLOCK, p), ["stem", "block1"], (1, 64, 64))[0].code.count("self.network") for p in (0.0, 0.5)
@@ -145,12 +145,12 @@ class Ending(nn.Module):
         return self.last(self.one(x))
 
 
-def test_dropout_behind_the_last_stage_is_in_the_tail_too():
-    stages = {"one": ["one"], "two": ["last.1"]}
-    model = Classifier(Backbone(Ending(), stages, 8, Normalisation((0.5,) * 3, (0.5,) * 3), "one"), 3)
-    prefix, tail = split(model, list(stages), (1, 64, 64))
+def test_dropout_behind_the_last_block_is_in_the_tail_too():
+    blocks = {"one": ["one"], "two": ["last.1"]}
+    model = Classifier(Backbone(Ending(), blocks, 8, Normalisation((0.5,) * 3, (0.5,) * 3), "one"), 3)
+    prefix, tail = split(model, list(blocks), (1, 64, 64))
     features = prefix(images())
-    train_mode(model, list(stages))
+    train_mode(model, list(blocks))
     assert not torch.equal(tail(*features), tail(*features))
     model.eval()
     torch.testing.assert_close(tail(*features), model(images()))
@@ -158,7 +158,7 @@ def test_dropout_behind_the_last_stage_is_in_the_tail_too():
 
 def test_a_step_of_the_tail_is_a_step_of_the_model():
     model = classifier("lightbox", "small_cnn")
-    frozen = list(model.backbone.stages)[:-1]
+    frozen = list(model.backbone.blocks)[:-1]
     train_mode(model, frozen)
     before = {name: value.clone() for name, value in model.state_dict().items()}
     prefix, tail = split(model, frozen, (1, 64, 64))
@@ -217,10 +217,10 @@ def test_an_untraceable_network_can_be_kept_as_a_whole():
     torch.testing.assert_close(tail(*prefix(images())), model(images()))
 
 
-def test_only_leading_stages_are_a_prefix():
+def test_only_leading_blocks_are_a_prefix():
     model = classifier("lightbox", "small_cnn")
-    names = list(model.backbone.stages)
-    with pytest.raises(NoCut, match="first stage"):
+    names = list(model.backbone.blocks)
+    with pytest.raises(NoCut, match="first block"):
         split(model, names[1:], (1, 64, 64))
     prefix, _ = split(model, [names[0], names[1], names[3]], (1, 64, 64))
-    assert prefix.stages == tuple(names[:2])
+    assert prefix.blocks == tuple(names[:2])

@@ -3,8 +3,8 @@ import itertools
 import pandas as pd
 import pytest
 
-from stages.shared.arrays import load_arrays
-from stages.shared.errors import UserError
+from stages.shared.arrays.arrays import load_arrays
+from stages.shared.core.errors import UserError
 from stages.train.params import Sample
 from stages.train.sample import select
 

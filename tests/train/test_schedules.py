@@ -4,9 +4,9 @@ import math
 import pytest
 import torch
 
-from stages.shared.errors import UserError
+from stages.shared.core.errors import UserError
 from stages.train.params.recipe import Constant, Cosine, OneCycle, Plateau, Step
-from stages.train.schedules import RateSchedule
+from stages.train.recipe.schedules import RateSchedule
 
 EPOCHS, STEPS = 6, 5
 TOTAL = EPOCHS * STEPS

@@ -9,11 +9,11 @@ import numpy as np
 import pytest
 import torch
 
-from stages.shared.errors import UserError
-from stages.shared.model import create
-from stages.shared.recipe import Architecture
-from stages.train import race, speed
-from stages.train.speed import Choice, Way
+from stages.shared.core.errors import UserError
+from stages.shared.model.model import create
+from stages.shared.model.recipe import Architecture
+from stages.train.machine import race, speed
+from stages.train.machine.speed import Choice, Way
 
 CPU = torch.device("cpu")
 REFERENCE, FAST = Way("32-true", False), Way("bf16-mixed", True)
@@ -127,7 +127,7 @@ def test_a_real_probe_leaves_the_model_and_the_random_state_as_they_were(model, 
     model.backbone.network.stem.requires_grad_(False)
     twin = copy.deepcopy(model)
     states = torch.get_rng_state(), random.getstate(), np.random.get_state()[1].copy()
-    choice = speed.choose(model, SHAPE, [*model.backbone.stages, "head"], name="small_cnn")
+    choice = speed.choose(model, SHAPE, [*model.backbone.blocks, "head"], name="small_cnn")
     assert torch.equal(states[0], torch.get_rng_state())
     assert states[1] == random.getstate()
     assert (states[2] == np.random.get_state()[1]).all()

@@ -6,17 +6,17 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
-from stages.shared.errors import UserError
-from stages.shared.job import Job
-from stages.shared.model import load, probabilities
-from stages.shared.paths import Key
+from stages.shared.core.errors import UserError
+from stages.shared.core.job import Job
+from stages.shared.core.paths import Key
+from stages.shared.model.model import load, probabilities
 from stages.train import run
 
 KEY = Key("small_cnn", "from_scratch", "full")
 
 
 def test_it_learns_what_can_be_learnt_and_the_saved_model_predicts_it(processed, train_params):
-    from stages.shared.arrays import load_arrays
+    from stages.shared.arrays.arrays import load_arrays
 
     result = run(train_params(epochs=6), Job(KEY))
     assert result.metrics["best_val_auroc"] > 0.95
@@ -41,7 +41,7 @@ def test_same_seed_same_weights_and_another_seed_other_weights(processed, train_
 
 def test_the_best_epochs_weights_are_kept_though_training_went_on(processed, train_params):
     """AUROC is at its best before the loss is: the kept weights must give that epoch's loss, not the last one's."""
-    from stages.shared.arrays import load_arrays
+    from stages.shared.arrays.arrays import load_arrays
 
     rule = {"monitor": "val_auroc", "patience": None}
     result = run(train_params(epochs=6, early_stopping=rule, optimizer={"lr": 0.01}, class_weights="none"), Job(KEY))
@@ -60,7 +60,7 @@ def test_the_best_epochs_weights_are_kept_though_training_went_on(processed, tra
 def test_every_epoch_shows_the_images_in_another_order_and_with_another_augmentation(
     processed, train_params, monkeypatch
 ):
-    from stages.train.data import Images
+    from stages.train.data.batches import Images
 
     shown = []
     fetch = Images.read
@@ -106,13 +106,13 @@ def test_an_image_size_that_the_backbone_cannot_take_is_named(processed, train_p
 
 @pytest.mark.parametrize("augment", [[], [{"Rotate": {"limit": [-15, 15], "p": 1.0}}]], ids=["plain", "augmented"])
 @pytest.mark.parametrize(
-    "strategy", [{"plan": "feature_extraction"}, {"plan": "fine_tune", "last_stages": 2}], ids=lambda s: s["plan"]
+    "strategy", [{"plan": "feature_extraction"}, {"plan": "fine_tune", "last_blocks": 2}], ids=lambda s: s["plan"]
 )
 def test_a_cached_prefix_gives_the_weights_that_computing_it_every_epoch_gives(
     processed, train_params, shipped, monkeypatch, capsys, strategy, augment
 ):
     """With augmentation the uncached training sees the same views: there is no room for the cache, and it says so."""
-    from stages.train import feed
+    from stages.train.features import feed
 
     backbone = {"source": "lightbox", "name": "small_cnn", "weights": str(shipped)}
     params = train_params(strategy=strategy, backbone=backbone, augment=augment)
@@ -127,7 +127,7 @@ def test_a_cached_prefix_gives_the_weights_that_computing_it_every_epoch_gives(
     monkeypatch.setattr(feed.FeatureStore, "fill", refuse)
     uncached = run(params, Job(KEY))
     found = load_file(uncached.model / "weights.safetensors")
-    assert "needs 9 GB of cache.max_gb: 8; computing the frozen stages in every epoch" in capsys.readouterr().err
+    assert "needs 9 GB of cache.max_gb: 8; computing the frozen blocks in every epoch" in capsys.readouterr().err
     assert all(torch.allclose(expected[name], found[name], atol=1e-4) for name in expected)
     start = load_file(shipped)
     changed = {name for name in expected.keys() & start.keys() if not torch.equal(expected[name], start[name])}

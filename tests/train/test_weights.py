@@ -8,12 +8,12 @@ import pytest
 import torch
 from safetensors.torch import save_file
 
-from stages.shared.backbones import build
-from stages.shared.errors import UserError
-from stages.shared.recipe import Architecture, Head, Recipe
+from stages.shared.core.errors import UserError
+from stages.shared.model.backbones import build
+from stages.shared.model.recipe import Architecture, Head, Recipe
 from stages.train.params import Backbone
-from stages.train.registered import fetch
-from stages.train.weights import fill, load_pretrained, not_downloaded, start_of
+from stages.train.start.registered import fetch
+from stages.train.start.sources import fill, load_pretrained, not_downloaded, start_of
 
 SMALL = Architecture(source="lightbox", name="small_cnn")
 RESNET = Architecture(source="torchvision", name="resnet18")
@@ -41,7 +41,7 @@ def test_weights_of_a_backbone_alone_are_loaded(tmp_path):
 
 
 def test_weights_of_a_whole_model_of_this_project_are_loaded_without_its_head(tmp_path):
-    from stages.shared.model import create
+    from stages.shared.model.model import create
 
     source, target = create(SMALL, classes=5), build(SMALL)
     save_file({k: v.contiguous() for k, v in source.state_dict().items()}, tmp_path / "w.safetensors")
@@ -312,7 +312,7 @@ def test_timms_weights_from_outside_the_hub_have_a_remedy_of_their_own():
 
 
 def test_a_deep_head_of_this_project_is_left_out(tmp_path):
-    from stages.shared.model import create
+    from stages.shared.model.model import create
 
     deep = SMALL.model_copy(update={"head": Head(hidden=[8], norm="batch")})
     source, target = create(deep, classes=5), build(SMALL)
@@ -404,7 +404,7 @@ def test_a_registered_model_starts_the_next_training(registry):
 
 
 def trained_model(folder):
-    from stages.shared.model import create, save
+    from stages.shared.model.model import create, save
 
     model = create(SMALL, 2)
     recipe = Recipe(

@@ -11,8 +11,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from stages.shared.archive import write_archive
-from stages.shared.paths import RAW
+from stages.shared.core.paths import RAW
+from stages.shared.images.archive import write_archive
 
 
 def film(seed: int, size: tuple[int, int] = (72, 64)) -> np.ndarray:

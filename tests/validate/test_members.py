@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from stages.shared.errors import UserError
-from stages.shared.settings import parse
+from stages.shared.core.errors import UserError
+from stages.shared.core.settings import parse
 from stages.validate.members import assign
 from stages.validate.params import Params
 

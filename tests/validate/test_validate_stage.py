@@ -13,12 +13,12 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from stages.shared.errors import UserError
-from stages.shared.job import Job
-from stages.shared.paths import MANIFEST, RAW, VALIDATION
-from stages.shared.settings import parse
+from stages.shared.core.errors import UserError
+from stages.shared.core.job import Job
+from stages.shared.core.paths import MANIFEST, RAW, VALIDATION
+from stages.shared.core.settings import parse
 from stages.validate import Params, run
-from stages.validate.work import COLUMNS
+from stages.validate.stage import COLUMNS
 
 BASE = {
     "classes": {"normal": "images/NORMAL/*", "pneumonia": "images/PNEUMONIA/*"},

@@ -10,7 +10,7 @@ from functools import lru_cache
 import cv2
 import numpy as np
 
-from ...shared.progress import progress
+from ...shared.core.progress import progress
 from ..params import Phantom
 from .anatomy import Anatomy, draw_anatomy, draw_view
 from .film import expose

@@ -15,9 +15,9 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any
 
-from ..errors import UserError
-from ..job import Result
-from ..paths import Key, project_root
+from ..core.errors import UserError
+from ..core.job import Result
+from ..core.paths import Key, project_root
 from .reachable import check_reachable
 
 EXPERIMENT = "lightbox"

@@ -12,7 +12,7 @@ import pandas as pd
 from mlflow.models import ModelSignature
 from mlflow.types import ColSpec, DataType, Schema
 
-from ..recipe import Recipe
+from ..model.recipe import Recipe
 
 CODE = Path(__file__).parents[2]
 REQUIREMENTS = (

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from urllib.parse import urlsplit
 
-from ..errors import UserError
+from ..core.errors import UserError
 
 PATIENCE = 5.0  # seconds
 REMEDY = (

@@ -15,9 +15,9 @@ from urllib.parse import quote
 
 from filelock import FileLock
 
-from ..errors import UserError, unknown
-from ..paths import project_root
-from ..recipe import WEIGHTS
+from ..core.errors import UserError, unknown
+from ..core.paths import project_root
+from ..model.recipe import WEIGHTS
 from . import store
 from .reachable import check_reachable, hide_password
 

@@ -18,14 +18,14 @@ class ServedClassifier(mlflow.pyfunc.PythonModel):
     def load_context(self, context: Any) -> None:
         from pathlib import Path
 
-        from stages.shared.model import load
-        from stages.shared.preprocessing import Preprocessor
+        from stages.shared.arrays.preprocessing import Preprocessor
+        from stages.shared.model.model import load
 
         self.model, self.recipe = load(Path(context.artifacts["model"]))
         self.preprocess = Preprocessor(self.recipe.preprocess)
 
     def predict(self, context: Any, model_input: pd.DataFrame, params: dict[str, Any] | None = None) -> pd.DataFrame:
-        from stages.shared.model import probabilities
+        from stages.shared.model.model import probabilities
 
         images = np.stack([self._read(i, text) for i, text in enumerate(model_input["image"])])
         probs = probabilities(self.model, images)

@@ -17,7 +17,7 @@ from filelock import FileLock
 from mlflow import MlflowClient
 from mlflow.exceptions import MlflowException
 
-from ..errors import UserError
+from ..core.errors import UserError
 
 SAMPLING = 2.0  # seconds between two readings of the machine's load: stages can be short
 LONGEST_VALUE = 6000  # characters of a param, MLflow's own limit

@@ -6,7 +6,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field, model_validator
 
-from ...shared.settings import Settings
+from ...shared.core.settings import Settings
 from .backbone import Backbone
 from .machine import Cache
 from .recipe import Adam, Augment, Constant, CrossEntropy, EarlyStopping, Ema, Loss, Mix, Optimizer, Schedule

@@ -7,8 +7,8 @@ from typing import Literal
 
 from pydantic import field_validator, model_validator
 
-from ...shared.recipe import Architecture, Head
-from ...shared.settings import Settings
+from ...shared.core.settings import Settings
+from ...shared.model.recipe import Architecture, Head
 from .types import Share
 
 Kind = Literal["none", "imagenet", "file", "registry", "tag"]

@@ -6,15 +6,15 @@ from typing import Annotated
 
 from pydantic import Field
 
-from ...shared.settings import Settings
+from ...shared.core.settings import Settings
 
 
 class Cache(Settings):
-    """Of what the frozen stages of a backbone make of each image."""
+    """Of what the frozen blocks of a backbone make of each image."""
 
     enabled: bool = True
-    """false: the frozen stages are computed in every epoch, and every epoch shows new augmentations."""
+    """false: the frozen blocks are computed in every epoch, and every epoch shows new augmentations."""
     views: Annotated[int, Field(ge=1)] = 4
-    """How many augmented views of an image a training with frozen stages sees."""
+    """How many augmented views of an image a training with frozen blocks sees."""
     max_gb: Annotated[float, Field(gt=0)] = 8.0
     """Most that all cached outputs may take on the disk, gigabytes; the least recently used make room."""

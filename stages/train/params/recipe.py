@@ -11,9 +11,9 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BeforeValidator, Field, model_validator
 
-from ...shared.errors import closest
-from ...shared.settings import Settings
-from ..augment import PRESETS, steps
+from ...shared.core.errors import closest
+from ...shared.core.settings import Settings
+from .augment import PRESETS, steps
 from .types import Positive, Share
 
 NotNegative = Annotated[float, Field(ge=0)]

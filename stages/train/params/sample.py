@@ -6,7 +6,7 @@ from typing import Annotated
 
 from pydantic import Field, model_validator
 
-from ...shared.settings import Settings
+from ...shared.core.settings import Settings
 
 
 class Sample(Settings):

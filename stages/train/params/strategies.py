@@ -1,17 +1,18 @@
 """One entry of `strategies`: who learns, when, and how fast.
 
-Learning rates are multiples of train.optimizer.lr. Stages are counted from the head: the last stage of the backbone is
+Learning rates are multiples of train.optimizer.lr. Blocks are counted from the head: the last block of the backbone is
 the first.
 """
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from itertools import pairwise
 from typing import Annotated, Any, Literal
 
 from pydantic import BeforeValidator, Field, field_validator, model_validator
 
-from ...shared.settings import Settings
+from ...shared.core.settings import Settings
 from .types import Positive, is_number
 
 Count = Annotated[int, Field(ge=1)]
@@ -21,7 +22,7 @@ Decay = Annotated[float, Field(gt=0, le=1)]
 def whole_or_all(value: Any) -> Any:
     if value == "all" or (is_number(value, int) and value >= 1):
         return value if value == "all" else int(value)
-    raise ValueError(f"{value!r} is no number of stages. Give a whole number from 1, or all.")
+    raise ValueError(f"{value!r} is no number of blocks. Give a whole number from 1, or all.")
 
 
 def whole_or_share(value: Any) -> Any:
@@ -30,18 +31,29 @@ def whole_or_share(value: Any) -> Any:
     raise ValueError(f"{value!r} is neither a whole number of epochs, from 1, nor a share between 0 and 1.")
 
 
-Stages = Annotated[int | Literal["all"], BeforeValidator(whole_or_all)]
+Blocks = Annotated[int | Literal["all"], BeforeValidator(whole_or_all)]
 Epochs = Annotated[int | float, BeforeValidator(whole_or_share)]
 
 
-class FromScratch(Settings):
+class Plan(Settings):
+    """What the settings of every strategy share."""
+
+    @model_validator(mode="before")
+    @classmethod
+    def _renamed(cls, values: Any) -> Any:
+        if isinstance(values, Mapping) and "last_stages" in values:
+            raise ValueError("last_stages is called last_blocks now. Rename the key; its value may stay.")
+        return values
+
+
+class FromScratch(Plan):
     """Random weights; everything learns at full rate."""
 
     plan: Literal["from_scratch"]
     """Everything learns, from random weights."""
 
 
-class FeatureExtraction(Settings):
+class FeatureExtraction(Plan):
     """The backbone stays as it came; only the head learns."""
 
     plan: Literal["feature_extraction"]
@@ -50,82 +62,82 @@ class FeatureExtraction(Settings):
     """Its learning rate, as a multiple of train.optimizer.lr: a linear head alone bears more than a whole network."""
 
 
-class FineTune(Settings):
-    """The head and the last stages learn."""
+class FineTune(Plan):
+    """The head and the last blocks learn."""
 
     plan: Literal["fine_tune"]
-    """The head and the last stages of the backbone learn."""
-    last_stages: Stages = 1
-    """How many stages, counted from the head."""
+    """The head and the last blocks of the backbone learn."""
+    last_blocks: Blocks = 1
+    """How many blocks, counted from the head."""
     backbone_lr: Positive = 0.1
     """Their learning rate, as a multiple of train.optimizer.lr."""
 
 
-class ProgressiveUnfreezing(Settings):
-    """The head learns first; then stage after stage joins it, from last to stem (ULMFiT, Howard & Ruder 2018)."""
+class ProgressiveUnfreezing(Plan):
+    """The head learns first; then block after block joins it, from last to stem (ULMFiT, Howard & Ruder 2018)."""
 
     plan: Literal["progressive_unfreezing"]
-    """The head learns first; then one stage after the other joins it, from the last to the stem."""
+    """The head learns first; then one block after the other joins it, from the last to the stem."""
     every: Count | None = None
-    """Another stage joins after every so many epochs. Give this or `at`."""
+    """Another block joins after every so many epochs. Give this or `at`."""
     at: list[Annotated[int, Field(ge=0)]] | None = None
-    """After how many epochs each stage joins, counted from the head: [2, 4, 7]. The same number twice: two stages join
-    at once. Stages beyond the list stay frozen."""
-    last_stages: Stages = "all"
-    """How many stages may join under `every`; one whose turn comes after the last epoch never does."""
+    """After how many epochs each block joins, counted from the head: [2, 4, 7]. The same number twice: two blocks join
+    at once. Blocks beyond the list stay frozen."""
+    last_blocks: Blocks = "all"
+    """How many blocks may join under `every`; one whose turn comes after the last epoch never does."""
     backbone_lr: Positive = 0.1
-    """Learning rate of the last stage, as a multiple of train.optimizer.lr."""
+    """Learning rate of the last block, as a multiple of train.optimizer.lr."""
     decay: Decay = 1.0
-    """Each stage's learning rate, as a multiple of that of the stage behind it, the one nearer to the head."""
+    """Each block's learning rate, as a multiple of that of the block behind it, the one nearer to the head."""
 
     @field_validator("at")
     @classmethod
     def _rising(cls, at: list[int] | None) -> list[int] | None:
         if at is not None and (not at or any(a > b for a, b in pairwise(at))):
-            raise ValueError(f"{at} must name at least one epoch, and no stage may join before one nearer to the head.")
+            raise ValueError(f"{at} must name at least one epoch, and no block may join before one nearer to the head.")
         return at
 
     @model_validator(mode="after")
     def _one_schedule(self) -> ProgressiveUnfreezing:
         if (self.every is None) == (self.at is None):
             raise ValueError(
-                "progressive_unfreezing needs either every (epochs between two stages, such as every: 2) or at "
-                f"(one epoch a stage, such as at: [2, 4, 7]); found every: {self.every}, at: {self.at}."
+                "progressive_unfreezing needs either every (epochs between two blocks, such as every: 2) or at "
+                f"(one epoch a block, such as at: [2, 4, 7]); found every: {self.every}, at: {self.at}."
             )
-        if self.at is not None and self.last_stages != "all":
-            raise ValueError(f"at already says how many stages join: take last_stages: {self.last_stages} out.")
+        if self.at is not None and self.last_blocks != "all":
+            raise ValueError(f"at already says how many blocks join: take last_blocks: {self.last_blocks} out.")
         return self
 
 
-class DiscriminativeLR(Settings):
+class DiscriminativeLR(Plan):
     """Everything learns, the slower the further from the head (ULMFiT, Howard & Ruder 2018; timm's layer decay)."""
 
     plan: Literal["discriminative_lr"]
     """Everything learns, the slower the further from the head."""
     backbone_lr: Positive = 0.5
-    """Learning rate of the last stage, as a multiple of train.optimizer.lr. Equal to `decay`, the rates are those of
+    """Learning rate of the last block, as a multiple of train.optimizer.lr. Equal to `decay`, the rates are those of
     timm's and BEiT's layer decay."""
     decay: Decay = 0.5
-    """Each stage's learning rate, as a multiple of that of the stage behind it. 0.5 suits the four to six stages of a
-    convolutional network; where each of twelve transformer blocks is a stage, 0.75 to 0.9."""
+    """Each block's learning rate, as a multiple of that of the block behind it. 0.5 suits the four to six blocks of a
+    convolutional network; where each of twelve transformer blocks is a block, 0.75 to 0.9."""
     frozen_epochs: Annotated[int, Field(ge=0)] = 0
     """Epochs in which the head learns alone, before the rest joins it; fastai's habit is 1."""
 
 
-class LinearProbeFineTune(Settings):
-    """First the head alone, then the last stages with it (LP-FT, Kumar et al. 2022): a head that already fits keeps the
+class LinearProbeFineTune(Plan):
+    """First the head alone, then the last blocks with it (LP-FT, Kumar et al. 2022): a head that already fits keeps the
     first gradients from distorting the features."""
 
     plan: Literal["linear_probe_fine_tune"]
-    """First the head learns alone; then the last stages learn with it."""
+    """First the head learns alone; then the last blocks learn with it."""
     probe_epochs: Epochs = 0.3
     """Epochs of the first part: a whole number, or below 1 a share of train.epochs."""
     head_lr: Positive = 1.0
     """Learning rate of the head while it is alone, as a multiple of train.optimizer.lr."""
-    last_stages: Stages = "all"
-    """How many stages learn in the second part, counted from the head."""
+    last_blocks: Blocks = "all"
+    """How many blocks learn in the second part, counted from the head."""
     backbone_lr: Positive = 0.1
-    """Learning rate of head and last stages in the second part, as a multiple of train.optimizer.lr."""
+    """Learning rate of head and last blocks in the second part, as a multiple of train.optimizer.lr."""
 
 
 Strategy = Annotated[

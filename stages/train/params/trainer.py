@@ -6,7 +6,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BeforeValidator, Field, model_validator
 
-from ...shared.settings import Settings
+from ...shared.core.settings import Settings
 from .types import is_number
 
 

@@ -1,0 +1,116 @@
+"""Figures of the leaderboard: intervals, bars per class, confusion matrices. The edge saves them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+import pandas as pd
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+
+from ...shared.figures.style import INK, PAPER, SEQUENTIAL, figure
+from ..numbers.board import confusion
+from ..numbers.contrasts import prf
+from ..read import Member
+from .style import DOTTED, Look, mean_of, percent, plain
+
+TALL = 8  # models; more have precision, recall and F1 side by side
+
+
+def auroc_intervals(board: pd.DataFrame, look: Look) -> Figure:
+    """Forest plot: one block per training-set size, one line per row of the leaderboard or of the table of means."""
+    fig, axes = figure(5.6, 1.0 + 0.28 * (len(board) + 1.4 * len(look.samples)))
+    ax, y, ticks = axes[0, 0], 0.0, []
+    for sample in look.samples:
+        rows = board[board["sample"] == sample]
+        ax.annotate(
+            f"{sample}: {rows.train_images.iloc[0]:,.0f} training images",
+            (0, y), (4, 0), xycoords=("axes fraction", "data"), textcoords="offset points",
+            va="center", fontsize=8.5, fontweight="bold",
+        )  # fmt: skip
+        for row in rows.itertuples():
+            y += 1
+            ax.plot([row.auroc_low, row.auroc_high], [y, y], color=look.colour[row.strategy], linewidth=2.2)
+            ax.plot(row.auroc, y, look.mark[sample][0], color=look.colour[row.strategy], markersize=7)
+            ticks.append((y, f"{row.backbone}, {row.strategy}" if len(look.backbones) > 1 else row.strategy))
+        y += 1.4
+    ax.axvline(board.auroc.iloc[0], **DOTTED)
+    ax.set_yticks([t for t, _ in ticks], [name for _, name in ticks])
+    ax.tick_params(axis="y", length=0, labelcolor=INK)
+    ax.set(ylim=(y - 0.8, -0.7), xlabel=f"{mean_of(board)}test AUROC, {percent(board)} interval; dotted: the first")
+    ax.spines["left"].set_visible(False)
+    ax.grid(axis="x")
+    return fig
+
+
+def precision_recall_f1(
+    board: pd.DataFrame, members: Mapping[str, Member], replicates: int, seed: int, look: Look
+) -> Figure:
+    """Bars per model with bootstrap intervals: a row per class, or the positive class alone when there are two."""
+    models = [members[key] for key in board.key]
+    classes, truth, patients = models[0].classes, models[0].truth, models[0].test["patient"]
+    if len(classes) == 2 and len(board) <= TALL:
+        shown, (fig, axes) = classes[-1:], figure(5.2, 1.2 + 0.6 * len(board), 3, 1, sharex=True, sharey=True)
+        axes = axes.T
+    else:
+        shown = classes if len(classes) > 2 else classes[-1:]
+        size = 9, 0.9 + len(shown) * (0.35 + 0.24 * len(board))
+        fig, axes = figure(*size, len(shown), 3, sharex=True, sharey=True)
+    for c, line in zip(shown, axes, strict=True):
+        code = classes.index(c)
+        bounds = prf(
+            truth == code,
+            np.stack([m.predicted == code for m in models]),
+            patients,
+            replicates,
+            seed,
+            board.confidence[0],
+        )
+        for i, (ax, name) in enumerate(zip(line, ("precision", "recall", "f1"), strict=True)):
+            values = [_known(m.metrics["per_class"][c][name]) for m in models]
+            _bars(ax, values, bounds[:, i], [look.colour[s] for s in board.strategy])
+            ax.set_title(f"{name.replace('f1', 'F1')}, {plain(c)}")
+    axes[0, 0].set_yticks(range(len(board)), [look.name(row) for row in board.itertuples()])
+    axes[0, 0].set(ylim=(len(board) - 0.4, -0.6), xlim=(0, 1))
+    return fig
+
+
+def _known(value: float | None) -> float:
+    """None is a ratio without a denominator, such as the precision of a class that was never predicted."""
+    return np.nan if value is None else value
+
+
+def _bars(ax: Axes, values: Sequence[float], bounds: np.ndarray, colour: Sequence[str]) -> None:
+    ax.barh(range(len(values)), values, 0.62, color=colour)
+    ax.hlines(range(len(values)), *bounds.T, color=INK, linewidth=1)
+    ax.grid(axis="x")
+    ax.tick_params(axis="y", length=0, labelcolor=INK)
+
+
+def confusions(board: pd.DataFrame, members: Mapping[str, Member], look: Look) -> Figure:
+    """Counts, shaded by the share of their row."""
+    cols = min(len(board), 3)
+    rows, k = -(-len(board) // cols), len(next(iter(members.values())).classes)
+    side = 1.0 + 0.55 * k
+    fig, axes = figure((side + 0.7) * cols, (side + 0.5) * rows, rows, cols)
+    for ax in list(axes.flat)[len(board) :]:
+        ax.set_visible(False)
+    for i, (ax, row) in enumerate(zip(axes.flat, board.itertuples(), strict=False)):
+        m = members[row.key]
+        _matrix(ax, confusion(m), [plain(c) for c in m.classes], first=i % cols == 0)
+        ax.set_title(look.name(row), fontsize=9)
+    return fig
+
+
+def _matrix(ax: Axes, counts: np.ndarray, classes: Sequence[str], first: bool) -> None:
+    share = counts / np.maximum(counts.sum(1, keepdims=True), 1)
+    ax.imshow(share, cmap=SEQUENTIAL, vmin=0, vmax=1)
+    for (i, j), n in np.ndenumerate(counts):
+        ax.text(j, i, f"{n:,}", ha="center", va="center", color=PAPER if share[i, j] > 0.55 else INK)
+    ax.set_xticks(range(len(classes)), classes)
+    ax.set_yticks(range(len(classes)), classes if first else [""] * len(classes), rotation=90, va="center")
+    ax.tick_params(length=0)
+    ax.set(xlabel="predicted", ylabel="truth" if first else "")
+    for spine in ax.spines.values():
+        spine.set_visible(False)

@@ -1,0 +1,44 @@
+"""What every figure of a comparison agrees on: colours, marks and names of models."""
+
+from __future__ import annotations
+
+import pandas as pd
+
+from ...shared.figures.style import MUTED, sample_marks, strategy_colours
+
+DOTTED = {"color": MUTED, "linewidth": 0.8, "linestyle": (0, (2, 3))}
+
+
+class Look:
+    """Colour per strategy, marker and line style per sample, a short name per model.
+
+    `board` may be a part of the `whole` leaderboard: a strategy keeps the colour that it has there, and
+    backbones their order."""
+
+    def __init__(self, board: pd.DataFrame, whole: pd.DataFrame | None = None) -> None:
+        self.strategies = list(dict.fromkeys(board.strategy))
+        self.samples = list(dict.fromkeys(board.sort_values("train_images", kind="stable")["sample"]))
+        whole = board if whole is None else whole
+        self.backbones = [name for name in dict.fromkeys(whole.backbone) if name in set(board.backbone)]
+        self.colour = strategy_colours(list(dict.fromkeys(whole.strategy)))
+        self.mark = sample_marks(self.samples)
+
+    def name(self, row: object) -> str:
+        parts = [row.backbone] if len(self.backbones) > 1 else []
+        parts += [row.strategy] if len(self.strategies) > 1 or not parts else []
+        return ", ".join(parts + ([row.sample] if len(self.samples) > 1 else []))
+
+
+def percent(board: pd.DataFrame) -> str:
+    """Coverage of the intervals, as "95%"."""
+    return f"{100 * board.confidence[0]:g}%"
+
+
+def mean_of(board: pd.DataFrame) -> str:
+    """What an axis label puts before the name of a metric."""
+    return "mean " if "seeds" in board and (board.seeds > 1).any() else ""
+
+
+def plain(text: str) -> str:
+    """A class name is data: a dollar sign in it is no mathematics."""
+    return text.replace("$", r"\$")

@@ -1,0 +1,24 @@
+"""What a user may say about heat maps."""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+from pydantic import Field
+
+from ..shared.core.settings import Settings
+
+
+class Params(Settings):
+    """The `explain` section."""
+
+    method: Literal["grad_cam"] = "grad_cam"
+    """Selvaraju et al. 2017; it passes the model-randomisation check of Adebayo et al. 2018."""
+    right: Annotated[int, Field(ge=0)] = 2
+    """Correctly predicted test cases shown of each class."""
+    wrong: Annotated[int, Field(ge=0)] = 2
+    """Wrongly predicted test cases shown of each class."""
+    choose: Literal["random", "confident", "uncertain"] = "random"
+    """Which ones: random is the honest default; confident errors teach most."""
+    seed: Annotated[int, Field(ge=0)] = 0
+    """Of the random choice."""

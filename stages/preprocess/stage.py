@@ -1,0 +1,93 @@
+"""The stage: manifest -> split -> arrays, index, meta; all of data/processed/ or none of it."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import shutil
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+
+import pandas as pd
+
+from ..shared.arrays.preprocessing import Preprocessor
+from ..shared.core.errors import UserError
+from ..shared.core.files import disk_full, write_json
+from ..shared.core.job import Job, Result
+from ..shared.core.paths import MANIFEST, PARAMS, PROCESSED, RAW
+from ..shared.images.archive import Archive
+from .arrays import write_arrays
+from .figures import draw
+from .params import Params
+from .split import assign
+
+
+def run(params: Params, job: Job) -> Result:
+    make = Preprocessor(params.spec, f"{PARAMS}: preprocess")
+    rows = usable(read_manifest())
+    index = assign(rows, params.split)
+    archive = Archive(RAW)
+    with whole_folder(PROCESSED) as folder:
+        digest = write_arrays(folder, archive, index["path"].tolist(), _masks(rows), make)
+        index.to_parquet(folder / "index.parquet", index=False)
+        write_json(folder / "meta.json", _meta(index, params, digest))
+    figures = draw(index, archive, make)
+    return Result(metrics=_metrics(index), figures=figures)
+
+
+def read_manifest() -> pd.DataFrame:
+    try:
+        return pd.read_parquet(MANIFEST)
+    except FileNotFoundError:
+        raise UserError(f"{MANIFEST}: missing. Run `dvc repro validate`.") from None
+    except (OSError, ValueError) as error:
+        raise UserError(f"{MANIFEST}: damaged ({error}). Run `dvc repro -f validate`.") from None
+
+
+def usable(manifest: pd.DataFrame) -> pd.DataFrame:
+    """The rows that are not quarantined, in the manifest's order."""
+    rows = manifest[~manifest["quarantined"]].reset_index(drop=True)
+    if rows.empty:
+        raise UserError(f"{MANIFEST}: all {len(manifest)} images are set aside. See reports/validate/validation.json.")
+    return rows
+
+
+def _masks(rows: pd.DataFrame) -> list[str | None] | None:
+    if rows["mask"].isna().all():
+        return None
+    return [None if pd.isna(mask) else str(mask) for mask in rows["mask"]]
+
+
+@contextmanager
+def whole_folder(path: Path) -> Iterator[Path]:
+    """An empty folder beside `path` that takes its place on success and is removed on any failure."""
+    partial = path.with_name(f".{path.name}.{os.getpid()}.partial")
+    shutil.rmtree(partial, ignore_errors=True)
+    partial.mkdir(parents=True)
+    try:
+        yield partial
+        shutil.rmtree(path, ignore_errors=True)
+        partial.rename(path)
+    except OSError as error:
+        raise disk_full(path, error) or error from error
+    finally:
+        shutil.rmtree(partial, ignore_errors=True)
+
+
+def _meta(index: pd.DataFrame, params: Params, digest: str) -> Mapping[str, object]:
+    facts = {
+        "classes": list(index["label"].cat.categories),  # in their order: it decides what a model's outputs mean
+        "size": list(params.height_width),
+        "channels": params.channels,
+        "preprocess": params.spec.model_dump(mode="json"),
+    }
+    content = digest + index.to_csv(index=False) + json.dumps(facts, sort_keys=True)
+    return {**facts, "fingerprint": hashlib.sha256(content.encode()).hexdigest()}
+
+
+def _metrics(index: pd.DataFrame) -> Mapping[str, float]:
+    parts = {f"images_{part}": int((index["split"] == part).sum()) for part in ("train", "val", "test")}
+    patients = {f"patients_{part}": int(rows["patient"].nunique()) for part, rows in index.groupby("split")}
+    return {"images": len(index), "groups": int(index["group"].nunique()), **parts, **patients}

@@ -1,0 +1,137 @@
+"""One albumentations transform from its name and arguments, both checked: what params say wrongly is told in
+words."""
+
+from __future__ import annotations
+
+import inspect
+import os
+import sys
+from collections.abc import Mapping
+from functools import cache
+from typing import Any, TypeAlias
+
+from ..core.errors import UserError, unknown
+
+Step: TypeAlias = str | Mapping[str, Mapping[str, Any] | None]
+
+_NEEDS = {  # what some transforms need and a single image with its mask cannot give
+    "bounding boxes": (
+        "AtLeastOneBBoxRandomCrop", "BBoxSafeRandomCrop", "RandomCropNearBBox", "RandomSizedBBoxSafeCrop",
+    ),
+    "volumes": ("CenterCrop3D", "CoarseDropout3D", "CubicSymmetry", "Pad3D", "PadIfNeeded3D", "RandomCrop3D"),
+    "other images beside the one it changes": (
+        "FDA", "HistogramMatching", "Mosaic", "OverlayElements", "PixelDistributionAdaptation", "TextImage",
+    ),
+    "functions written in Python": ("Lambda",),
+    "numbers that are not 8-bit; scaling to floats is the model's own last step": (
+        "FromFloat", "Normalize", "ToFloat",
+    ),
+}  # fmt: skip
+_NOT_TRANSFORMS = (
+    "BasicTransform", "DualTransform", "ImageOnlyTransform", "Transform3D", "NoOp", "ToTensorV2", "ToTensor3D"
+)  # fmt: skip
+_FIXED_DEFAULTS = {"CLAHE": {"clip_limit": 2.0}}  # where deterministic: OpenCV's usual film setting, not a random one
+
+
+def split_step(step: Step, where: str) -> tuple[str, dict[str, Any]]:
+    """The step's name and arguments."""
+    if isinstance(step, str):
+        return step, {}
+    if isinstance(step, Mapping) and len(step) == 1:
+        ((name, arguments),) = step.items()
+        if arguments is None or isinstance(arguments, Mapping):
+            return str(name), dict(arguments or {})
+    raise UserError(
+        f"{where}: found {step!r}. A step is `Name` or `Name: {{argument: value}}`, e.g. `CLAHE: {{clip_limit: 2.0}}`."
+    )
+
+
+def make(step: Step, where: str, deterministic: bool) -> Any:
+    """One albumentations transform."""
+    name, arguments = split_step(step, where)
+    classes = _classes()
+    for need, names in _NEEDS.items():
+        if name in names:
+            raise UserError(f"{where}: {name} cannot be used here: it needs {need}.")
+    if name not in classes:
+        raise unknown(where, name, classes)
+    kind, where = classes[name], f"{where}.{name}"
+    accepted = [p for p in inspect.signature(kind.__init__).parameters if p not in ("self", "strict")]
+    for argument in arguments:
+        if argument not in accepted:
+            raise unknown(f"{where}: argument", argument, accepted)
+    if deterministic:
+        arguments = _fix(name, arguments, where)
+    return _construct(kind, {key: _constant(value, f"{where}.{key}") for key, value in arguments.items()}, where)
+
+
+def _fix(name: str, arguments: dict[str, Any], where: str) -> dict[str, Any]:
+    """Arguments under which the step is applied always."""
+    if arguments.get("p", 1) != 1:
+        raise UserError(
+            f"{where}.p: {arguments['p']!r}, but every image gets every step here. Remove p; steps that are applied "
+            "at random belong to train.augment."
+        )
+    arguments = {**_FIXED_DEFAULTS.get(name, {}), **arguments, "p": 1.0}
+    limit = arguments.get("clip_limit")
+    if name == "CLAHE" and isinstance(limit, int | float) and not isinstance(limit, bool):
+        arguments["clip_limit"] = (limit, limit)
+    return arguments
+
+
+def _constant(value: Any, where: str) -> Any:
+    """OpenCV's constants by name: INTER_AREA, BORDER_REFLECT_101."""
+    if not (isinstance(value, str) and value.startswith(("INTER_", "BORDER_"))):
+        return value
+    import cv2
+
+    valid = [n for n in dir(cv2) if n.startswith(value.split("_")[0] + "_")]
+    if value not in valid:
+        raise unknown(where, value, valid)
+    return getattr(cv2, value)
+
+
+def _construct(kind: type, arguments: dict[str, Any], where: str) -> Any:
+    owner = next(c for c in kind.__mro__ if "__init__" in vars(c))
+    strict = {"strict": True} if "InitSchema" in vars(owner) else {}  # else some bad values only warn, and are replaced
+    try:
+        return kind(**arguments, **strict)
+    except (ValueError, TypeError) as error:
+        raise UserError("\n".join(_reasons(error, where))) from error
+
+
+def _reasons(error: Exception, where: str) -> list[str]:
+    """albumentations wraps pydantic's error in a ValueError: one line per argument, in words."""
+    faults = getattr(error.__cause__, "errors", lambda: [])()
+    lines: dict[str, str] = {}
+    for fault in faults:
+        path = ".".join([where, *map(str, fault["loc"][:1])])
+        message = fault["msg"].removeprefix("Value error, ").rstrip(".")
+        found = f"; found {fault['input']!r}" if fault["loc"] and fault["type"] != "missing" else ""
+        lines.setdefault(path, f"{path}: {message[0].lower() + message[1:]}{found}.")
+    return list(lines.values()) or [f"{where}: {error}"]
+
+
+@cache
+def _classes() -> dict[str, type]:
+    """Every transform of albumentations that turns one image (and its mask) into another."""
+    library = _albumentations()
+    hidden = {*_NOT_TRANSFORMS, *(name for names in _NEEDS.values() for name in names)}
+    found = {name: kind for name, kind in vars(library).items() if inspect.isclass(kind)}
+    return {n: k for n, k in found.items() if issubclass(k, library.BasicTransform) and n not in hidden}
+
+
+def _albumentations() -> Any:
+    """albumentations without its two surprises: asking the network for news, and importing torch (2 s) for
+    ToTensorV2."""
+    os.environ.setdefault("NO_ALBUMENTATIONS_UPDATE", "1")
+    extra = "albumentations.pytorch"
+    if "albumentations" not in sys.modules and extra not in sys.modules:
+        sys.modules[extra] = None  # type: ignore[assignment]  # its import then fails, which albumentations allows for
+        try:
+            import albumentations
+        finally:
+            del sys.modules[extra]
+    import albumentations
+
+    return albumentations

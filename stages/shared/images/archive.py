@@ -1,0 +1,67 @@
+"""data/raw.zip: every source ends as this one archive, and images are read out of it, never unpacked."""
+
+from __future__ import annotations
+
+import zipfile
+from collections.abc import Iterable
+from pathlib import Path
+
+from ..core.errors import UserError
+from ..core.files import atomic
+
+EPOCH = (1980, 1, 1, 0, 0, 0)  # zip's own zero: the same images give the same bytes, so DVC sees no change
+
+
+class Archive:
+    """Read members by name. Opened lazily, so an instance can be sent to a worker process."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = Path(path)
+        self._zip: zipfile.ZipFile | None = None
+
+    def __getstate__(self) -> dict[str, Path | None]:
+        return {"path": self.path, "_zip": None}
+
+    def _open(self) -> zipfile.ZipFile:
+        if self._zip is None:
+            try:
+                self._zip = zipfile.ZipFile(self.path)
+            except FileNotFoundError:
+                raise UserError(f"{self.path}: missing. Run `dvc repro download`.") from None
+            except (zipfile.BadZipFile, OSError) as error:
+                raise UserError(
+                    f"{self.path}: not a readable zip archive ({error}). Delete it and run `dvc repro download`."
+                ) from None
+        return self._zip
+
+    def names(self) -> list[str]:
+        """Every file in the archive, sorted."""
+        return sorted(i.filename for i in self._open().infolist() if not i.is_dir())
+
+    def read(self, name: str) -> bytes:
+        """The bytes of one member.
+
+        Raises:
+            UserError: no such member, or its bytes do not match the archive's checksum.
+        """
+        try:
+            return self._open().read(name)
+        except KeyError:
+            raise UserError(f"{self.path}: holds no member {name!r}. Run `dvc repro validate` again.") from None
+        except (zipfile.BadZipFile, zipfile.zlib.error, EOFError) as error:
+            raise UserError(
+                f"{self.path}: member {name!r} is damaged ({error}). Delete the archive and run `dvc repro download`."
+            ) from None
+
+
+def write_archive(path: Path, members: Iterable[tuple[str, bytes]]) -> int:
+    """Write (name, bytes) pairs in the order given, stored (images are compressed already), with fixed timestamps.
+
+    Returns the number of members. Nothing is left at `path` when anything fails.
+    """
+    count = 0
+    with atomic(path) as partial, zipfile.ZipFile(partial, "w", zipfile.ZIP_STORED) as archive:
+        for name, data in members:
+            archive.writestr(zipfile.ZipInfo(name, EPOCH), data)
+            count += 1
+    return count

@@ -1,0 +1,159 @@
+"""Bytes of an image file -> an 8-bit grey or RGB picture, the same way in every stage and in the model
+server.
+
+Legend: H, W height and width in pixels; C channels, 1 (grey) or 3 (RGB).
+"""
+
+from __future__ import annotations
+
+import io
+from typing import TYPE_CHECKING, Literal
+
+import numpy as np
+from PIL import Image, ImageOps, UnidentifiedImageError
+
+from ..core.errors import UserError
+
+if TYPE_CHECKING:
+    from pydicom import Dataset
+
+Mode = Literal["grey", "rgb"]
+
+MAX_PIXELS = 89_478_485  # Pillow's own threshold for a decompression bomb: 256 MiB of RGB
+_SUFFIXES = ".png .jpg .jpeg .jpe .jp2 .bmp .dib .gif .tif .tiff .webp .pgm .ppm .pnm .pbm .dcm .dicom"
+SUFFIXES = frozenset(_SUFFIXES.split())
+_DEEP = ("I", "F")  # what Pillow calls 32-bit integers (and, as "I;16…", 16-bit ones) and floats
+
+
+class UnreadableImage(UserError):
+    """A file that no picture can be made of. `name` is the file, `reason` why, in words."""
+
+    def __init__(self, name: str, reason: str) -> None:
+        super().__init__(f"{name}: unreadable image: {reason}.")
+        self.name = name
+        self.reason = reason
+
+    def __reduce__(self) -> tuple[type[UnreadableImage], tuple[str, str]]:
+        return type(self), (self.name, self.reason)
+
+
+def decode(data: bytes, name: str) -> Image.Image:
+    """The first frame, upright, as Pillow mode L or RGB; `info["source_mode"]` keeps the mode of the file.
+
+    EXIF rotation is applied, transparency is laid on black, CMYK and palettes become RGB (a grey palette: L).
+    Deep images (16-bit, 32-bit, float, DICOM) are scaled from their own minimum and maximum to 0…255:
+    detectors fill 10, 12 or 14 of the 16 bits and files do not say which, so a fixed divisor would leave most
+    films black.
+
+    Raises:
+        UnreadableImage: empty, truncated, not an image, too large, or in an encoding that cannot be read.
+    """
+    if not data:
+        raise UnreadableImage(name, "the file is empty (0 bytes)")
+    is_dicom = data[128:132] == b"DICM" or name.lower().endswith((".dcm", ".dicom"))
+    try:
+        return _from_dicom(data, name) if is_dicom else _from_pillow(data, name)
+    except (UnreadableImage, MemoryError):
+        raise
+    except (UnidentifiedImageError, Image.DecompressionBombError) as error:
+        reason = "not an image, or damaged at its start" if isinstance(error, UnidentifiedImageError) else str(error)
+        raise UnreadableImage(name, reason) from error
+    except (
+        Exception
+    ) as error:  # decoders raise nearly anything on damaged bytes; there is no other source of error here
+        raise UnreadableImage(name, f"damaged ({str(error).strip('.') or type(error).__name__})") from error
+
+
+def to_array(image: Image.Image, mode: Mode) -> np.ndarray:
+    """uint8, H×W×1 for "grey" (ITU-R 601 luma), H×W×3 for "rgb"."""
+    array = np.array(image.convert("L" if mode == "grey" else "RGB"))
+    return array[..., None] if mode == "grey" else array
+
+
+def _from_pillow(data: bytes, name: str) -> Image.Image:
+    with Image.open(io.BytesIO(data)) as image:
+        _refuse_bomb(name, *image.size)
+        source_mode = image.mode
+        image.load()
+        upright = ImageOps.exif_transpose(image)
+    plain = _flatten(upright)
+    plain.info = {"source_mode": source_mode}
+    return plain
+
+
+def _flatten(image: Image.Image) -> Image.Image:
+    """Any Pillow mode -> L or RGB."""
+    if image.mode.startswith(_DEEP):
+        return Image.fromarray(_stretch(np.asarray(image)))
+    if image.has_transparency_data:
+        grey = image.mode in ("1", "L", "LA", "La")
+        image = image.convert("RGBA")
+        image = Image.alpha_composite(Image.new("RGBA", image.size, (0, 0, 0, 255)), image).convert("RGB")
+        return image.convert("L") if grey else image
+    if image.mode in ("1", "L"):
+        return image.convert("L")
+    rgb = image.convert("RGB")
+    if image.mode == "P":
+        red, green, blue = (np.asarray(band) for band in rgb.split())
+        return rgb.convert("L") if (red == green).all() and (green == blue).all() else rgb
+    return rgb
+
+
+def _stretch(values: np.ndarray) -> np.ndarray:
+    """Any numbers, H×W -> uint8, minimum to 0 and maximum to 255; NaN and infinity become 0; a constant
+    becomes 0."""
+    values = values.astype(np.float64)
+    finite = np.isfinite(values)
+    low, high = (values[finite].min(), values[finite].max()) if finite.any() else (0.0, 0.0)
+    if high == low:
+        return np.zeros(values.shape, np.uint8)
+    scaled = (np.where(finite, values, low) - low) * (255 / (high - low))
+    return np.rint(scaled).astype(np.uint8)
+
+
+def _refuse_bomb(name: str, width: int, height: int) -> None:
+    if width * height > MAX_PIXELS:
+        raise UnreadableImage(name, f"{width}×{height} pixels, more than the {MAX_PIXELS:,} that are read")
+
+
+def _from_dicom(data: bytes, name: str) -> Image.Image:
+    """Rescale slope and intercept, the window (VOI LUT), MONOCHROME1 turned so that bone is white."""
+    import pydicom
+    from pydicom.errors import InvalidDicomError
+
+    try:
+        dataset = pydicom.dcmread(io.BytesIO(data))
+    except InvalidDicomError as error:
+        raise UnreadableImage(name, "named as DICOM but without DICOM's header") from error
+    if "PixelData" not in dataset:
+        raise UnreadableImage(name, "DICOM without pixel data (a report or a structured object)")
+    _refuse_bomb(name, int(dataset.Columns), int(dataset.Rows))
+    kind = str(dataset.PhotometricInterpretation)
+    image = _dicom_picture(dataset, _dicom_pixels(dataset, name), kind)
+    image.info = {"source_mode": f"DICOM {kind}"}
+    return image
+
+
+def _dicom_pixels(dataset: Dataset, name: str) -> np.ndarray:
+    """The first frame as stored, H×W or H×W×3 (YBR turned into RGB)."""
+    from pydicom.pixels import pixel_array
+
+    syntax = dataset.file_meta.TransferSyntaxUID
+    try:
+        return pixel_array(dataset, index=0)
+    except Exception as error:
+        if not syntax.is_compressed:
+            raise
+        reason = f"DICOM compressed as {syntax.name}; write it uncompressed, e.g. with `gdcmconv --raw`, or as PNG"
+        raise UnreadableImage(name, reason) from error
+
+
+def _dicom_picture(dataset: Dataset, pixels: np.ndarray, kind: str) -> Image.Image:
+    from pydicom.pixels import apply_color_lut, apply_modality_lut, apply_voi_lut
+
+    if kind == "PALETTE COLOR":
+        pixels = apply_color_lut(pixels, dataset)
+    if pixels.ndim == 3:
+        return Image.fromarray(pixels if pixels.dtype == np.uint8 else _stretch(pixels))
+    grey = _stretch(apply_voi_lut(apply_modality_lut(pixels, dataset), dataset))
+    return Image.fromarray(255 - grey if kind == "MONOCHROME1" else grey)

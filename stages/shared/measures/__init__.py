@@ -1,0 +1,1 @@
+"""Measures of predictions, weighted, so that a bootstrap is a matrix of weights."""

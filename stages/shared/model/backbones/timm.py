@@ -1,0 +1,124 @@
+"""Any timm classification model as a backbone. The blocks are timm's own groups of layers (`group_matcher`, made for
+layer-wise learning rates); input size and normalisation are those of the tag's weights."""
+
+from __future__ import annotations
+
+from itertools import pairwise
+from typing import Any
+
+import timm
+from timm.models import group_parameters
+from torch import nn
+
+from ...core.errors import UserError
+from .base import Backbone, Normalisation
+from .probe import Cam, Probe, last_map, probe, tokens, without_inplace
+
+SMALL = 0.02  # share of the parameters below which what timm leaves over (a last norm) is no block of its own
+# where timm's groups are single blocks, and there are so many that nobody wants to count them
+NATURAL = {
+    "inception_resnet_v2": {
+        "stem": ["conv2d_1a", "conv2d_2a", "conv2d_2b", "conv2d_3b", "conv2d_4a"],
+        "block1": ["mixed_5b", "repeat"],
+        "block2": ["mixed_6a", "repeat_1"],
+        "block3": ["mixed_7a", "repeat_2", "block8", "conv2d_7b"],
+    }
+}
+
+
+def timm_backbone(name: str) -> Backbone:
+    """`name`: a network, or network.tag.
+
+    Raises:
+        UserError: timm does not say how its layers are grouped, or it gives no feature vector.
+    """
+    network = timm.create_model(name, pretrained=False, num_classes=0)
+    made_for = network.pretrained_cfg
+    channels, *size = made_for["input_size"]
+    height, width = size
+    if not hasattr(network, "group_matcher") or channels != 3:
+        why = f"takes {channels} channels" if channels != 3 else "does not say how its layers are grouped"
+        raise refused(name, why)
+    without_inplace(network)
+    found = probe(network, (height, width))
+    if len(found.output) != 2:
+        raise refused(name, f"gives {'×'.join(map(str, found.output))} numbers an image instead of a feature vector")
+    layer, skip, layout = cam_layer(found)
+    return Backbone(
+        network, in_order(NATURAL.get(name.partition(".")[0]) or cut(network), found.called), found.output[1],
+        Normalisation(tuple(made_for["mean"]), tuple(made_for["std"])), layer, skip, layout,
+        heads(made_for), (height, width), bool(made_for.get("fixed_input_size")),
+    )  # fmt: skip
+
+
+def refused(name: str, why: str) -> UserError:
+    return UserError(
+        f"backbones: timm's {name!r} {why}, so it cannot be a backbone here. Choose another of its family, or such as "
+        "resnet50, convnext_tiny or vit_base_patch16_224."
+    )
+
+
+def heads(made_for: dict[str, Any]) -> tuple[str, ...]:
+    """What holds the classifier; parts of it that the network keeps (a norm) are told by their being there."""
+    named = made_for.get("classifier") or ()
+    return tuple(name.partition(".")[0] for name in ((named,) if isinstance(named, str) else named))
+
+
+def cut(network: nn.Module) -> dict[str, list[str]]:
+    """Block -> dotted names of its parts: timm's groups; the last one, which holds what no group claims, goes with the
+    one before it where it is small."""
+    sizes = {name: p.numel() for name, p in network.named_parameters()}
+    try:
+        matcher = network.group_matcher(coarse=True)
+    except (AssertionError, NotImplementedError) as error:
+        raise refused(type(network).__name__, f"does not say how its layers are grouped ({error})") from None
+    groups = [g for g in group_parameters(network, matcher).values() if g]
+    if len(groups) > 2 and sum(sizes[n] for n in groups[-1]) < SMALL * sum(sizes.values()):
+        *groups, before, last = groups
+        groups.append(before + last)
+    stem, *blocks = [owners(group, list(sizes)) for group in groups]
+    return {"stem": stem} | {f"block{i}": names for i, names in enumerate(blocks, start=1)}
+
+
+def in_order(blocks: dict[str, list[str]], called: list[str]) -> dict[str, list[str]]:
+    """The blocks, those run together that the forward pass goes back and forth between."""
+    groups = list(blocks.values())
+    home = {name: i for name in called for i, group in enumerate(groups) if belongs(name, group)}
+    visits = [home[name] for name in called if name in home]
+    joined = {i for before, after in pairwise(visits) for i in range(after + 1, before + 1)}  # to the block before
+    merged: list[list[str]] = []
+    for i, group in enumerate(groups):
+        if i in joined:
+            merged[-1] += group
+        else:
+            merged.append(list(group))
+    return dict(zip(blocks, merged, strict=False))
+
+
+def belongs(name: str, group: list[str]) -> bool:
+    return any(name == part or name.startswith(f"{part}.") for part in group)
+
+
+def owners(group: list[str], every: list[str]) -> list[str]:
+    """The largest modules whose parameters are all in the group; single parameters where there is none."""
+    outside = {prefix for name in set(every) - set(group) for prefix in prefixes(name)}
+    found = [next((p for p in prefixes(name) if p not in outside), name) for name in group]
+    return list(dict.fromkeys(found))
+
+
+def prefixes(name: str) -> list[str]:
+    """a.b.c -> a, a.b, a.b.c"""
+    pieces = name.split(".")
+    return [".".join(pieces[:i]) for i in range(1, len(pieces) + 1)]
+
+
+def cam_layer(found: Probe) -> Cam:
+    """The last map of a convolutional network, if it has one. Of a transformer the last block's first norm: behind that
+    block the gradients of the patches are zero, where the head reads the class token only."""
+    network: Any = found.network
+    if isinstance(blocks := getattr(network, "blocks", None), nn.Sequential | nn.ModuleList) and len(blocks):
+        cam = tokens(found, f"blocks.{len(blocks) - 1}.norm1", int(getattr(network, "num_prefix_tokens", 0)))
+        if cam:
+            return cam
+    last = str(getattr(network, "output_fmt", "NCHW"))
+    return last_map(found, "channels_last" if last.endswith("NHWC") else "map")

@@ -1,0 +1,185 @@
+"""Any torchvision classification model as a backbone: head taken off, cut into blocks by one rule.
+
+The rule: open the containers torchvision keeps its steps in (`features`, `encoder.layers`, …); the plain layers that
+come first are the stem, every larger step is a block, and small ones (norms, transitions) go with the block before
+them. VGG is cut after each pooling (block1 … block5) and AlexNet at each convolution (conv1 … conv5).
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from torch import nn
+
+from ...core.errors import UserError
+from .base import Backbone, Normalisation
+from .probe import Cam, Probe, last_map, probe, tokens, without_inplace
+
+CONTAINERS = ("features", "encoder", "layers", "trunk_output", "blocks")
+SMALL = 0.02  # share of the parameters below which a step is no block of its own
+PLAIN = (nn.Conv2d, nn.BatchNorm2d, nn.ReLU, nn.MaxPool2d)
+AUXILIARY = {"googlenet": ("aux1", "aux2"), "inception_v3": ("AuxLogits",)}
+PROBED = (128, 128)  # pixels; networks that take any size are the same at each
+
+Steps = list[tuple[str, nn.Module | nn.Parameter]]
+
+
+def torchvision_backbone(name: str) -> Backbone:
+    """Raises UserError for a network without a linear head."""
+    from torchvision import models
+
+    made_for = models.get_model_weights(name).DEFAULT.transforms()
+    size, fixed = input_size(name)
+    if name.startswith(("vgg", "alexnet")):
+        network, removed = convolutions(name), ("classifier",)
+    else:
+        network = models.get_model(name, weights=None, **arguments(name, size))
+        removed = (take_head_off(network, name), *AUXILIARY.get(name, ()))
+    without_inplace(network)
+    found = probe(network, size if fixed else PROBED)
+    layer, skip, layout = cam_layer(found)
+    return Backbone(
+        network, cut(network, name), found.output[1], normalisation(name, made_for), layer, skip, layout,
+        removed, size, fixed,
+    )  # fmt: skip
+
+
+def input_size(name: str) -> tuple[tuple[int, int], bool]:
+    """Height and width that the weights were made for; whether the network takes no other."""
+    from torchvision import models
+
+    side = models.get_model_weights(name).DEFAULT.transforms().crop_size[0]
+    return (side, side), name.startswith(("vit_", "maxvit"))
+
+
+def arguments(name: str, size: tuple[int, int]) -> dict[str, Any]:
+    if name in AUXILIARY:
+        return {"init_weights": False, "aux_logits": False}
+    return {"image_size": size[0]} if name.startswith("vit_") else {}
+
+
+def normalisation(name: str, made_for: Any) -> Normalisation:
+    """The weights' own. Those of AUXILIARY came from TensorFlow: given them, torchvision undoes the ImageNet
+    normalisation inside the network (transform_input) and applies this one."""
+    if name in AUXILIARY:
+        return Normalisation((0.5,) * 3, (0.5,) * 3)
+    return Normalisation(tuple(made_for.mean), tuple(made_for.std))
+
+
+def convolutions(name: str) -> nn.Module:
+    """VGG or AlexNet up to its last map, which is averaged: the fully connected layers hold nine tenths of the
+    parameters and would tie the network to one image size. Made without them, for the second that their random
+    numbers take."""
+    from torchvision import models
+
+    with torch.device("meta"):
+        network: nn.Module = models.get_model(name, weights=None)
+    network.classifier = nn.Identity()
+    network.avgpool = nn.AdaptiveAvgPool2d(1)
+    network.to_empty(device="cpu")
+    for module in network.features:
+        if isinstance(module, nn.Conv2d | nn.BatchNorm2d):
+            module.reset_parameters()
+        if isinstance(module, nn.Conv2d) and name.startswith("vgg"):  # as torchvision's VGG begins
+            nn.init.kaiming_normal_(module.weight, mode="fan_out", nonlinearity="relu")
+            nn.init.zeros_(module.bias)
+    return network
+
+
+def take_head_off(network: nn.Module, name: str) -> str:
+    """Replace the last Linear by Identity, and the dropout before it, for our head brings its own; returns the
+    Linear's dotted name. SqueezeNet's head is a convolution and goes up to its pooling."""
+    from torchvision.models import SqueezeNet
+
+    if isinstance(network, SqueezeNet):
+        network.classifier = nn.AdaptiveAvgPool2d(1)
+        return "classifier.1"
+    linear = [n for n, m in network.named_modules() if isinstance(m, nn.Linear)]
+    if not linear:
+        raise UserError(
+            f"backbones: torchvision's {name!r} has no linear head to replace. "
+            "Choose another, such as resnet50, densenet121 or efficientnet_b0."
+        )
+    owner_name, _, attribute = linear[-1].rpartition(".")
+    owner = network.get_submodule(owner_name)
+    setattr(owner, attribute, nn.Identity())
+    before = str(int(attribute) - 1) if attribute.isdigit() else "dropout"
+    if isinstance(getattr(owner, before, None), nn.Dropout):
+        setattr(owner, before, nn.Identity())
+    return linear[-1]
+
+
+def size_of(part: nn.Module | nn.Parameter) -> int:
+    return part.numel() if isinstance(part, nn.Parameter) else sum(p.numel() for p in part.parameters())
+
+
+def cut(network: nn.Module, name: str) -> dict[str, list[str]]:
+    """Block -> dotted names of its parts; see the module's docstring for the rule."""
+    found = steps(network)
+    if name.startswith("vgg"):
+        return numbered("block", by_pooling(found))
+    if name == "alexnet":
+        return numbered("conv", [[step] for step in found])
+    stem, *blocks = parts(by_size(found, size_of(network)))
+    return {"stem": stem} | {f"block{i}": names for i, names in enumerate(blocks, start=1)}
+
+
+def parts(groups: list[Steps]) -> list[list[str]]:
+    """Of each group the names that hold parameters; groups without any are none."""
+    named = [[n for n, m in group if size_of(m)] for group in groups]
+    return [names for names in named if names]
+
+
+def numbered(word: str, groups: list[Steps]) -> dict[str, list[str]]:
+    return {f"{word}{i}": names for i, names in enumerate(parts(groups), start=1)}
+
+
+def steps(module: nn.Module, prefix: str = "") -> Steps:
+    """(dotted name, part) in order: loose parameters (class token, positions), then children, containers opened."""
+    found: Steps = [(prefix + n, p) for n, p in module.named_parameters(recurse=False)]
+    for name, child in module.named_children():
+        if name in CONTAINERS and len(list(child.children())) > 1:
+            found += steps(child, f"{prefix}{name}.")
+        else:
+            found.append((prefix + name, child))
+    return found
+
+
+def by_pooling(found: Steps) -> list[Steps]:
+    """A group ends with a pooling."""
+    groups: list[Steps] = [[]]
+    for name, part in found:
+        groups[-1].append((name, part))
+        if isinstance(part, nn.MaxPool2d):
+            groups.append([])
+    return groups
+
+
+def by_size(found: Steps, total: int) -> list[Steps]:
+    """Loose parameters and leading plain layers are the stem; a later small step joins the block before it."""
+    groups: list[Steps] = [[]]
+    for name, part in found:
+        in_stem = len(groups) == 1
+        plain = isinstance(part, (*PLAIN, nn.Parameter))
+        if isinstance(part, nn.Parameter):
+            groups[0].append((name, part))
+        elif (in_stem and (plain or not any(isinstance(m, nn.Module) for _, m in groups[0]))) or (
+            not in_stem and (size_of(part) < SMALL * total or ".transition" in name)
+        ):
+            groups[-1].append((name, part))
+        else:
+            groups.append([(name, part)])
+    return groups
+
+
+def cam_layer(found: Probe) -> Cam:
+    from torchvision.models import VGG, AlexNet, VisionTransformer
+
+    if isinstance(found.network, VisionTransformer):
+        # the head reads the class token only, so behind the last block the gradients of the patches are zero
+        last = list(dict(found.network.encoder.layers.named_children()))[-1]
+        return tokens(found, f"encoder.layers.{last}.ln_1", skip=1) or Cam(None)
+    if isinstance(found.network, VGG | AlexNet):  # before the last pooling, as in the paper: four times the cells
+        return Cam(f"features.{len(found.network.features) - 2}")
+    return last_map(found)

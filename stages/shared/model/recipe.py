@@ -1,0 +1,77 @@
+"""recipe.json: all that is needed to predict with models/<key>/weights.safetensors, and where it came from."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+from pydantic import Field, ValidationError
+
+from ..arrays.preprocessing import PreprocessSpec
+from ..core.errors import UserError
+from ..core.files import read_json, write_json
+from ..core.settings import Settings
+
+WEIGHTS = "weights.safetensors"
+
+
+class Head(Settings):
+    """From features to logits: a linear layer, or hidden layers before it."""
+
+    hidden: list[Annotated[int, Field(ge=1)]] = []
+    """Width of each hidden layer; none: the features go straight into the last linear layer."""
+    norm: Literal["none", "batch"] = "none"
+    """BatchNorm behind each hidden layer, before its activation."""
+    activation: Literal["relu", "gelu"] = "relu"
+    """Of the hidden layers."""
+
+
+class Architecture(Settings):
+    """The network, without its weights."""
+
+    source: Literal["lightbox", "torchvision", "timm"]
+    """Who defines the backbone."""
+    name: str
+    """Its name there; for timm with the tag of its weights behind a dot, where one was chosen: it decides the
+    normalisation."""
+    dropout: float = 0.0
+    """Share of the numbers dropped before each linear layer of the head, while training."""
+    head: Head = Head()
+    """Layers of the head."""
+
+
+class Recipe(Settings):
+    """After training, facts about a model come from here, never from params.yaml."""
+
+    format: Literal[1] = 1
+    key: str
+    architecture: Architecture
+    classes: list[str]
+    """In the order of the model's outputs. In a binary problem the last one is the positive one."""
+    size: tuple[int, int]
+    """Height and width of the input, pixels."""
+    preprocess: PreprocessSpec
+    """From a file's bytes to the model's uint8 input."""
+    params: dict[str, Any]
+    """The resolved params of the training."""
+    data: str
+    """Fingerprint of the arrays it was trained on."""
+    start: str | None = None
+    """The weights it started from; an alias of the registry as the version it stood for. null: random ones."""
+    best_epoch: int
+    weights_sha256: str
+
+    def write(self, folder: Path) -> None:
+        write_json(folder / "recipe.json", self.model_dump(mode="json"))
+
+    @classmethod
+    def read(cls, folder: Path) -> Recipe:
+        """Raises UserError when the folder holds no recipe this version can read."""
+        try:
+            return cls.model_validate(read_json(folder / "recipe.json"))
+        except FileNotFoundError:
+            raise UserError(f"{folder}/recipe.json: missing. Run `dvc repro train@{folder.name}`.") from None
+        except (ValidationError, ValueError) as error:
+            raise UserError(
+                f"{folder}/recipe.json: not a recipe of this version ({error}). Run `dvc repro -f train@{folder.name}`."
+            ) from None

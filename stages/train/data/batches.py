@@ -1,0 +1,188 @@
+"""Batches out of memory-mapped arrays. What an epoch shows depends on (seed, epoch) alone, so that a resumed
+training goes on exactly as the uninterrupted one, whatever the number of processes that prepare or learn it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any, NamedTuple, Protocol
+
+import numpy as np
+import torch
+from torch.utils.data import DataLoader, Dataset, Sampler
+
+from ...shared.arrays.arrays import Arrays
+from ...shared.core.errors import UserError
+from ...shared.model.model import as_tensor
+from ..machine.device import device_of
+from ..params import Params
+
+VALIDATION_BATCH = 64  # images at most; no more than twice a training part, which needs more memory each
+Item = tuple[int, int | None]  # (row of the arrays, which of its augmented views; None: the image as it is)
+Part = tuple[list[Item], int]  # what is computed at once, and the images of the whole step of the optimiser
+
+
+class Batch(NamedTuple):
+    """inputs: of the model, batch first. targets: int64 B. rows: int64 B. whole: images of the optimiser's step."""
+
+    inputs: tuple[torch.Tensor, ...]
+    targets: torch.Tensor
+    rows: torch.Tensor
+    whole: int
+
+
+class Source(Protocol):
+    """Gives the inputs of a batch: images, or what a frozen prefix makes of them."""
+
+    def read(self, items: Sequence[Item]) -> tuple[torch.Tensor, ...]: ...
+
+
+@dataclass(frozen=True)
+class Images:
+    """uint8 B×C×H×W. A view is an augmentation, seeded by `view_seed(seed, row, view)`."""
+
+    arrays: Arrays
+    augment: Any | None
+    seed: int
+
+    def read(self, items: Sequence[Item]) -> tuple[torch.Tensor, ...]:
+        images = self.arrays.images[[row for row, _ in items]]  # B×H×W×C, a copy
+        for i, (row, view) in enumerate(items):
+            if view is not None and self.augment is not None:
+                images[i] = self.augment(images[i], seed=view_seed(self.seed, row, view))
+        return (as_tensor(images),)
+
+
+def view_seed(seed: int, row: int, view: int) -> int:
+    """Of the augmentation that makes this view of this image."""
+    return int(np.random.SeedSequence([seed, row, view]).generate_state(1)[0] >> 1)
+
+
+class BatchDataset(Dataset[Batch]):
+    """Whole batches at a time: an index is a part, as the sampler gives it."""
+
+    def __init__(self, source: Source, targets: np.ndarray) -> None:
+        self.source, self.targets = source, targets
+
+    def __getitem__(self, part: Part) -> Batch:
+        items, whole = part
+        rows = np.array([row for row, _ in items])
+        return Batch(self.source.read(items), torch.from_numpy(self.targets[rows]), torch.from_numpy(rows), whole)
+
+
+class EpochSampler(Sampler[Part]):
+    """Batches of nearly equal size (a last batch of one image would break BatchNorm), each cut into `accumulate` parts
+    for each of `world` processes. A small sample is passed through several times until the epoch has `min_steps`
+    steps. `views`: how many augmented views an image has; None: as many as it is shown. Lightning calls `set_epoch`."""
+
+    def __init__(
+        self,
+        rows: np.ndarray,
+        batch_size: int,
+        min_steps: int,
+        seed: int,
+        *,
+        views: int | None = None,
+        targets: np.ndarray | None = None,
+        accumulate: int = 1,
+        rank: int = 0,
+        world: int = 1,
+    ) -> None:
+        self.rows, self.seed, self.views, self.targets, self.epoch = rows, seed, views, targets, 0
+        self.accumulate, self.rank, self.world = accumulate, rank, world
+        needed = -(-len(rows) // batch_size)
+        self.steps = max(min_steps, needed)
+        self.total = len(rows) if needed >= min_steps else min_steps * min(batch_size, len(rows))
+
+    def set_epoch(self, epoch: int) -> None:
+        self.epoch = epoch
+
+    def __len__(self) -> int:
+        return self.steps * self.accumulate
+
+    def __iter__(self) -> Iterator[Part]:
+        rng = np.random.default_rng([self.seed, self.epoch])
+        order = self._shuffled(rng) if self.targets is None else self._balanced(rng, self.targets)
+        views = rng.integers(2**31 if self.views is None else self.views, size=self.total)
+        for step in np.array_split(np.arange(self.total), self.steps):
+            for part in np.array_split(step, self.accumulate * self.world)[self.rank :: self.world]:
+                yield [(int(order[i]), int(views[i])) for i in part], len(step)
+
+    def _shuffled(self, rng: np.random.Generator) -> np.ndarray:
+        passes = -(-self.total // len(self.rows))
+        return np.concatenate([rng.permutation(self.rows) for _ in range(passes)])[: self.total]
+
+    def _balanced(self, rng: np.random.Generator, targets: np.ndarray) -> np.ndarray:
+        """With replacement, every class equally often: the weights of torch's WeightedRandomSampler."""
+        counts = np.bincount(targets[self.rows])
+        chances = 1 / counts[targets[self.rows]]
+        return rng.choice(self.rows, size=self.total, p=chances / chances.sum())
+
+
+def loaders(
+    source: Source,
+    arrays: Arrays,
+    train: np.ndarray,
+    validation: np.ndarray,
+    params: Params,
+    seed: int,
+    *,
+    views: int | None = None,
+    rank: int = 0,
+) -> tuple[DataLoader[Batch], DataLoader[Batch]]:
+    """(training, validation), of this process's share of the work."""
+    world = params.trainer.world
+    sampler = EpochSampler(
+        train,
+        params.batch_size,
+        params.min_steps_per_epoch,
+        seed,
+        views=views,
+        targets=arrays.targets if params.sampling == "balanced" else None,
+        accumulate=params.accumulate,
+        rank=rank,
+        world=world,
+    )
+    smallest = sampler.total // sampler.steps // (params.accumulate * world)
+    if smallest < 2:
+        raise UserError(
+            f"params.yaml: train: a step of {sampler.total // sampler.steps} images, all that this sample has for one, "
+            f"cannot be cut into accumulate × devices × num_nodes = {params.accumulate * world} parts of 2 or more. "
+            "Lower accumulate or the number of devices, or take a larger sample."
+        )
+    if len(validation) < world:
+        raise UserError(
+            f"params.yaml: train.trainer: {world} processes cannot share {len(validation)} validation images. Lower "
+            "devices × num_nodes, or give preprocess.split more to validate on."
+        )
+    own = validation[rank::world]
+    size = min(VALIDATION_BATCH, 2 * -(-params.batch_size // (params.accumulate * world)))
+    parts = np.array_split(own, -(-len(own) // size))
+    in_order = [([(int(row), None) for row in part], len(part)) for part in parts]
+    dataset = BatchDataset(source, arrays.targets)
+    workers = worker_count(params)
+    # as `sampler`, not `batch_sampler`: Lightning tells the epoch to the former alone
+    common: dict[str, Any] = {"batch_size": None, "pin_memory": device_of(params).type == "cuda"}
+    return (
+        DataLoader(dataset, sampler=sampler, num_workers=workers, persistent_workers=workers > 0, **common),
+        DataLoader(dataset, sampler=in_order, **common),
+    )
+
+
+def worker_count(params: Params) -> int:
+    """auto: a row of the array costs less than handing it between processes, unless an accelerator waits for
+    augmented images."""
+    if params.workers != "auto":
+        return params.workers
+    if device_of(params).type != "cuda":
+        return 0
+    return min(8, max(1, torch.get_num_threads() // torch.cuda.device_count() - 1))  # its share, of several jobs
+
+
+def augmentation(params: Params, arrays: Arrays) -> Any | None:
+    """The transforms of train.augment, or None; albumentations is imported only when there are some."""
+    if not params.augment:
+        return None
+    from ...shared.arrays.transforms import build
+
+    return build(params.augment, where="params.yaml: train.augment", channels=arrays.images.shape[3], keep_size=True)

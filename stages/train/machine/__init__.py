@@ -1,0 +1,1 @@
+"""What this machine does best: device, precision, memory, depthwise convolutions, compilation."""

@@ -1,0 +1,1 @@
+"""One training step: losses, optimizers, schedules, mixing, moving average."""

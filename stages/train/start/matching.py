@@ -1,0 +1,71 @@
+"""Tensors by name into a backbone: which names mean the same, which belong to a head, and what does not fit."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+
+import torch
+
+from ...shared.core.errors import UserError
+from ...shared.model.backbones import Backbone
+
+Tensors = Mapping[str, torch.Tensor]
+SHOWN = 8  # names listed of what does not fit
+OWN = "backbone.network."  # this project's own models/<key>/weights.safetensors, whose head is `head.`
+WRAPPINGS = ("module.", "_orig_mod.", "model.", "backbone.", "network.", "encoder.")
+
+
+def fill(backbone: Backbone, given: Tensors, source: str) -> None:
+    """Names as in the network, or as in this project's own files; a head is left out.
+
+    Raises:
+        UserError: something is missing, left over or of another shape; lists it, and the network stays as it was.
+    """
+    own = backbone.network.state_dict()
+    tensors = without_head(unwrapped(given, own), own, backbone.removed_head)
+    counters = {name: t for name, t in own.items() if name.endswith(".num_batches_tracked")}
+    tensors = counters | tensors  # older files lack them, and nothing here reads them
+    faults = {
+        "missing": sorted(own.keys() - tensors.keys()),
+        "not in the network": sorted(tensors.keys() - own.keys()),
+        "other shape": [
+            f"{n} {tuple(tensors[n].shape)} instead of {tuple(own[n].shape)}"
+            for n in sorted(own.keys() & tensors.keys())
+            if own[n].shape != tensors[n].shape
+        ],
+    }
+    if any(faults.values()):
+        told = "; ".join(f"{what}: {shorten(names)}" for what, names in faults.items() if names)
+        raise UserError(
+            f"{source}: does not fit {type(backbone.network).__name__}. {told}. "
+            "Choose the backbone these weights were made for."
+        )
+    backbone.network.load_state_dict(tensors)
+
+
+def unwrapped(given: Tensors, own: Tensors) -> dict[str, torch.Tensor]:
+    """As the network calls them. A prefix that a training program puts before every name of its model is taken off
+    wherever it stands, unless the network has a part of that name, or two tensors would have the same name then (a
+    teacher and a student in one file); and DenseNet's layers get the names they have had
+    since 2017 (torchvision's published files still hold the older ones, denselayer1.norm.1)."""
+    if any(name.startswith(OWN) for name in given):
+        return {n.removeprefix(OWN): t for n, t in given.items() if not n.startswith("head.")}
+    tensors = dict(given)
+    usable = [p for p in WRAPPINGS if not any(name.startswith(p) for name in own)]
+    while wrapping := next((p for p in usable if any(name.startswith(p) for name in tensors)), None):
+        shorter = {name.removeprefix(wrapping): t for name, t in tensors.items()}
+        if len(shorter) < len(tensors):
+            break
+        tensors = shorter
+    return {re.sub(r"(denselayer\d+\.(?:norm|conv))\.([12]\.)", r"\1\2", name): t for name, t in tensors.items()}
+
+
+def without_head(tensors: Tensors, own: Tensors, heads: tuple[str, ...]) -> dict[str, torch.Tensor]:
+    gone = tuple(f"{head}." for head in heads)
+    return {name: t for name, t in tensors.items() if name in own or not name.startswith(gone)}
+
+
+def shorten(names: list[str]) -> str:
+    more = f" and {len(names) - SHOWN} more" if len(names) > SHOWN else ""
+    return ", ".join(names[:SHOWN]) + more

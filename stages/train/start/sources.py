@@ -1,0 +1,197 @@
+"""Pretrained weights into a backbone: from torchvision, timm, a file or the registry. A download that fails says what
+to do; nothing else is used in its place."""
+
+from __future__ import annotations
+
+import pickle
+import re
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+from urllib.error import URLError
+
+import torch
+from safetensors import SafetensorError
+from safetensors.torch import load_file
+
+from ...shared.core.errors import UserError, unknown
+from ...shared.core.files import read_json
+from ...shared.core.paths import find_input
+from ...shared.model.backbones import Backbone, tags
+from ..params import Backbone as Choice
+from ..params import Params
+from .matching import Tensors, fill
+from .registered import fetch
+
+__all__ = ["fill", "load_pretrained", "started_from", "weights_file"]
+
+HOLDERS = ("state_dict", "model_state_dict", "model")  # what training programs call the weights in their files
+
+
+def load_pretrained(backbone: Backbone, choice: Choice) -> None:
+    """Fill `backbone` in place with the weights `choice` names.
+
+    Raises:
+        UserError: the weights are not to be had, or do not fit; lists what does not.
+    """
+    if choice.weights == "none":
+        return
+    if path := weights_file(choice):
+        check_same_input(path, choice)
+        fill(backbone, read(path), start_of(choice) or str(path))
+    elif choice.source == "timm":
+        fill(backbone, from_timm(choice), f"timm's {choice.weights} weights of {choice.name}")
+    else:
+        fill(backbone, imagenet(choice.name), f"ImageNet weights of {choice.name}")
+
+
+def check_same_input(path: Path, choice: Choice) -> None:
+    """A model of this project says in its recipe which weights it started from, and so which normalisation it knows."""
+    recipe = path.with_name("recipe.json")
+    if choice.source != "timm" or not recipe.is_file():
+        return
+    known, named = read_json(recipe)["architecture"]["name"], choice.architecture.name
+    if known != named and known.partition(".")[0] == named.partition(".")[0]:
+        raise UserError(
+            f"params.yaml: backbones: name: {path} was trained as {known}, and {named} would normalise its images "
+            f"otherwise. Give name: {known}."
+        )
+
+
+def weights_file(choice: Choice) -> Path | None:
+    """The file that the weights are read from, where the user or the registry names one. A registered model is
+    fetched; within a process an alias stands for one version."""
+    if choice.kind == "registry":
+        return fetch(choice.weights).path
+    return find_input(choice.weights) if choice.kind == "file" else None
+
+
+def start_of(choice: Choice) -> str | None:
+    """`weights` for the recipe: an alias as the version it stands for; None for random weights."""
+    if choice.kind == "registry":
+        return fetch(choice.weights).version
+    return None if choice.weights == "none" else choice.weights
+
+
+def started_from(params: Params) -> str | None:
+    """The weights a training started from; None: random ones."""
+    return None if params.strategy.plan == "from_scratch" else start_of(params.backbone)
+
+
+def read(path: Path) -> Tensors:
+    """The tensors of a .safetensors, .pth or .pt file."""
+    if not path.is_file():
+        raise UserError(
+            f"params.yaml: backbones: weights: {path}: no such file. Put it there, or give none or imagenet."
+        )
+    if path.suffix != ".safetensors":
+        return tensors_of(read_torch(path), path)
+    try:
+        return load_file(path)
+    except (SafetensorError, OSError) as error:
+        raise UserError(f"{path}: not a readable .safetensors file ({error}). Copy or export it again.") from None
+
+
+def read_torch(path: Path) -> Any:
+    """What torch.save wrote, as long as it is tensors and plain values: unpickling more would run the file's code."""
+    try:
+        return torch.load(path, map_location="cpu", weights_only=True)
+    except pickle.UnpicklingError as error:
+        if not is_pickle(path):
+            raise UserError(
+                f"{path}: not a file that torch.save wrote, perhaps a web page or a pointer in its place. Copy or "
+                "export it again."
+            ) from None
+        found = re.search(r"Unsupported global: GLOBAL \S+", str(error))
+        why = found[0] if found else "a pickle"
+        raise UserError(
+            f"{path}: holds more than tensors ({why}), and reading that would run code out of the file; nothing was "
+            "read. Where you trust it, export the tensors once: torch.save(model.state_dict(), path)."
+        ) from None
+    except (RuntimeError, EOFError, OSError, ValueError, KeyError) as error:
+        raise UserError(f"{path}: not a file that torch.save wrote ({error}). Copy or export it again.") from None
+
+
+def is_pickle(path: Path) -> bool:
+    """By its first bytes; torch.save's own files are archives of one."""
+    with path.open("rb") as file:
+        return file.read(4).startswith((b"PK\x03\x04", b"\x80"))
+
+
+def tensors_of(content: Any, path: Path) -> Tensors:
+    """The mapping of names to tensors: the content itself, or what it holds under one of HOLDERS."""
+    while isinstance(content, Mapping):
+        if content and all(isinstance(value, torch.Tensor) for value in content.values()):
+            return content
+        held = [name for name in HOLDERS if isinstance(content.get(name), Mapping)]
+        if not held:
+            break
+        content = content[held[0]]
+    found = f"keys {', '.join(map(str, list(content)[:8]))}" if isinstance(content, Mapping) else type(content).__name__
+    raise UserError(
+        f"{path}: holds no mapping of names to tensors, neither by itself nor under {', '.join(HOLDERS)} (found: "
+        f"{found}). Export it again: torch.save(model.state_dict(), path)."
+    )
+
+
+def imagenet(name: str) -> Tensors:
+    """torchvision's default ImageNet weights, from its cache or over the network (then its checksum is verified)."""
+    from torchvision import models
+
+    chosen = models.get_model_weights(name).DEFAULT
+    cached = Path(torch.hub.get_dir()) / "checkpoints" / Path(chosen.url).name
+    try:  # weights_only: torch.hub would unpickle whatever lies in its cache
+        return dict(chosen.get_state_dict(progress=True, check_hash=True, weights_only=True))
+    except (URLError, OSError, RuntimeError, EOFError, ValueError, TypeError, pickle.UnpicklingError) as error:
+        if cached.exists():
+            raise UserError(
+                f"backbones: weights: imagenet: {cached} does not hold the weights of {name} ({type(error).__name__}). "
+                "Delete that file and run `dvc repro` again: it is downloaded anew."
+            ) from None
+        raise UserError(
+            f"backbones: weights: imagenet: {name} could not be downloaded from {chosen.url} ({error}). Nothing was "
+            f"used in its place. Check the network and run `dvc repro` again; or fetch that file elsewhere and put "
+            f"it at {cached}; or give backbones.*.weights the path of a .safetensors or .pth file; or leave only "
+            "from_scratch in matrix.strategy."
+        ) from None
+
+
+def from_timm(choice: Choice) -> Tensors:
+    """The weights of a tag (`imagenet`: timm's first choice), as timm itself loads and renames them.
+
+    timm is asked for its original network with the head those weights were made with, because only then does it insist
+    that every name fits.
+    """
+    import timm
+    from httpx2 import HTTPError  # what huggingface_hub downloads with
+
+    name = choice.architecture.name
+    if choice.kind == "tag" and choice.weights not in tags(choice.name):
+        raise unknown(f"backbones: weights of timm's {choice.name!r}", choice.weights, tags(choice.name))
+    made_for = timm.get_pretrained_cfg(name)
+    if made_for is None or not made_for.has_weights:
+        raise UserError(
+            f"backbones: weights: {choice.weights}: timm has no pretrained weights for {choice.name!r}. "
+            "Give none or the path of a .safetensors file."
+        )
+    try:
+        return timm.create_model(name, pretrained=True).state_dict()
+    except (OSError, RuntimeError, ValueError, EOFError, HTTPError, pickle.UnpicklingError) as error:
+        raise not_downloaded(name, made_for.hf_hub_id, made_for.url, error) from None
+
+
+def not_downloaded(name: str, repository: str | None, url: str, error: Exception) -> UserError:
+    """`repository`: of the Hugging Face Hub; None: timm takes the weights from `url`."""
+    from huggingface_hub import constants
+
+    if repository:
+        folder = Path(constants.HF_HUB_CACHE) / f"models--{repository.replace('/', '--')}"
+        remedy = f"run `hf download {repository}` on another machine and copy what it fetched to {folder}"
+    else:
+        remedy = f"fetch that file on another machine and copy it to {Path(torch.hub.get_dir()) / 'checkpoints'}"
+    reason = " ".join(str(error).split())[:500]
+    return UserError(
+        f"backbones: weights: timm's {name} could not be loaded from {repository or url} ({type(error).__name__}: "
+        f"{reason}). Nothing was used in its place. Check the network and run `dvc repro` again; or {remedy}; or give "
+        f"backbones.*.weights the path of that file, and backbones.*.name {name}."
+    )
