@@ -8,5 +8,6 @@ matrix.py     which models the study makes
 job.py        what a stage is given and what it gives back
 progress.py   progress bars
 process.py    several processes that train one model; SIGTERM
+code.py       digest of source code without comments and docstrings
 allocator.py  memory kept between steps
 """
