@@ -18,7 +18,9 @@ from ..shared.model.model import Classifier
 from .loop.history import History
 from .machine.device import device_of
 from .params import Params
-from .plan.strategies import HEAD, Plan, plan_table
+from .plan.apply import ever_learning, groups_of
+from .plan.strategies import Plan
+from .plan.table import plan_table
 from .plots import draw_history, draw_plan
 from .start.sources import started_from
 
@@ -76,9 +78,8 @@ def facts(params: Params) -> dict[str, Any]:
 
 def trainable(trained: Trained) -> int:
     """Parameters that learn in any epoch."""
-    learning = {name for epoch in trained.plan for name, rate in epoch.items() if rate is not None}
-    parameters = [p for name in learning - {HEAD} for p in trained.model.backbone.parameters_of(name)]
-    return sum(p.numel() for p in [*parameters, *trained.model.head.parameters()])
+    groups = groups_of(trained.model)
+    return sum(p.numel() for group in ever_learning(trained.plan) for p in groups[group])
 
 
 def peak_memory_mb(params: Params) -> float:

@@ -19,7 +19,9 @@ from stages.train.params.strategies import (
     ProgressiveUnfreezing,
     Strategy,
 )
-from stages.train.plan.strategies import HEAD, PLANS, frozen_throughout, make_plan, plan_table
+from stages.train.plan.apply import frozen_throughout
+from stages.train.plan.strategies import HEAD, PLANS, make_plan
+from stages.train.plan.table import plan_table
 from stages.train.plots import draw_plan
 
 STAGES = ["stem", "block1", "block2", "block3"]

@@ -18,7 +18,8 @@ from ..data.batches import Images, Item, Source, augmentation
 from ..loop.module import Forward
 from ..machine.device import device_of
 from ..params import Params
-from ..plan.strategies import Plan, frozen_throughout
+from ..plan.apply import frozen_throughout
+from ..plan.strategies import Plan
 from .cache import FeatureStore, NoRoom
 from .prefix import NoCut, Tail, split
 

@@ -19,6 +19,7 @@ import torch
 from torch import nn
 
 from ...shared.model.model import Classifier
+from ..plan.apply import modes_kept, set_modes
 from .probe import draws_nothing
 from .tracing import BATCHES, NoCut, blocks_in, cut
 
@@ -85,7 +86,8 @@ def split(model: Classifier, frozen: Collection[str], shape: Sequence[int]) -> t
     if not leading:
         raise NoCut("the first block of the backbone is not frozen for the whole training")
     images = noise(shape).to(model.mean.device)
-    with torch.no_grad(), as_in_training(model, leading), fork_random_state(images):
+    with torch.no_grad(), modes_kept(model), fork_random_state(images):
+        set_modes(model, leading)
         prefix, tail = parts(model, leading, images)
         with evaluating(model):
             check(model, prefix, tail, images)
@@ -116,28 +118,9 @@ def noise(shape: Sequence[int]) -> torch.Tensor:
 @contextmanager
 def evaluating(model: nn.Module) -> Iterator[None]:
     """Eval mode inside; outside, each module has the mode it had."""
-    training = [module for module in model.modules() if module.training]
-    try:
+    with modes_kept(model):
         model.eval()
         yield
-    finally:
-        for module in training:
-            module.training = True
-
-
-@contextmanager
-def as_in_training(model: Classifier, frozen: Sequence[str]) -> Iterator[None]:
-    """The modes that Learner.train gives: frozen blocks in eval mode, all else in training mode."""
-    modes = [(module, module.training) for module in model.modules()]
-    try:
-        model.train()
-        for block in frozen:
-            for module in model.backbone.modules_of(block):
-                module.eval()
-        yield
-    finally:
-        for module, mode in modes:
-            module.training = mode
 
 
 def fork_random_state(images: torch.Tensor) -> Any:

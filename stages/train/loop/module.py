@@ -17,7 +17,8 @@ from ...shared.core.process import RANKS, rank
 from ...shared.model.model import Classifier
 from ..data.batches import Batch
 from ..params import Params
-from ..plan.strategies import HEAD, Plan, frozen_throughout
+from ..plan.apply import ever_learning, frozen_in, frozen_throughout, groups_of, set_gradients, set_modes
+from ..plan.strategies import Epoch, Plan
 from ..recipe.losses import make_loss
 from ..recipe.mixing import mix
 from ..recipe.optimizers import make_optimizer
@@ -57,8 +58,7 @@ class Learner(pl.LightningModule):
         self.loss = make_loss(params.loss, class_weights)
         self.classes = len(class_weights)
         self.schedule = RateSchedule(params.schedule, params.epochs, steps, params.early_stopping.mode)
-        self.groups = {name: list(model.backbone.parameters_of(name)) for name in model.backbone.blocks}
-        self.groups[HEAD] = list(model.head.parameters())
+        self.groups = groups_of(model)
         self.frozen: set[str] = set()
         self._forward = (forward_from or model,)  # in a tuple: no submodule, or its weights would be saved twice
         self._factors: list[float] = []
@@ -71,21 +71,17 @@ class Learner(pl.LightningModule):
         logits: torch.Tensor = self._forward[0](*inputs)
         return logits.float()
 
-    def apply_plan(self, epoch: dict[str, float | None]) -> None:
-        self.frozen = {name for name, rate in epoch.items() if rate is None}
-        for name, parameters in self.groups.items():
-            # DDP takes note once, at the start, of who will ever need a gradient
-            learns = any(e[name] is not None for e in self.plan) if dist.is_initialized() else name not in self.frozen
-            for parameter in parameters:
-                parameter.requires_grad_(learns)
+    def apply_plan(self, epoch: Epoch) -> None:
+        self.frozen = frozen_in(epoch)
+        # DDP takes note once, at the start, of who will ever need a gradient
+        set_gradients(self.model, ever_learning(self.plan) if dist.is_initialized() else epoch.keys() - self.frozen)
         self.train(self.training)
 
     def train(self, mode: bool = True) -> Learner:
-        """A frozen block stays in eval mode: its BatchNorm statistics are frozen too, and its dropout is off."""
+        """Frozen groups stay in eval mode."""
         super().train(mode)
-        for name in self.frozen - {HEAD}:
-            for module in self.model.backbone.modules_of(name):
-                module.eval()
+        if mode:
+            set_modes(self.model, self.frozen)
         return self
 
     def setup(self, stage: str) -> None:

@@ -13,7 +13,8 @@ from ...shared.arrays.arrays import Arrays
 from ...shared.core.errors import UserError
 from ...shared.model.model import create
 from ..params import Params
-from ..plan.strategies import frozen_throughout, make_plan
+from ..plan.apply import frozen_throughout
+from ..plan.strategies import make_plan
 from ..recipe.optimizers import make_optimizer
 from .device import autocast, device_of
 

@@ -1,1 +1,6 @@
-"""Who learns, when, and how fast: strategies.py turns a strategy into a plan."""
+"""Who learns, when, and how fast.
+
+strategies.py  a strategy of params.yaml as a plan: for each epoch and group, a multiplier of the learning rate
+apply.py       a plan on a model: the one place that freezes
+table.py       the learning rates that a plan came to, as a table
+"""

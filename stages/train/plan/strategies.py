@@ -6,10 +6,7 @@ The groups are the backbone's blocks, in order, then "head". A plan names every 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from itertools import takewhile
 from typing import Any
-
-import pandas as pd
 
 from ...shared.core.errors import UserError
 from ..params.strategies import (
@@ -83,27 +80,6 @@ def make_plan(strategy: Strategy, blocks: Sequence[str], epochs: int) -> Plan:
         UserError: the strategy asks for more blocks than there are, or for what comes after the last epoch.
     """
     return PLANS[strategy.plan](strategy, blocks, epochs)
-
-
-def frozen_throughout(plan: Plan) -> tuple[str, ...]:
-    """The leading blocks that never learn, in order: up to the first that ever does. Their outputs can be cached."""
-    return tuple(takewhile(lambda name: name != HEAD and all(epoch[name] is None for epoch in plan), plan[0]))
-
-
-def plan_table(plan: Plan, base_lr: float, factors: Sequence[float]) -> pd.DataFrame:
-    """Columns epoch (from 0), block, lr (NaN: frozen): what the plan came to.
-
-    `factors`: of each epoch that was trained, the schedule's mean share of `base_lr`; fewer than planned when training
-    stopped early.
-    """
-    if len(factors) > len(plan):
-        raise ValueError(f"{len(factors)} factors for a plan of {len(plan)} epochs")
-    rows = [
-        (number, block, float("nan") if rate is None else base_lr * factor * rate)
-        for number, (epoch, factor) in enumerate(zip(plan, factors, strict=False))
-        for block, rate in epoch.items()
-    ]
-    return pd.DataFrame(rows, columns=["epoch", "block", "lr"])
 
 
 def head_alone(blocks: Sequence[str], rate: float) -> Epoch:

@@ -1,0 +1,64 @@
+"""A plan on a model: the one place that freezes.
+
+A group is a block of the backbone, or "head". A frozen group gets no gradients, and its modules are in eval mode: the
+statistics of its BatchNorm are frozen too, and its dropout is off.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterator
+from contextlib import contextmanager
+from itertools import takewhile
+
+from torch import nn
+
+from ...shared.model.model import Classifier
+from .strategies import HEAD, Epoch, Plan
+
+
+def frozen_in(epoch: Epoch) -> set[str]:
+    """The groups that do not learn in this epoch."""
+    return {group for group, rate in epoch.items() if rate is None}
+
+
+def ever_learning(plan: Plan) -> set[str]:
+    """The groups that learn in at least one epoch."""
+    return {group for epoch in plan for group, rate in epoch.items() if rate is not None}
+
+
+def frozen_throughout(plan: Plan) -> tuple[str, ...]:
+    """The leading blocks that never learn, in order: up to the first that ever does. Their outputs can be cached."""
+    learning = ever_learning(plan)
+    return tuple(takewhile(lambda group: group != HEAD and group not in learning, plan[0]))
+
+
+def groups_of(model: Classifier) -> dict[str, list[nn.Parameter]]:
+    """The parameters of every group, in the order of the forward pass."""
+    blocks = {block: list(model.backbone.parameters_of(block)) for block in model.backbone.blocks}
+    return {**blocks, HEAD: list(model.head.parameters())}
+
+
+def set_gradients(model: Classifier, learning: Collection[str]) -> None:
+    """Gradients for the groups in `learning`, for no others."""
+    for group, parameters in groups_of(model).items():
+        for parameter in parameters:
+            parameter.requires_grad_(group in learning)
+
+
+def set_modes(model: Classifier, frozen: Collection[str]) -> None:
+    """Train mode, and eval mode for the frozen groups."""
+    model.train()
+    for group in frozen:
+        for module in [model.head] if group == HEAD else model.backbone.modules_of(group):
+            module.eval()
+
+
+@contextmanager
+def modes_kept(model: nn.Module) -> Iterator[None]:
+    """Inside, modes may be changed; afterwards each module has the mode it had."""
+    modes = [(module, module.training) for module in model.modules()]
+    try:
+        yield
+    finally:
+        for module, mode in modes:
+            module.training = mode
