@@ -21,7 +21,6 @@ from .params import Params
 from .plan.apply import ever_learning, groups_of
 from .plan.strategies import Plan
 from .plan.table import plan_table
-from .plots import draw_history, draw_plan
 from .start.sources import started_from
 
 CHOSEN = ("precision", "channels_last", "accumulate")  # params that may be left to the machine
@@ -39,41 +38,49 @@ class Trained:
 
 
 def write_report(trained: Trained, params: Params, arrays: Arrays, train: np.ndarray, job: Job) -> Result:
-    """reports/train/<key>: history.csv, history.png, plan.csv, plan.png, summary.json."""
+    """reports/train/<key>: history.csv, plan.csv and summary.json, which holds what was measured and nothing derived:
+    whoever shows a number makes it, so that showing another one trains no model again."""
     folder = paths.report_dir("train", job.key)
     folder.mkdir(parents=True, exist_ok=True)
     table = trained.history.table()
     table.to_csv(folder / "history.csv", index=False)
-    curves = draw_history(table, trained.best_epoch, str(job.member), folder / "history.png")
     rates = plan_table(trained.plan[: len(table)], params.optimizer.lr, table["lr_factor"].tolist())
     rates.to_csv(folder / "plan.csv", index=False)
-    plan = draw_plan(rates, trained.best_epoch, str(job.member), folder / "plan.png")
-    summary = summarise(trained, arrays, train)
-    write_json(folder / "summary.json", {**summary, **facts(trained.params)})
-    return Result(metrics=summary, figures=(curves, plan), model=paths.model_dir(job.member))
+    measured = measurements(trained, arrays, train)
+    write_json(folder / "summary.json", {**measured, **choices(trained.params)})
+    return Result(metrics=measured | derived(trained, measured), model=paths.model_dir(job.member))
 
 
-def summarise(trained: Trained, arrays: Arrays, train: np.ndarray) -> dict[str, float]:
-    rows, seconds = trained.history.rows, trained.history.seconds
+def measurements(trained: Trained, arrays: Arrays, train: np.ndarray) -> dict[str, float]:
+    """`images_shown`: in training, over all epochs. `best_epoch` counts from 0."""
     return {
         "train_images": len(train),
         "train_patients": int(arrays.index.iloc[train]["patient"].nunique()),
-        "epochs": len(rows),
+        "images_shown": trained.history.images,
+        "epochs": len(trained.history.rows),
         "best_epoch": trained.best_epoch,
-        "seconds": round(seconds, 2),
+        "seconds": round(trained.history.seconds, 2),
         "preparation_seconds": round(trained.history.preparation, 2),
-        "images_per_second": round(trained.history.images / max(seconds - trained.history.preparation, 1e-9), 1),
         "parameters": sum(p.numel() for p in trained.model.parameters()),
         "trainable_parameters": trainable(trained),
         "peak_memory_mb": round(peak_memory_mb(trained.params), 1),
-        **{f"best_{name}": rows[trained.best_epoch][name] for name in ("val_loss", "val_accuracy", "val_auroc")},
     }
 
 
-def facts(params: Params) -> dict[str, Any]:
+def choices(params: Params) -> dict[str, Any]:
     """What was chosen for this machine, the weights it started from, and which part of the patients trained."""
     chosen = {name: getattr(params, name) for name in CHOSEN}
     return chosen | {"start": started_from(params), "sample": params.sample.model_dump(mode="json")}
+
+
+def derived(trained: Trained, measured: dict[str, float]) -> dict[str, float]:
+    """For the tracking store, where runs are sorted by such numbers."""
+    best = trained.history.rows[trained.best_epoch]
+    seconds = max(measured["seconds"] - measured["preparation_seconds"], 1e-9)
+    return {
+        "images_per_second": round(measured["images_shown"] / seconds, 1),
+        **{f"best_{name}": best[name] for name in ("val_loss", "val_accuracy", "val_auroc")},
+    }
 
 
 def trainable(trained: Trained) -> int:

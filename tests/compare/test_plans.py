@@ -14,12 +14,11 @@ from stages import compare
 from stages.compare.figures import plans
 from stages.compare.numbers.comparison import analyse
 from stages.shared.core.errors import UserError
-from stages.shared.figures import rates
 
-STAGES = ["stem", "block1", "head"]
+BLOCKS = ["stem", "block1", "head"]
 
 
-def table(lr: list[list[float]], blocks: list[str] = STAGES) -> pd.DataFrame:
+def table(lr: list[list[float]], blocks: list[str] = BLOCKS) -> pd.DataFrame:
     """`lr`: a row per epoch."""
     rows = [(e, s, v) for e, values in enumerate(lr) for s, v in zip(blocks, values, strict=True)]
     return pd.DataFrame(rows, columns=["epoch", "block", "lr"])
@@ -39,23 +38,23 @@ def panels(fig: plans.Figure) -> list[plans.Axes]:
 
 
 def test_the_head_is_on_top_and_the_stem_at_the_bottom():
-    wide = rates.grid(table([[np.nan, 1e-4, 1e-3], [1e-5, 1e-4, 1e-3]]))
+    wide = plans.grid(table([[np.nan, 1e-4, 1e-3], [1e-5, 1e-4, 1e-3]]))
     assert list(wide.index) == ["head", "block1", "stem"]
     assert np.isnan(wide.loc["stem", 0])
     assert wide.loc["stem", 1] == 1e-5
 
 
 def test_the_scale_is_of_whole_decades_and_common_to_all_panels():
-    norm = rates.scale([table([[np.nan, 1e-5, 1e-3]]), table([[np.nan, np.nan, 1e-2]])])
+    norm = plans.scale([table([[np.nan, 1e-5, 1e-3]]), table([[np.nan, np.nan, 1e-2]])])
     assert (norm.vmin, norm.vmax) == (-5, -2)
-    assert rates.scale([table([[1e-3] * 3])]).vmin == pytest.approx(-4)  # one rate only
-    assert rates.scale([table([[1e-30, 0, 1]])]).vmin == -rates.DECADES
-    assert rates.scale([table([[np.nan] * 3])]).vmin < 0
+    assert plans.scale([table([[1e-3] * 3])]).vmin == pytest.approx(-4)  # one rate only
+    assert plans.scale([table([[1e-30, 0, 1]])]).vmin == -plans.DECADES
+    assert plans.scale([table([[np.nan] * 3])]).vmin < 0
 
 
 def test_a_frozen_cell_has_no_colour_and_a_fast_one_more_than_a_slow_one():
     _, axes = plans.figure(3, 2)
-    rates.draw(axes[0, 0], rates.grid(wide := table([[np.nan, 2e-4, 1e-3], [0.0, 2e-4, 1e-3]])), rates.scale([wide]))
+    plans.draw(axes[0, 0], plans.grid(wide := table([[np.nan, 2e-4, 1e-3], [0.0, 2e-4, 1e-3]])), plans.scale([wide]))
     head, block, stem = (image.get_array()[0, :, 3] for image in axes[0, 0].images)
     assert stem[0] == 0 < stem[1] < block[0] < head[0]
     (hatched,) = axes[0, 0].patches
@@ -67,14 +66,14 @@ def test_a_frozen_cell_has_no_colour_and_a_fast_one_more_than_a_slow_one():
     [([0, 0], []), ([1, 1, 0], [(0, 2)]), ([0, 1, 0, 1, 1], [(1, 2), (3, 5)]), ([1], [(0, 1)])],
 )
 def test_spells_are_unbroken_runs(flags: list[int], expected: list[tuple[int, int]]):
-    assert rates.spells(np.array(flags, bool)) == expected
+    assert plans.spells(np.array(flags, bool)) == expected
 
 
 @pytest.mark.parametrize(
     ("rate", "text"), [(1e-3, "1e-3"), (2.5e-4, "2.5e-4"), (9.98e-4, "1e-3"), (1.0, "1e0"), (0.0, "0")]
 )
 def test_rates_are_written_short(rate: float, text: str):
-    assert rates.short(rate) == text
+    assert plans.short(rate) == text
 
 
 def test_samples_share_a_panel_that_shows_the_longest_training():

@@ -2,7 +2,7 @@
 
     fig, axes = figure(6, 4)            # axes is always a 2-d array: axes[0, 0] is the first
     axes[0, 0].plot(x, y, color=strategy_colours(["fine_tune"])["fine_tune"])
-    save(fig, "reports/train/history.png")
+    save(fig, "reports/compare/figures/roc.png")
 
 Figures are plain `Figure` objects (no pyplot: no global state, no window), and the same drawing gives the same
 bytes. Colours are Okabe and Ito's, which people with any of the common colour blindnesses can tell apart; samples
