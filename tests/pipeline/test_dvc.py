@@ -48,6 +48,25 @@ def test_a_comment_reruns_nothing(finished):
     assert finished.repro() == set()
 
 
+@pytest.mark.parametrize(
+    ("name", "stale"),
+    [
+        ("stages/compare/figures/curves.py", {"compare"}),
+        ("stages/compare/page/templates/report.css", {"compare"}),
+        ("stages/preprocess/figures.py", {"preprocess"}),
+        ("stages/shared/figures/style.py", {"preprocess", "compare", *(f"explain@{key}" for key in MEMBERS)}),
+    ],
+)
+def test_an_edit_of_how_things_look_makes_no_model_stale(finished, name, stale):
+    path = finished.folder / name
+    before = path.read_text()
+    path.write_text(before + "\n")
+    status = json.loads(finished.dvc("status", "--json"))
+    path.write_text(before)
+    assert status.keys() == stale
+    assert json.loads(finished.dvc("status", "--json")) == {}
+
+
 def test_an_edit_of_one_strategy_reruns_that_strategy_and_what_follows(finished):
     finished.edit({"strategies.fine_tune": {"backbone_lr": 0.05}})
     member = "small_cnn-fine_tune-full"
@@ -148,7 +167,6 @@ def test_in_mlflow_all_models_rank_by_test_auroc_with_every_hyperparameter_besid
             "evaluate.bootstrap",
         } <= run.data.params.keys()
         assert {"key", "backbone", "strategy", "sample", "commit"} <= run.data.tags.keys()
-        assert client.list_artifacts(run.info.run_id, "figures")
     (trained, *_) = client.search_runs([experiment], "tags.stage = 'train'")
     assert len(client.get_metric_history(trained.info.run_id, "val_loss")) == trained.data.metrics["epochs"]
     (validated, *_) = client.search_runs([experiment], "tags.stage = 'validate'")
