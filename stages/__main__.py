@@ -17,14 +17,15 @@ import traceback
 from collections.abc import Sequence
 from typing import Any
 
+from pydantic import BaseModel
+
 from . import study
-from .library_checks import check_names, check_plans
 from .shared.core import settings
 from .shared.core.allocator import keep_freed_memory
 from .shared.core.errors import UserError
 from .shared.core.files import disk_full, read_json
 from .shared.core.job import Job
-from .shared.core.paths import Key, model_dir, project_root
+from .shared.core.paths import PARAMS, Key, model_dir, project_root
 from .shared.core.process import Terminated, is_main, sigterm_raises
 
 
@@ -95,23 +96,19 @@ def run_stage(arguments: argparse.Namespace) -> None:
     stage = arguments.stage
     key = Key(arguments.backbone, arguments.strategy, arguments.sample) if stage in study.PER_MEMBER else None
     raw = settings.read()
-    keys = study.check(raw)
-    if stage == "download":  # the first of a long run: worth the seconds
-        check_names(raw, keys)
+    study.check_all(raw)
     resolved = study.resolve(stage, raw, key)
-    if stage == "train":  # the first of many trainings tells what the last would stumble over
-        check_plans(raw, keys)
     if key is not None:  # a stage that computes with a network
         keep_freed_memory()
     if not is_main():  # another process of this training has the run and the outputs
         study.STAGES[stage].run(resolved, Job(key))
         return
-    with tracking.recording(stage, key, told(stage, key, resolved)) as recorder:
+    with tracking.recording(stage, key, shown_params(stage, key, resolved)) as recorder:
         recorder.result = study.STAGES[stage].run(resolved, Job(key, recorder.report))
     recorder.result.discard()
 
 
-def told(stage: str, key: Key | None, resolved: Any) -> dict[str, Any]:
+def shown_params(stage: str, key: Key | None, resolved: BaseModel) -> dict[str, Any]:
     """The params an MLflow run shows: the stage's own, and behind training those of the model it speaks of, so that
     test metrics stand beside every hyperparameter."""
     own = {stage: resolved.model_dump(mode="json")}
@@ -125,14 +122,12 @@ def told(stage: str, key: Key | None, resolved: Any) -> dict[str, Any]:
 
 
 def check(_: argparse.Namespace) -> None:
-    raw = settings.read()
-    keys = study.check(raw)
+    keys = study.check_all(settings.read(), anew=True)
     if not keys:
         raise UserError(
-            f"{settings.PARAMS}: matrix: empty, so there is nothing to compare. `dvc repro preprocess` runs the rest."
+            f"{PARAMS}: matrix: empty, so there is nothing to compare. `dvc repro preprocess` runs the rest."
         )
-    check_names(raw, keys)
-    print(f"{settings.PARAMS}: fine. {len(keys)} models: {', '.join(map(str, keys))}.")
+    print(f"{PARAMS}: fine. {len(keys)} models: {', '.join(map(str, keys))}.")
 
 
 def several(arguments: argparse.Namespace) -> None:

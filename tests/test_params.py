@@ -8,15 +8,15 @@ import pytest
 
 from stages import study
 from stages.__main__ import main
-from stages.library_checks import check_names
 from stages.shared.core import settings
 from stages.shared.core.errors import UserError
 from stages.shared.core.paths import Key
 
 
 @pytest.fixture
-def raw(repository, monkeypatch):
+def raw(repository, monkeypatch, tmp_path):
     monkeypatch.chdir(repository)
+    monkeypatch.setenv("DVC_ROOT", str(tmp_path))  # what was checked is remembered there
     return copy.deepcopy(settings.read(repository / "params.yaml"))
 
 
@@ -151,22 +151,62 @@ LIBRARIES_KNOW = [
 def test_names_that_only_the_libraries_know_are_checked_before_a_long_run(raw, dotted, value, message):
     put(raw, dotted, value)
     with pytest.raises(UserError, match=message):
-        check_names(raw, study.check(raw))
+        study.check_all(raw)
 
 
 @pytest.mark.parametrize("epochs", ["12", 12.0])
 def test_plans_are_checked_with_the_number_that_the_settings_read(raw, epochs):
     put(raw, "train.epochs", epochs)
-    check_names(raw, study.check(raw))
+    put(raw, "strategies.fine_tune", {"plan": "progressive_unfreezing", "every": 11})
+    study.check_all(raw)
+    put(raw, "strategies.fine_tune.every", 12)
+    with pytest.raises(UserError, match=r"every is 12 .*train\.epochs is 12:"):
+        study.check_all(raw)
+
+
+@pytest.fixture
+def asked(monkeypatch):
+    """The strategies for which train's own check was asked."""
+    plans = []
+    monkeypatch.setattr(study.train, "check", lambda params: plans.append(params.strategy.plan))
+    return plans
+
+
+def test_the_libraries_are_asked_once_for_the_same_settings(raw, asked):
+    study.check_all(raw)
+    assert len(asked) == 6
+    study.check_all(raw)
+    assert len(asked) == 6
+    put(raw, "strategies.fine_tune.backbone_lr", 0.25)
+    study.check_all(raw)
+    assert asked[6:] == ["fine_tune", "fine_tune"]
+    study.check_all(raw, anew=True)
+    assert len(asked) == 14
+
+
+def test_settings_with_a_fault_are_asked_about_again(raw):
+    put(raw, "strategies.fine_tune.last_blocks", 99)
+    for _ in range(2):
+        with pytest.raises(UserError, match="last_blocks is 99"):
+            study.check_all(raw)
+
+
+def test_a_fault_of_several_members_is_named_once_and_others_with_it(raw):
+    put(raw, "strategies.fine_tune.last_blocks", 99)
+    put(raw, "strategies.feature_extraction", {"plan": "progressive_unfreezing", "every": 99})
+    with pytest.raises(UserError) as caught:
+        study.check_all(raw)
+    lines = str(caught.value).splitlines()
+    assert [line.split(": ")[1] for line in lines] == ["strategies.feature_extraction", "strategies.fine_tune"]
 
 
 def test_weights_that_dvc_does_not_watch_are_told(raw, shipped, tmp_path, capsys):
-    check_names(raw, study.check(raw))
+    study.check_all(raw)
     assert "note:" not in capsys.readouterr().err
     (elsewhere := tmp_path / "w.safetensors").write_bytes(shipped.read_bytes())
     put(raw, "backbones.small_cnn.weights", str(elsewhere))
-    check_names(raw, study.check(raw))
-    assert "note: params.yaml: backbones.small_cnn.weights" in capsys.readouterr().err
+    study.check_all(raw)
+    assert f"note: params.yaml: backbones: {elsewhere} lies outside" in capsys.readouterr().err
 
 
 def test_the_first_training_tells_what_a_later_one_would_stumble_over(raw, monkeypatch, capsys):

@@ -15,7 +15,7 @@ from __future__ import annotations
 from ..shared.core.job import Job, Result
 from .params import Params
 
-__all__ = ["Params", "run"]
+__all__ = ["Params", "check", "run"]
 
 
 def run(params: Params, job: Job) -> Result:
@@ -27,3 +27,14 @@ def run(params: Params, job: Job) -> Result:
     from . import stage
 
     return stage.run(params, job)
+
+
+def check(params: Params) -> None:
+    """Ask albumentations about every step.
+
+    Raises:
+        UserError: a step or an argument that does not exist; the message begins with the field, e.g. `steps[0]: …`.
+    """
+    from ..shared.arrays.transforms import build
+
+    build(params.steps, "steps", channels=params.channels, deterministic=True)

@@ -3,6 +3,7 @@
 params/    what a user may say
 stage.py   the spine
 sample.py  who trains, who validates
+library.py what only the libraries know: names, tags, plans
 report.py  what a training leaves beside its weights
 start/     the weights a training starts from
 plan/      who learns, when, how fast
@@ -18,7 +19,7 @@ from __future__ import annotations
 from ..shared.core.job import Job, Result
 from .params import Params
 
-__all__ = ["Params", "run"]
+__all__ = ["Params", "check", "run"]
 
 
 def run(params: Params, job: Job) -> Result:
@@ -26,3 +27,14 @@ def run(params: Params, job: Job) -> Result:
     from . import stage
 
     return stage.run(params, job)
+
+
+def check(params: Params) -> None:
+    """Ask the libraries about names of networks, weights and transforms, and the network about the plan.
+
+    Raises:
+        UserError: the first fault; the message begins with the field, e.g. `backbone.name: …`.
+    """
+    from .library import check_libraries
+
+    check_libraries(params)

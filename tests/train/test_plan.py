@@ -195,7 +195,7 @@ def test_a_linear_probe_comes_before_fine_tuning(probe, epochs, alone):
     ],
 )
 def test_what_cannot_be_names_the_key_the_value_and_the_valid_ones(name, given, epochs, told):
-    with pytest.raises(UserError, match=r"params.yaml: strategies: " + told):
+    with pytest.raises(UserError, match=r"strategy: " + told):
         make_plan(strategy(name, **given), STAGES, epochs)
 
 

@@ -116,21 +116,19 @@ def joining_epochs(strategy: ProgressiveUnfreezing, blocks: Sequence[str], epoch
         raise too_many(f"at holds {len(strategy.at)} epochs", blocks, "Give one epoch a block at most.")
     if strategy.at[-1] >= epochs:
         raise UserError(
-            f"params.yaml: strategies: at is {strategy.at} (plan: progressive_unfreezing), and train.epochs is "
+            f"strategy: at is {strategy.at} (plan: progressive_unfreezing), and train.epochs is "
             f"{epochs}: a block that joins after {strategy.at[-1]} epochs never learns. Give 0 to {epochs - 1}."
         )
     return strategy.at
 
 
 def too_many(what: str, blocks: Sequence[str], remedy: str) -> UserError:
-    return UserError(
-        f"params.yaml: strategies: {what}, and the backbone has {len(blocks)} blocks ({', '.join(blocks)}). {remedy}"
-    )
+    return UserError(f"strategy: {what}, and the backbone has {len(blocks)} blocks ({', '.join(blocks)}). {remedy}")
 
 
 def never_learns(key: str, value: float, epochs: int, plan: str) -> UserError:
     valid = f"Give less than {epochs}, or" if epochs > 1 else "Raise train.epochs, or"
     return UserError(
-        f"params.yaml: strategies: {key} is {value} (plan: {plan}), and train.epochs is {epochs}: the backbone would "
+        f"strategy: {key} is {value} (plan: {plan}), and train.epochs is {epochs}: the backbone would "
         f"never learn. {valid} take plan: feature_extraction."
     )

@@ -1,0 +1,76 @@
+"""What of a training's settings only the libraries know, and takes seconds to ask."""
+
+from __future__ import annotations
+
+import sys
+from functools import cache
+from pathlib import Path
+
+from ..shared.core.errors import UserError, unknown
+from ..shared.model.recipe import Architecture
+from .params import Backbone, Params
+
+WATCHED = Path("models/pretrained")  # a dependency of every training in dvc.yaml
+
+
+def check_libraries(params: Params) -> None:
+    """The network's name, tags of weights, registered models (each is fetched), transforms and their arguments, and
+    the plan: of blocks that the backbone does not have, or epochs that never come.
+
+    Raises:
+        UserError: the first fault found; it begins with the field of Params.
+    """
+    from ..shared.arrays.transforms import build
+    from .plan.strategies import make_plan
+
+    build(params.augment, "augment")
+    _check_weights(params.backbone)
+    make_plan(params.strategy, _blocks(params.backbone.source, params.backbone.architecture.name), params.epochs)
+
+
+def _check_weights(backbone: Backbone) -> None:
+    from ..shared.model.backbones import known, tags
+    from .start.registered import fetch
+
+    network, _, tag = backbone.name.partition(".") if backbone.source == "timm" else (backbone.name, "", "")
+    if network not in known(backbone.source):
+        raise unknown("backbone.name", network, known(backbone.source))
+    if tag and tag not in tags(network):
+        raise unknown(f"backbone.name: tag of {network!r}", tag, tags(network))
+    if backbone.kind == "tag" and backbone.weights not in tags(network):
+        raise unknown("backbone.weights", backbone.weights, tags(network))
+    if backbone.source == "timm" and backbone.kind == "imagenet" and not tags(network):
+        raise UserError(
+            f"backbone.weights: imagenet: timm has no weights for {network!r}. Give none or the path of a file."
+        )
+    if backbone.kind == "registry":
+        try:
+            fetch(backbone.weights)
+        except UserError as error:
+            raise UserError(f"backbone.weights: {error}") from None
+    if backbone.kind == "file":
+        _note_unwatched(backbone.weights)
+
+
+@cache
+def _note_unwatched(weights: str) -> None:
+    if WATCHED not in Path(weights).parents:
+        print(
+            f"note: params.yaml: backbones: {weights} lies outside {WATCHED}, the folder that DVC watches. When the "
+            "file changes, train again by `dvc repro -f train@…`, or keep it there under a name of its own.",
+            file=sys.stderr,
+        )
+
+
+@cache
+def _blocks(source: str, name: str) -> tuple[str, ...]:
+    import torch
+
+    from ..shared.model.backbones import build
+
+    architecture = Architecture.model_validate({"source": source, "name": name})
+    try:
+        with torch.device("meta"):  # its shape alone, without memory or random numbers
+            return tuple(build(architecture).blocks)
+    except (NotImplementedError, RuntimeError):  # it computes with its weights while it is built
+        return tuple(build(architecture).blocks)
