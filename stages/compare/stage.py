@@ -6,16 +6,13 @@ import os
 from pathlib import Path
 
 import pandas as pd
-from matplotlib.figure import Figure
 
 from ..shared.core import paths
 from ..shared.core.files import atomic, write_json
 from ..shared.core.job import Job, Result
 from ..shared.figures.style import save
 from . import terminal
-from .figures import curves, films, growth, plans
-from .figures.board import auroc_intervals, confusions, precision_recall_f1
-from .figures.style import Look, percent
+from .figures.draw import draw
 from .numbers.board import METRICS, histories, rocs, with_missing
 from .numbers.comparison import Study, analyse
 from .page import render
@@ -26,9 +23,9 @@ def run(params: Params, job: Job) -> Result:
     out = paths.report_dir("compare")
     study = analyse(params)
     write_tables(out, study)
-    drawn = draw_figures(study)
-    page = render.page(study, drawn)
-    pictures = [save(fig, out / "figures" / f"{name}.png") for name, fig in drawn.items()]
+    figures = draw(study)
+    page = render.page(study, figures)
+    pictures = [save(fig, out / "figures" / f"{name}.png") for name, fig in figures.items()]
     with atomic(out / "index.html") as partial:
         partial.write_text(page, encoding="utf-8")
     if not os.environ.get("LIGHTBOX_DEFER_SUMMARY"):
@@ -54,29 +51,6 @@ def write_tables(out: Path, study: Study) -> None:
 def metrics(row: dict[str, float]) -> dict[str, float]:
     """The test metrics that a model has, to six digits."""
     return {name: float(f"{row[name]:.6g}") for name in METRICS if pd.notna(row[name])}
-
-
-def draw_figures(study: Study) -> dict[str, Figure]:
-    """By name of the file. A learning curve needs two sizes of training set, the film sheet at least one film."""
-    board, by_key, params = study.shown, study.by_key, study.params
-    look, forest = Look(board, study.board), study.means if study.repeated else study.board
-    made = {
-        "auroc_intervals": auroc_intervals(forest, Look(forest, study.board)),
-        "precision_recall_f1": precision_recall_f1(board, by_key, params.replicates, params.seed, look),
-        "histories": curves.histories(board, by_key, look),
-        "plans": plans.plans(study.board, by_key),
-        "roc": curves.roc(board, {key: curves.mean_roc(by_key[key]) for key in board.key}, look),
-        "confusion": confusions(board, by_key, look),
-    }
-    if study.grows:
-        made["data_efficiency"] = growth.data_efficiency(study.means, study.board, Look(study.means, study.board))
-    if study.grows and study.repeated and len(study.contrasts):
-        found = Look(study.contrasts, study.board)
-        made["gains"] = growth.gains(study.contrasts, params.baseline, percent(study.board), found)
-    if rows := films.choose(study.ranked[0], params.samples, params.seed):
-        named = {look.name(row): by_key[row.key] for row in board.itertuples()}
-        made["samples"] = films.sheet(films.pixels_of(study.data, study.ranked[0].test, rows), rows, named)
-    return made
 
 
 def best_metrics(study: Study) -> dict[str, float]:

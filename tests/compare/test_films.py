@@ -10,6 +10,7 @@ from PIL import Image
 from stages import compare
 from stages.compare.figures import films
 from stages.compare.numbers.comparison import analyse
+from stages.compare.page import pictures
 from stages.compare.read import Member
 from stages.shared.core.errors import UserError
 
@@ -18,7 +19,7 @@ def test_a_cold_map_leaves_the_film_and_a_hot_one_colours_it() -> None:
     film = Image.fromarray(np.full((8, 8), 90, np.uint8))
     heat = np.zeros((4, 4), np.uint8)
     heat[:, 2:] = 255
-    shown = np.asarray(films.overlay(film, Image.fromarray(heat)))
+    shown = np.asarray(pictures.overlay(film, Image.fromarray(heat)))
     assert shown.shape == (8, 8, 3)
     assert (shown[:, 0] == 90).all()
     assert np.ptp(shown[4, 7].astype(int)) > 20
@@ -26,7 +27,7 @@ def test_a_cold_map_leaves_the_film_and_a_hot_one_colours_it() -> None:
 
 def test_a_picture_on_the_page_is_small() -> None:
     noise = np.random.default_rng(0).integers(0, 255, (900, 600, 3), dtype=np.uint8)
-    uri = films.data_uri(Image.fromarray(noise))
+    uri = pictures.data_uri(Image.fromarray(noise))
     assert uri.startswith("data:image/jpeg;base64,")
     assert len(uri) < 40_000
 
@@ -34,7 +35,7 @@ def test_a_picture_on_the_page_is_small() -> None:
 def test_a_missing_picture_names_the_model(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     with pytest.raises(UserError, match=r"not readable.*dvc repro -f explain@cnn-a-full"):
-        films.read(Path("reports/explain/cnn-a-full/images/00.png"))
+        pictures.read(Path("reports/explain/cnn-a-full/images/00.png"))
 
 
 @pytest.fixture

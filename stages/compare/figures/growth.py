@@ -94,4 +94,4 @@ def _shifts(table: pd.DataFrame) -> dict[str, float]:
 
 
 def _step(sizes: pd.Series) -> float:
-    return float(sizes.max() / sizes.min()) ** STEP
+    return float((sizes.max() / sizes.min()) ** STEP)

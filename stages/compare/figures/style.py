@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pandas as pd
 
 from ...shared.figures.style import MUTED, sample_marks, strategy_colours
 
-DOTTED = {"color": MUTED, "linewidth": 0.8, "linestyle": (0, (2, 3))}
+DOTTED: dict[str, Any] = {"color": MUTED, "linewidth": 0.8, "linestyle": (0, (2, 3))}
 
 
 class Look:
@@ -23,7 +25,7 @@ class Look:
         self.colour = strategy_colours(list(dict.fromkeys(whole.strategy)))
         self.mark = sample_marks(self.samples)
 
-    def name(self, row: object) -> str:
+    def name(self, row: Any) -> str:
         parts = [row.backbone] if len(self.backbones) > 1 else []
         parts += [row.strategy] if len(self.strategies) > 1 or not parts else []
         return ", ".join(parts + ([row.sample] if len(self.samples) > 1 else []))

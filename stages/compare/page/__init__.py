@@ -1,1 +1,8 @@
-"""The comparison as one page that needs no network."""
+"""The comparison as one HTML file that needs no network.
+
+render.py     gathers what the templates show
+sentences.py  what the numbers say, in words
+svg.py        figures as SVG
+pictures.py   images as text
+templates/    HTML, CSS, JavaScript
+"""

@@ -15,11 +15,12 @@ from matplotlib.figure import Figure
 from ...shared.core import paths
 from ..figures import curves, films, plans
 from ..figures.style import Look, percent
+from ..numbers import dataset
 from ..numbers.board import confusion
 from ..numbers.comparison import Study
-from ..read import Data, Member
-from . import sentences
-from .svg import svg
+from ..read import Member
+from . import pictures, sentences
+from .svg import plot
 
 HERE = Path(__file__).parent / "templates"
 HEADER_FILMS = 6
@@ -39,7 +40,7 @@ def page(study: Study, drawn: Mapping[str, Figure]) -> str:
     means = study.means if study.repeated else study.means.iloc[:0]
     picks = sentences.chosen(study.contrasts)
     shown = films.choose(first, max(params.samples, HEADER_FILMS), params.seed)
-    uris = [films.data_uri(films.picture(p)) for p in films.pixels_of(study.data, first.test, shown)]
+    uris = [pictures.array_uri(pixels) for pixels in films.pixels_of(study.data, first, shown)]
     roc = {key: curves.mean_roc(study.by_key[key]) for key in study.shown["key"]}
     shown_models = [study.by_key[key] for key in study.shown["key"]]
     look = Look(board)
@@ -58,9 +59,10 @@ def page(study: Study, drawn: Mapping[str, Figure]) -> str:
         missing=study.missing,
         scale=Scale(board),
         contrasts=study.contrasts.to_dict("records"),
-        figures={name: svg(drawn[name], name, label) for name, label in LABELS.items() if name in drawn},
+        figures={name: plot(drawn[name], name, label) for name, label in LABELS.items() if name in drawn},
         panel=[_reading(shown_models, i, uri) for i, uri in zip(shown[: params.samples], uris, strict=False)],
-        data=_data(study.data, first.classes),
+        data=study.data,
+        counts=dataset.count(study.data.index, first.classes),
         cards=[_card(m, row, look, roc) for m, row in zip(shown_models, study.shown.itertuples(), strict=True)],
         carded=set(study.shown["key"]),
         made=[(str(m.key), sentences.start(m.summary), m.fingerprint) for m in study.ranked],
@@ -101,24 +103,6 @@ def _reading(ranked: Sequence[Member], i: int, uri: str) -> dict[str, Any]:
     }
 
 
-def _data(data: Data, classes: Sequence[str]) -> dict[str, Any]:
-    index = data.index.assign(label=data.index["label"].astype(str))
-    splits = [s for s in ("train", "val", "test") if (index["split"] == s).any()]
-    of = {s: index[index["split"] == s] for s in splits}
-    rows = [(c, [int((of[s]["label"] == c).sum()) for s in splits], int((index["label"] == c).sum())) for c in classes]
-    return {
-        "splits": splits,
-        "rows": rows,
-        "totals": [len(of[s]) for s in splits],
-        "patients": [int(of[s]["patient"].nunique()) for s in splits],
-        "all_patients": int(index["patient"].nunique()),
-        "images": len(index),
-        "leaks": sentences.leaks(index),
-        "validation": data.validation,
-        "meta": data.meta,
-    }
-
-
 def _card(m: Member, row: Any, look: Look, roc: Mapping[str, curves.Curve]) -> dict[str, Any]:
     folder = paths.report_dir("explain", m.key)
     counts = confusion(m)
@@ -128,7 +112,7 @@ def _card(m: Member, row: Any, look: Look, roc: Mapping[str, curves.Curve]) -> d
         "key": str(m.key),
         "row": row,
         "kept": row.best_epoch + m.epoch_offset,
-        "figure": svg(curves.card(m, roc, look), f"card-{m.key}", f"Training history and ROC curve of {m.key}."),
+        "figure": plot(curves.card(m, roc, look), f"card-{m.key}", f"Training history and ROC curve of {m.key}."),
         "confusion": [
             (c, list(zip(counts[i].tolist(), share[i].tolist(), strict=True))) for i, c in enumerate(m.classes)
         ],
@@ -139,7 +123,7 @@ def _card(m: Member, row: Any, look: Look, roc: Mapping[str, curves.Curve]) -> d
 
 
 def _case(case: Mapping[str, Any], folder: Path) -> dict[str, Any]:
-    film, heat = films.case_uris(folder / case["image"], folder / case["heatmap"])
+    film, heat = pictures.case_uris(folder / case["image"], folder / case["heatmap"])
     return {**case, "film": film, "heat": heat}
 
 

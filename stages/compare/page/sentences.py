@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import Any
 
 import pandas as pd
@@ -148,11 +148,3 @@ def seeds(means: pd.DataFrame) -> str:
     """How many repeats a size has: "3", or "2 to 3" where they differ."""
     fewest, most = means["seeds"].min(), means["seeds"].max()
     return f"{most}" if fewest == most else f"{fewest} to {most}"
-
-
-def leaks(index: pd.DataFrame) -> Sequence[tuple[str, int]]:
-    """(what, how many of them are in more than one split) for patients and duplicate groups."""
-    return [
-        (what, int((index.groupby(column)["split"].nunique() > 1).sum()))
-        for what, column in (("patient", "patient"), ("group of duplicates", "group"))
-    ]
