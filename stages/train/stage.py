@@ -31,6 +31,9 @@ from .machine.memory import after_out_of_memory, is_out_of_memory
 from .machine.speed import apply, choose
 from .params import Params
 from .plan.strategies import Plan, make_plan
+from .recipe.losses import make_loss
+from .recipe.schedules import Schedule
+from .recipe.watch import watched
 from .report import CHOSEN, Trained, write_report
 from .sample import select
 from .start.sources import load_pretrained, started_from
@@ -89,7 +92,21 @@ def attempt(
             quick_gradients(model)  # after the cut: the tracer knows torch's own layers
             data = loaders(feed.source, arrays, train, validation, params, seed, views=feed.views, rank=rank())
             forward = compiled(feed.forward or model, device_of(params)) if params.compile else feed.forward
-            learner = Learner(model, plan, params, weights, seed, len(data[0]) // params.accumulate, forward)
+            rule, steps = params.early_stopping, len(data[0]) // params.accumulate
+            learner = Learner(
+                model,
+                plan,
+                loss=make_loss(params.loss, weights),
+                watched=watched(len(arrays.classes)),
+                optimizer=params.optimizer,
+                schedule=Schedule(params.schedule, params.epochs, steps, rule.mode),
+                monitor=rule.monitor,
+                seed=seed,
+                mix=params.mix,
+                accumulate=params.accumulate,
+                ema=params.ema is not None,
+                forward_from=forward,
+            )
             train_loop(learner, history, data, params, folder)
         if is_main():
             (folder / "done").touch()

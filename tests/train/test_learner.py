@@ -9,6 +9,9 @@ from stages.shared.model.recipe import Architecture
 from stages.train.data.batches import Batch
 from stages.train.loop.module import Learner
 from stages.train.plan.strategies import make_plan
+from stages.train.recipe.losses import make_loss
+from stages.train.recipe.schedules import Schedule
+from stages.train.recipe.watch import watched
 from stages.train.stage import class_weights
 
 
@@ -16,8 +19,17 @@ def learner_for(params):
     torch.manual_seed(0)
     model = create(Architecture(source=params.backbone.source, name=params.backbone.name), 2)
     plan = make_plan(params.strategy, list(model.backbone.blocks), params.epochs)
-    learner = Learner(model, plan, params, torch.ones(2), seed=0, steps=1)
-    learner.trainer = SimpleNamespace(world_size=1, current_epoch=0, global_rank=0)
+    learner = Learner(
+        model,
+        plan,
+        loss=make_loss(params.loss, torch.ones(2)),
+        watched=watched(2),
+        optimizer=params.optimizer,
+        schedule=Schedule(params.schedule, params.epochs, 1, "min"),
+        monitor="val_loss",
+        seed=0,
+    )
+    learner.trainer = SimpleNamespace(world_size=1, current_epoch=0, global_rank=0, global_step=0)
     return learner
 
 

@@ -15,12 +15,12 @@ from .module import Learner
 
 
 class History(pl.Callback):
-    """One row per finished epoch; reports it, and says it in a line where there is no terminal for a progress bar."""
+    """One row per finished epoch. Each is reported, and printed as a line above the progress bar, if there is one."""
 
     def __init__(self, name: str, report: Report) -> None:
         self.name, self.report = name, report
         self.rows: list[dict[str, float]] = []
-        self.images = 0  # shown in training, all epochs
+        self.images = 0  # shown in training, over all epochs
         self.preparation = 0.0  # seconds before the first step
         self._earlier = 0.0  # seconds, from before an interruption
         self._start = time.monotonic()
@@ -31,25 +31,27 @@ class History(pl.Callback):
 
     def on_train_epoch_end(self, trainer: pl.Trainer, learner: pl.LightningModule) -> None:
         assert isinstance(learner, Learner)
-        names = ("val_loss", "val_accuracy", "val_auroc")
-        loss, images = learner.epoch_loss()
+        assert trainer.train_dataloader is not None
+        epoch = trainer.current_epoch
+        scores = {
+            "train_loss": float(learner.train_loss.compute()),
+            **{name: float(trainer.callback_metrics[name]) for name in ("val_loss", *learner.watched)},
+        }
         row = {
-            "epoch": float(trainer.current_epoch),
-            "train_loss": loss,
-            **{name: float(trainer.callback_metrics[name]) for name in names},
+            "epoch": float(epoch),
+            **scores,
             "lr": float(trainer.optimizers[0].param_groups[-1]["lr"]),
-            "lr_factor": learner.mean_factor(),
+            "lr_factor": learner.schedule.mean(epoch, learner.monitored),
             "elapsed": round(self.seconds, 3),
         }
         self.rows.append(row)
-        self.images += images
-        self._tell(row)
+        self.images += trainer.train_dataloader.sampler.total
+        self._report(row)
         if trainer.is_global_zero:
-            said = "  ".join(f"{k} {row[k]:.4f}" for k in ("train_loss", *names))
-            count = f"epoch {trainer.current_epoch + 1}/{trainer.max_epochs}"
-            tqdm.write(f"{self.name}  {count}  {said}", file=sys.stderr)  # above the bar, where there is one
+            values = "  ".join(f"{name} {value:.4f}" for name, value in scores.items())
+            tqdm.write(f"{self.name}  epoch {epoch + 1}/{trainer.max_epochs}  {values}", file=sys.stderr)
 
-    def _tell(self, row: dict[str, float]) -> None:
+    def _report(self, row: dict[str, float]) -> None:
         self.report({name: value for name, value in row.items() if name != "epoch"}, int(row["epoch"]))
 
     def table(self) -> pd.DataFrame:
@@ -64,4 +66,4 @@ class History(pl.Callback):
         self._start = time.monotonic() - self.preparation  # this time's counts as well
         self.images, self.preparation = int(state["images"]), self.preparation + float(state["preparation"])
         for row in self.rows:  # the curve of this run begins where the training began
-            self._tell(row)
+            self._report(row)

@@ -19,8 +19,8 @@ Formula = Callable[[Tensor, Tensor, Tensor], Tensor]
 
 
 class Loss(nn.Module):
-    """(logits B×K, soft targets B×K) -> B. A module so that its weights follow the model to its device; they are no
-    part of a checkpoint."""
+    """(logits B×K, targets) -> B. Targets are classes, int64 B, or soft, B×K. A module, so that its weights follow the
+    model to its device; they are no part of a checkpoint."""
 
     class_weights: Tensor
 
@@ -31,6 +31,8 @@ class Loss(nn.Module):
 
     def forward(self, logits: Tensor, targets: Tensor) -> Tensor:
         logits = logits.float()
+        if targets.dim() == 1:
+            targets = F.one_hot(targets, logits.shape[1])
         return self.formula(logits, targets.to(logits), self.class_weights.to(logits))
 
 
