@@ -1,4 +1,9 @@
-"""Evaluate one model on patients it did not learn from: models/<key> + data/processed -> reports/evaluate/<key>/."""
+"""Evaluate one model on patients it did not learn from: models/<key> + data/processed -> reports/evaluate/<key>/.
+
+params.py  how many draws, and the coverage of the intervals
+judge.py   predictions -> metrics, intervals, bootstrap draws
+stage.py   reads, predicts, writes predictions.parquet, metrics.json and draws.parquet
+"""
 
 from __future__ import annotations
 
@@ -9,7 +14,7 @@ __all__ = ["Params", "run"]
 
 
 def run(params: Params, job: Job) -> Result:
-    """Predict, measure with intervals, draw."""
+    """Predict, measure, and leave the bootstrap draws. Draws no pictures: compare does."""
     from . import stage
 
     return stage.run(params, job)

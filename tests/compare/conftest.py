@@ -13,10 +13,11 @@ import numpy as np
 import pandas as pd
 import pytest
 from PIL import Image
-from sklearn import metrics as reference
 
-from stages import compare
+from stages import compare, evaluate
+from stages.evaluate import judge, stage
 from stages.shared.core.job import Job
+from stages.shared.measures import MEASURES
 
 STRATEGIES, SAMPLES = ["from_scratch", "feature_extraction", "fine_tune"], ["tenth", "full"]
 SKILL = {  # how far a model's score separates the classes
@@ -144,58 +145,19 @@ def scores(code: np.ndarray, classes: int, skill: float, shared: np.ndarray, rng
     return values / values.sum(1, keepdims=True)
 
 
-def values(truth: np.ndarray, predicted: np.ndarray, prob: np.ndarray) -> dict[str, float]:
-    k = prob.shape[1]
-    recalls = reference.recall_score(truth, predicted, average=None, labels=range(k), zero_division=0)
-    score, extra = (prob[:, 1], {}) if k == 2 else (prob, {"multi_class": "ovr"})
-    one_hot = np.eye(k)[truth]
-    return {
-        "accuracy": reference.accuracy_score(truth, predicted),
-        "balanced_accuracy": reference.balanced_accuracy_score(truth, predicted),
-        "sensitivity": recalls[-1],
-        "specificity": recalls[0],
-        "ppv": reference.precision_score(truth, predicted, average="macro", zero_division=0),
-        "npv": reference.precision_score(truth, predicted, average="macro", zero_division=0),
-        "f1": reference.f1_score(truth, predicted, average="macro"),
-        "auroc": reference.roc_auc_score(truth, score, **extra),
-        "auprc": reference.average_precision_score(one_hot[:, -1] if k == 2 else one_hot, score),
-    }
-
-
 def write_model(
     root: Path, key: str, index: pd.DataFrame, classes: list[str], skill: float, shared: np.ndarray, seed: int,
     sample: dict[str, object],
 ) -> None:  # fmt: skip
+    """What evaluate, train and explain leave of one model; its predictions are made up, the numbers are evaluate's."""
     rng = np.random.default_rng(seed)
-    code = index.label.cat.codes.to_numpy().astype(int)
-    prob = scores(code, len(classes), skill, shared, rng)
-    table = index[["path", "label", "patient", "split"]].assign(
-        predicted=[classes[i] for i in prob.argmax(1)], **{f"prob_{c}": prob[:, i] for i, c in enumerate(classes)}
-    )
+    prob = scores(index.label.cat.codes.to_numpy().astype(int), len(classes), skill, shared, rng)
     keep = (index.split != "train").to_numpy()
-    folder = root / "reports/evaluate" / key
-    folder.mkdir(parents=True)
-    table[keep].to_parquet(folder / "predictions.parquet", index=False)
-    of = {
-        s: values(code[index.split == s], prob[index.split == s].argmax(1), prob[index.split == s])
-        for s in ("val", "test")
-    }
-    at = (index.split == "test").to_numpy()
-    half = {m: 1.8 * (v * (1 - v) / at.sum()) ** 0.5 for m, v in of["test"].items()}
-    test = {m: {"value": v, "low": v - half[m], "high": min(1.0, v + half[m])} for m, v in of["test"].items()}
-    report = reference.precision_recall_fscore_support(
-        code[at], prob[at].argmax(1), labels=range(len(classes)), zero_division=0
-    )
-    per_class = {
-        c: dict(zip(("precision", "recall", "f1", "support"), map(float, column), strict=True))
-        for c, column in zip(classes, zip(*report, strict=True), strict=True)
-    }
-    write_json(
-        folder / "metrics.json",
-        {"val": of["val"], "test": test, "per_class": per_class, "confidence": 0.95, "bootstrap": 1000},
-    )
+    table = stage.predictions(index[keep], prob[keep], classes)
+    judgement = judge.judge(table, MEASURES["classification"], evaluate.Params(bootstrap=300))
+    stage.write(root / "reports/evaluate" / key, table, judgement)
     write_training(root, key, index, skill, rng, sample)
-    write_cases(root, key, table[at], rng)
+    write_cases(root, key, table[table.split == "test"], index, rng)
 
 
 def plan(strategy: str, epochs: int) -> pd.DataFrame:
@@ -253,7 +215,7 @@ def write_training(
     )
 
 
-def write_cases(root: Path, key: str, test: pd.DataFrame, rng: np.random.Generator) -> None:
+def write_cases(root: Path, key: str, test: pd.DataFrame, index: pd.DataFrame, rng: np.random.Generator) -> None:
     folder = root / "reports/explain" / key
     for name in ("images", "heatmaps"):
         (folder / name).mkdir(parents=True)
@@ -261,9 +223,10 @@ def write_cases(root: Path, key: str, test: pd.DataFrame, rng: np.random.Generat
     correct = (test.predicted.astype(str) == test.label.astype(str)).to_numpy()
     chosen = pd.concat([test[correct].iloc[::9][:4], test[~correct][:3]])
     cases = []
-    for row, case in chosen.iterrows():
+    row_of = {path: row for row, path in enumerate(index.path)}
+    for _, case in chosen.iterrows():
         name = case.path.replace("/", "_").replace("<", "").replace(">", "")
-        picture = images[row, ..., 0]
+        picture = images[row_of[case.path], ..., 0]
         Image.fromarray(picture).save(folder / "images" / name)
         Image.fromarray(heat(rng, picture)).save(folder / "heatmaps" / name)
         cases.append(

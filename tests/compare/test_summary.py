@@ -44,7 +44,7 @@ def test_it_fits_100_columns(compared: dict[str, Path], tmp_path: Path, names: t
 
 
 def test_a_missing_model_has_a_row_and_is_counted(project: Path, params: Callable[..., compare.Params]) -> None:
-    (project / "reports/train/small_cnn-fine_tune-full/terminal.json").unlink()
+    (project / "reports/train/small_cnn-fine_tune-full/summary.json").unlink()
     compare.run(params(samples=0), Job())
     lines = printed(project / "reports/compare").splitlines()
     (row,) = [line for line in lines if "fine_tune" in line and "full" in line]

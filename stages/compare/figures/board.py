@@ -68,7 +68,7 @@ def precision_recall_f1(
             board.confidence[0],
         )
         for i, (ax, name) in enumerate(zip(line, ("precision", "recall", "f1"), strict=True)):
-            values = [_known(m.metrics["per_class"][c][name]) for m in models]
+            values = [_known(m.metrics["per_class"][c][name]["value"]) for m in models]
             _bars(ax, values, bounds[:, i], [look.colour[s] for s in board.strategy])
             ax.set_title(f"{name.replace('f1', 'F1')}, {plain(c)}")
     axes[0, 0].set_yticks(range(len(board)), [look.name(row) for row in board.itertuples()])

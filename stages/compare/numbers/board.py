@@ -9,6 +9,8 @@ import numpy as np
 import pandas as pd
 
 from ...shared.core.errors import UserError
+from ...shared.measures.statistics import confusion as confusion_counts
+from ...shared.measures.statistics import once, roc_curve
 from ..read import Member, Missing
 from . import contrasts
 
@@ -127,23 +129,13 @@ def roc(m: Member) -> pd.DataFrame:
     return pd.concat(curves, ignore_index=True)
 
 
-def roc_curve(positive: np.ndarray, score: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """(fpr, tpr) from (0, 0) to (1, 1), without the points that lie on a straight line between others."""
-    order = np.argsort(-score, kind="stable")
-    last = np.r_[np.diff(score[order]) != 0, True]
-    tp, fp = (np.r_[0, np.cumsum(hit[order])[last]] for hit in (positive, ~positive))
-    bend = np.r_[True, (np.diff(tp, 2) != 0) | (np.diff(fp, 2) != 0), True]
-    return fp[bend] / max(fp[-1], 1), tp[bend] / max(tp[-1], 1)
-
-
 def rocs(members: Sequence[Member]) -> pd.DataFrame:
     return pd.concat([_named(m, roc(m)) for m in members], ignore_index=True)
 
 
 def confusion(m: Member) -> np.ndarray:
     """(K, K) counts, truth × prediction."""
-    k = len(m.classes)
-    return np.bincount(m.truth * k + m.predicted, minlength=k * k).reshape(k, k)
+    return confusion_counts(m.truth, m.predicted, len(m.classes), once(len(m.truth)))[0].astype(int)
 
 
 def _named(m: Member, table: pd.DataFrame) -> pd.DataFrame:

@@ -11,13 +11,15 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from ...shared.measures.statistics import auroc, draws, interval
+from ...shared.measures.statistics import auroc, draws, interval, once
 
 
 def model_auroc(truth: np.ndarray, prob: np.ndarray, weights: np.ndarray | None = None) -> np.ndarray:
     """(B,): two classes, the area for the last one; more, the mean over one-versus-rest areas."""
     classes = [1] if prob.shape[1] == 2 else range(prob.shape[1])
-    return np.mean([auroc(truth == c, prob[:, c], weights) for c in classes], axis=0)
+    return np.mean(
+        [auroc(truth == c, prob[:, c], once(len(truth)) if weights is None else weights) for c in classes], axis=0
+    )
 
 
 def aurocs(

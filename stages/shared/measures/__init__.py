@@ -1,1 +1,16 @@
-"""Measures of predictions, weighted, so that a bootstrap is a matrix of weights."""
+"""What models are judged by: the metrics of each task, weighted, so that a bootstrap is a matrix of weights.
+
+measure.py         what a metric is called and which way is better; what a task brings
+statistics.py      threshold curves, confusion counts, draws of patients, intervals
+classification.py  the one list of the metrics of classification, and how they are computed
+"""
+
+from __future__ import annotations
+
+from . import classification
+from .measure import TaskMeasures
+
+__all__ = ["MEASURES"]
+
+MEASURES: dict[str, TaskMeasures] = {"classification": classification.MEASURES}
+"""By task. It stands apart from what trains the task (`shared/tasks`), so that a new metric retrains no model."""

@@ -1,9 +1,9 @@
-"""AUROC by ranks, draws of patients, percentile intervals: what evaluate and compare both rest on.
+"""Threshold curves, confusion counts, draws of patients, percentile intervals.
 
 A bootstrap by patient is the same as giving each image the weight of how often its patient was drawn. Patients, not
-images: films of one patient resemble each other, and counting them as independent makes every interval too narrow.
+images: images of one patient resemble each other, and counting them as independent makes every interval too narrow.
 
-Shapes: N images, B replicates.
+Shapes: N images, K classes, R draws, T distinct scores. `weights` is R×N, not negative.
 """
 
 from __future__ import annotations
@@ -12,29 +12,77 @@ from collections.abc import Iterator, Sequence
 
 import numpy as np
 
-CHUNK = 4_000_000  # weights held at once: 32 MB
+CHUNK = 4_000_000  # weights in memory at once: 32 MB
 
 
-def auroc(positive: np.ndarray, score: np.ndarray, weights: np.ndarray | None = None) -> np.ndarray:
-    """Area under the ROC curve, the chance that a positive outranks a negative; a tie counts half.
+def once(images: int) -> np.ndarray:
+    """Weights 1×N that count every image once: the test split itself, not a draw from it."""
+    return np.ones((1, images))
 
-    `positive` (N,) bool, `score` (N,), `weights` (B, N) how often each image was drawn -> (B,). NaN where a draw has
-    one class only.
+
+def threshold_counts(positive: np.ndarray, score: np.ndarray, weights: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Weight of the positives and of the negatives at each distinct score, highest score first: two arrays R×T.
+
+    Their running sums are the true and the false positives of every threshold. `positive`: N booleans. `score`: N.
     """
-    weights = np.ones((1, len(score))) if weights is None else weights
-    order = np.argsort(score, kind="stable")
-    _, starts = np.unique(score[order], return_index=True)
-    w, pos = weights[:, order].astype(float), positive[order]
-    wins = np.add.reduceat(w * pos, starts, axis=1)  # (B, distinct scores)
-    losses = np.add.reduceat(w * ~pos, starts, axis=1)
-    below = np.cumsum(losses, axis=1) - losses
-    pairs = wins.sum(1) * losses.sum(1)
-    with np.errstate(invalid="ignore", divide="ignore"):
-        return (wins * (below + 0.5 * losses)).sum(1) / np.where(pairs > 0, pairs, np.nan)
+    order = np.argsort(-score, kind="stable")
+    starts = np.flatnonzero(np.r_[True, np.diff(score[order]) != 0])
+    ordered = weights[:, order].astype(np.float64)
+    hits = np.add.reduceat(ordered * positive[order], starts, axis=1)
+    false_alarms = np.add.reduceat(ordered * ~positive[order], starts, axis=1)
+    return hits, false_alarms
+
+
+def auroc(positive: np.ndarray, score: np.ndarray, weights: np.ndarray) -> np.ndarray:
+    """Area under the ROC curve, the chance that a positive outranks a negative, a tie counting half; R values.
+
+    NaN where a draw has one class only.
+    """
+    hits, false_alarms = threshold_counts(positive, score, weights)
+    negatives = false_alarms.sum(axis=1)
+    below = negatives[:, None] - np.cumsum(false_alarms, axis=1)
+    return ratio((hits * (below + 0.5 * false_alarms)).sum(axis=1), hits.sum(axis=1) * negatives)
+
+
+def average_precision(positive: np.ndarray, score: np.ndarray, weights: np.ndarray) -> np.ndarray:
+    """Area under the precision–recall curve: precision at each threshold, weighted by the recall it adds; R values."""
+    hits, false_alarms = threshold_counts(positive, score, weights)
+    tp = np.cumsum(hits, axis=1)
+    called = tp + np.cumsum(false_alarms, axis=1)
+    precision = np.divide(tp, called, out=np.zeros_like(tp), where=called > 0)
+    return ratio((hits * precision).sum(axis=1), hits.sum(axis=1))
+
+
+def roc_curve(positive: np.ndarray, score: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """(fpr, tpr) from (0, 0) to (1, 1), without the points that lie on a straight line between others."""
+    counts = threshold_counts(positive, score, once(len(score)))
+    tp, fp = (np.r_[0, np.cumsum(count[0])] for count in counts)
+    corner = np.r_[True, (np.diff(tp, 2) != 0) | (np.diff(fp, 2) != 0), True]
+    return fp[corner] / max(fp[-1], 1), tp[corner] / max(tp[-1], 1)
+
+
+def confusion(targets: np.ndarray, predicted: np.ndarray, classes: int, weights: np.ndarray) -> np.ndarray:
+    """R×K×K sums of weights, truth × prediction. `targets`, `predicted`: N class numbers."""
+    cell = targets * classes + predicted
+    order = np.argsort(cell, kind="stable")
+    cells, starts = np.unique(cell[order], return_index=True)
+    counts = np.zeros((len(weights), classes * classes))
+    counts[:, cells] = np.add.reduceat(weights[:, order], starts, axis=1)
+    return counts.reshape(-1, classes, classes)
+
+
+def ratio(numerator: np.ndarray, denominator: np.ndarray) -> np.ndarray:
+    """NaN where the denominator is zero."""
+    values = np.full(np.shape(numerator), np.nan)
+    np.divide(numerator, denominator, out=values, where=denominator > 0)
+    return values
 
 
 def draws(patients: Sequence[str], replicates: int, seed: int) -> Iterator[np.ndarray]:
-    """Chunks of (b, N) weights: each row draws as many patients as there are, with replacement."""
+    """Chunks of weights r×N: each row draws as many patients as there are, with replacement.
+
+    Equal patients, replicates and seed give equal draws, whatever the order of the images.
+    """
     names, of_image = np.unique(np.asarray(patients, dtype=str), return_inverse=True)
     rng = np.random.default_rng(seed)
     step = max(1, CHUNK // max(len(of_image), 1))
@@ -43,7 +91,10 @@ def draws(patients: Sequence[str], replicates: int, seed: int) -> Iterator[np.nd
         yield rng.multinomial(len(names), np.full(len(names), 1 / len(names)), size=size)[:, of_image]
 
 
-def interval(values: np.ndarray, level: float) -> np.ndarray:
-    """(2,) percentile interval; draws without an answer are left out."""
-    kept = values[np.isfinite(values)]
-    return np.quantile(kept, [(1 - level) / 2, (1 + level) / 2]) if len(kept) else np.full(2, np.nan)
+def interval(values: np.ndarray, level: float) -> tuple[float, float]:
+    """Percentile interval (low, high); draws without a value are left out, and without any both ends are NaN."""
+    defined = values[np.isfinite(values)]
+    if not len(defined):
+        return np.nan, np.nan
+    low, high = np.quantile(defined, [(1 - level) / 2, (1 + level) / 2])
+    return float(low), float(high)

@@ -1,0 +1,87 @@
+"""From a table of predictions to metrics with intervals, and the bootstrap draws behind them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Hashable, Mapping
+from dataclasses import dataclass
+from typing import Any, TypeVar
+
+import numpy as np
+import pandas as pd
+
+from ..shared.measures.measure import TaskMeasures
+from ..shared.measures.statistics import draws, interval, once
+from .params import Params
+
+Name = TypeVar("Name", bound=Hashable)
+
+
+@dataclass(frozen=True)
+class Judgement:
+    """`numbers`: metrics.json. `draws`: draws.parquet, one row per draw of the test patients, one column per metric."""
+
+    numbers: Mapping[str, Any]
+    draws: pd.DataFrame
+
+
+def judge(table: pd.DataFrame, task: TaskMeasures, params: Params) -> Judgement:
+    """`table`: one row per validation and test image, as predictions.parquet has them.
+
+    The numbers are {"val": {metric: value}, "test": {metric: {value, low, high}}, "per_class": {class: {metric:
+    {value, low, high}}} of the test split, "n": {split: {images, patients}}} and how the draws were made. None stands
+    for a value that is not defined.
+    """
+    validation, test = (table[table["split"] == split] for split in ("val", "test"))
+    replicates = resample(task.compute, test, params)
+    classes: dict[str, dict[str, Any]] = {}
+    for (name, metric), estimate in with_intervals(task.per_class, test, params).items():
+        classes.setdefault(name, {})[metric] = estimate
+    numbers = {
+        "val": {name: number(values[0]) for name, values in task.compute(validation, once(len(validation))).items()},
+        "test": with_intervals(task.compute, test, params, replicates),
+        "per_class": classes,
+        "n": {
+            split: {"images": len(part), "patients": int(part["patient"].nunique())}
+            for split, part in (("val", validation), ("test", test))
+        },
+        "confidence": params.confidence,
+        "bootstrap": params.bootstrap,
+        "seed": params.seed,
+    }
+    return Judgement(numbers, pd.DataFrame(replicates))
+
+
+Compute = Callable[[pd.DataFrame, np.ndarray], Mapping[Name, np.ndarray]]
+
+
+def resample(compute: Compute[Name], test: pd.DataFrame, params: Params) -> dict[Name, np.ndarray]:
+    """Each metric on every draw. The draws depend on the patients and the seed alone, so that draw i of two models
+    takes the same patients."""
+    chunks = [compute(test, weights) for weights in draws(test["patient"], params.bootstrap, params.seed)]
+    return {name: np.concatenate([chunk[name] for chunk in chunks]) for name in chunks[0]}
+
+
+def with_intervals(
+    compute: Compute[Name], test: pd.DataFrame, params: Params, replicates: Mapping[Name, np.ndarray] | None = None
+) -> dict[Name, dict[str, float | None]]:
+    """Each metric as {value, low, high}."""
+    replicates = resample(compute, test, params) if replicates is None else replicates
+    estimates = {}
+    for name, values in compute(test, once(len(test))).items():
+        low, high = interval(replicates[name], params.confidence)
+        estimates[name] = {"value": number(values[0]), "low": number(low), "high": number(high)}
+    return estimates
+
+
+def number(value: float) -> float | None:
+    return None if np.isnan(value) else float(value)
+
+
+def flat(numbers: Mapping[str, Any]) -> dict[str, float]:
+    """For MLflow: val_auroc, test_auroc, test_auroc_low, test_auroc_high, …; undefined ones are left out."""
+    values = {f"val_{name}": value for name, value in numbers["val"].items()}
+    for name, estimate in numbers["test"].items():
+        values |= {
+            f"test_{name}{end}": estimate[key] for end, key in (("", "value"), ("_low", "low"), ("_high", "high"))
+        }
+    return {name: value for name, value in values.items() if value is not None}

@@ -1,0 +1,88 @@
+from __future__ import annotations
+
+import numpy as np
+import pandas as pd
+import pytest
+from sklearn import metrics as sk
+
+from stages.evaluate import Params
+from stages.evaluate.judge import flat, judge
+from stages.evaluate.stage import predictions, write
+from stages.shared.core.files import read_json
+from stages.shared.measures import MEASURES
+
+TASK = MEASURES["classification"]
+PARAMS = Params(bootstrap=200, seed=3)
+
+
+def table(skill: float = 1.5, seed: int = 0) -> pd.DataFrame:
+    """60 patients of two images, half of them for validation."""
+    rng = np.random.default_rng(seed)
+    sick = np.repeat(np.arange(60) % 2, 2)
+    index = pd.DataFrame(
+        {
+            "path": [f"{i:03d}.png" for i in range(120)],
+            "label": pd.Categorical.from_codes(sick, ["normal", "sick"]),
+            "patient": np.repeat([f"p{i:02d}" for i in range(60)], 2),
+            "split": np.where(np.arange(120) < 60, "train", "test"),
+        }
+    )
+    score = 1 / (1 + np.exp(-(skill * (2 * sick - 1) + rng.normal(size=120))))
+    return predictions(index, np.stack([1 - score, score], axis=1), ["normal", "sick"])
+
+
+def test_predictions_are_one_row_per_image_and_all_but_test_is_validation():
+    rows = table()
+    assert list(rows) == ["path", "label", "patient", "split", "predicted", "prob_normal", "prob_sick"]
+    assert set(rows["split"]) == {"val", "test"}
+    assert (rows["predicted"].astype(str) == np.where(rows["prob_sick"] > 0.5, "sick", "normal")).all()
+
+
+def test_the_draws_are_each_metric_of_the_same_patients_for_every_model():
+    """The metric of the drawn patients' images, written out; draw i of two models takes the same patients."""
+    rng, names = np.random.default_rng(PARAMS.seed), sorted({f"p{i:02d}" for i in range(30, 60)})
+    counts = rng.multinomial(30, np.full(30, 1 / 30), size=PARAMS.bootstrap)
+    for rows in (table(), table(skill=0.5, seed=1)):
+        draws, test = judge(rows, TASK, PARAMS).draws, rows[rows["split"] == "test"]
+        assert draws.shape == (PARAMS.bootstrap, len(TASK.metrics))
+        for i in (0, 17, 199):
+            drawn = pd.concat(
+                [test[test["patient"] == p] for p, n in zip(names, counts[i], strict=True) for _ in range(n)]
+            )
+            assert draws["auroc"][i] == pytest.approx(sk.roc_auc_score(drawn["label"] == "sick", drawn["prob_sick"]))
+            assert draws["ppv"][i] == pytest.approx(
+                sk.precision_score(drawn["label"].astype(str), drawn["predicted"].astype(str), pos_label="sick")
+            )
+
+
+def test_intervals_are_percentiles_of_the_draws_and_validation_has_none():
+    judgement = judge(table(), TASK, PARAMS)
+    numbers = judgement.numbers
+    assert numbers["val"].keys() == numbers["test"].keys() == TASK.metrics.keys()
+    for name, estimate in numbers["test"].items():
+        expected = np.quantile(judgement.draws[name], [0.025, 0.975])
+        assert [estimate["low"], estimate["high"]] == pytest.approx(expected)
+        assert isinstance(numbers["val"][name], float)
+    assert numbers["n"]["test"] == {"images": 60, "patients": 30}
+    sick = numbers["per_class"]["sick"]
+    assert sick["recall"] == numbers["test"]["sensitivity"]
+    assert sick["precision"] == numbers["test"]["ppv"]
+
+
+def test_what_is_not_defined_is_none_and_not_sent_to_mlflow():
+    rows = table()
+    rows["label"] = pd.Categorical(np.full(len(rows), "normal"), ["normal", "sick"])
+    numbers = judge(rows, TASK, PARAMS).numbers
+    assert numbers["test"]["auroc"] == {"value": None, "low": None, "high": None}
+    sent = flat(numbers)
+    assert not any("auroc" in name for name in sent)
+    assert sent["test_accuracy"] == numbers["test"]["accuracy"]["value"]
+
+
+def test_what_is_written_can_be_read_again(tmp_path):
+    rows = table()
+    judgement = judge(rows, TASK, PARAMS)
+    write(tmp_path, rows, judgement)
+    assert sorted(p.name for p in tmp_path.iterdir()) == ["draws.parquet", "metrics.json", "predictions.parquet"]
+    pd.testing.assert_frame_equal(pd.read_parquet(tmp_path / "draws.parquet"), judgement.draws)
+    assert read_json(tmp_path / "metrics.json") == judgement.numbers
