@@ -7,7 +7,6 @@ import sys
 from dataclasses import dataclass
 from typing import Any
 
-import numpy as np
 import torch
 
 from ..shared.arrays.arrays import Arrays
@@ -16,28 +15,27 @@ from ..shared.core.files import write_json
 from ..shared.core.job import Job, Result
 from ..shared.model.model import Classifier
 from .loop.history import History
-from .machine.device import device_of
+from .machine.machine import Machine
 from .params import Params
 from .plan.apply import ever_learning, groups_of
 from .plan.strategies import Plan
 from .plan.table import plan_table
+from .sample import Rows
 from .start.sources import started_from
-
-CHOSEN = ("precision", "channels_last", "accumulate")  # params that may be left to the machine
 
 
 @dataclass(frozen=True)
 class Trained:
-    """`params`: as used, the machine's own choices filled in."""
+    """A model with the weights of its best epoch, and how it came to them."""
 
     model: Classifier
     plan: Plan
-    params: Params
+    machine: Machine
     history: History
     best_epoch: int
 
 
-def write_report(trained: Trained, params: Params, arrays: Arrays, train: np.ndarray, job: Job) -> Result:
+def write_report(trained: Trained, params: Params, arrays: Arrays, rows: Rows, job: Job) -> Result:
     """reports/train/<key>: history.csv, plan.csv and summary.json, which holds what was measured and nothing derived:
     whoever shows a number makes it, so that showing another one trains no model again."""
     folder = paths.report_dir("train", job.key)
@@ -46,16 +44,16 @@ def write_report(trained: Trained, params: Params, arrays: Arrays, train: np.nda
     table.to_csv(folder / "history.csv", index=False)
     rates = plan_table(trained.plan[: len(table)], params.optimizer.lr, table["lr_factor"].tolist())
     rates.to_csv(folder / "plan.csv", index=False)
-    measured = measurements(trained, arrays, train)
-    write_json(folder / "summary.json", {**measured, **choices(trained.params)})
+    measured = measurements(trained, arrays, rows)
+    write_json(folder / "summary.json", {**measured, **choices(trained.machine, params)})
     return Result(metrics=measured | derived(trained, measured), model=paths.model_dir(job.member))
 
 
-def measurements(trained: Trained, arrays: Arrays, train: np.ndarray) -> dict[str, float]:
+def measurements(trained: Trained, arrays: Arrays, rows: Rows) -> dict[str, float]:
     """`images_shown`: in training, over all epochs. `best_epoch` counts from 0."""
     return {
-        "train_images": len(train),
-        "train_patients": int(arrays.index.iloc[train]["patient"].nunique()),
+        "train_images": len(rows.train),
+        "train_patients": int(arrays.index.iloc[rows.train]["patient"].nunique()),
         "images_shown": trained.history.images,
         "epochs": len(trained.history.rows),
         "best_epoch": trained.best_epoch,
@@ -63,13 +61,13 @@ def measurements(trained: Trained, arrays: Arrays, train: np.ndarray) -> dict[st
         "preparation_seconds": round(trained.history.preparation, 2),
         "parameters": sum(p.numel() for p in trained.model.parameters()),
         "trainable_parameters": trainable(trained),
-        "peak_memory_mb": round(peak_memory_mb(trained.params), 1),
+        "peak_memory_mb": round(peak_memory_mb(trained.machine), 1),
     }
 
 
-def choices(params: Params) -> dict[str, Any]:
+def choices(machine: Machine, params: Params) -> dict[str, Any]:
     """What was chosen for this machine, the weights it started from, and which part of the patients trained."""
-    chosen = {name: getattr(params, name) for name in CHOSEN}
+    chosen = {name: getattr(machine, name) for name in ("precision", "channels_last", "accumulate")}
     return chosen | {"start": started_from(params), "sample": params.sample.model_dump(mode="json")}
 
 
@@ -89,9 +87,9 @@ def trainable(trained: Trained) -> int:
     return sum(p.numel() for group in ever_learning(trained.plan) for p in groups[group])
 
 
-def peak_memory_mb(params: Params) -> float:
+def peak_memory_mb(machine: Machine) -> float:
     """Of the GPU, or of this process, pages of mapped files that were looked at included."""
-    if device_of(params).type == "cuda":
+    if machine.device.type == "cuda":
         return torch.cuda.max_memory_allocated() / 2**20
     unit = 2**20 if sys.platform == "darwin" else 2**10  # macOS counts bytes, Linux KiB
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / unit

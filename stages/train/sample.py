@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 import numpy as np
 import pandas as pd
 
@@ -9,8 +11,16 @@ from ..shared.core.errors import UserError
 from .params import Sample
 
 
-def select(index: pd.DataFrame, sample: Sample) -> tuple[np.ndarray, np.ndarray]:
-    """(training rows, validation rows), sorted.
+@dataclass(frozen=True)
+class Rows:
+    """Positions in the index, sorted."""
+
+    train: np.ndarray
+    validation: np.ndarray
+
+
+def select(index: pd.DataFrame, sample: Sample) -> Rows:
+    """The rows of one sample.
 
     A part is taken in whole groups (a patient and all duplicates of its images), class by class, in an order that
     the sample's seed fixes: with one seed, smaller parts are subsets of larger ones.
@@ -35,7 +45,7 @@ def select(index: pd.DataFrame, sample: Sample) -> tuple[np.ndarray, np.ndarray]
             f"{', '.join(missing)}. Raise the fraction."
         )
     positions = np.arange(len(index))
-    return positions[index.index.isin(train.index)], positions[validation.to_numpy()]
+    return Rows(positions[index.index.isin(train.index)], positions[validation.to_numpy()])
 
 
 def _choose_groups(development: pd.DataFrame, sample: Sample) -> set[int]:

@@ -19,6 +19,9 @@ from stages.train.data.batches import Batch
 from stages.train.loop.module import Learner
 from stages.train.params import Backbone
 from stages.train.plan.strategies import make_plan
+from stages.train.recipe.losses import make_loss
+from stages.train.recipe.schedules import Schedule
+from stages.train.recipe.watch import watched
 
 DECLARED = {
     "small_cnn": ("lightbox", 64),
@@ -173,9 +176,16 @@ def test_a_training_step_changes_exactly_what_the_strategy_allows(built, films, 
     )
     backbone, last = model.backbone, list(model.backbone.blocks)[-1]
     learner = Learner(
-        model, make_plan(params.strategy, list(backbone.blocks), 3), params, torch.ones(2), seed=0, steps=1
+        model,
+        make_plan(params.strategy, list(backbone.blocks), 3),
+        loss=make_loss(params.loss, torch.ones(2)),
+        watched=watched(2),
+        optimizer=params.optimizer,
+        schedule=Schedule(params.schedule, 3, 1, "min"),
+        monitor="val_loss",
+        seed=0,
     )
-    learner.trainer = SimpleNamespace(world_size=1, current_epoch=0, global_rank=0)
+    learner.trainer = SimpleNamespace(world_size=1, current_epoch=0, global_rank=0, global_step=0)
     before = {name: value.clone() for name, value in model.state_dict().items()}
     learner.train()
     optimizer = learner.configure_optimizers()

@@ -21,6 +21,7 @@ from stages.train.features import cache, room
 from stages.train.features.cache import FeatureStore, NoRoom
 from stages.train.features.entry import Entry, Spec
 from stages.train.features.prefix import split
+from stages.train.machine.machine import Machine
 from stages.train.params.machine import Cache
 
 ROWS = list(range(40))
@@ -36,7 +37,7 @@ def make_store(
     prefix, _ = split(model, list(model.backbone.blocks)[:blocks], (1, 32, 32))
     augment = build(steps, where="test", channels=1, keep_size=True) if steps else None
     images = Images(load_arrays(), augment, seed)
-    return FeatureStore(prefix, images, Cache(**settings), precision=precision, device=torch.device("cpu"), steps=steps)
+    return FeatureStore(prefix, images, Cache(**settings), machine=Machine(precision=precision), steps=steps)
 
 
 @pytest.fixture

@@ -3,9 +3,11 @@
 import errno
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
+from contextlib import nullcontext
 from pathlib import Path
 
 import pandas as pd
@@ -22,8 +24,8 @@ KEY = Key("small_cnn", "from_scratch", "full")
 WEIGHTS = "models/small_cnn-from_scratch-full/weights.safetensors"
 SCRIPT = """
 import sys
-from stages.shared.job import Job
-from stages.shared.paths import Key
+from stages.shared.core.job import Job
+from stages.shared.core.paths import Key
 from stages.train import Params, run
 result = run(Params.model_validate_json(sys.argv[1]), Job(Key("small_cnn", "from_scratch", "full")))
 result.discard()
@@ -40,7 +42,7 @@ def dies_by(name, epoch, batch):
     """A script's first lines: this signal comes in that batch of that epoch (both from 0)."""
     return f"""
 import os, signal
-from stages.train.learner import Learner
+from stages.train.loop.module import Learner
 step = Learner.training_step
 def dying(self, batch, number):
     if (self.current_epoch, number) == ({epoch}, {batch}):
@@ -176,7 +178,7 @@ def test_a_resumed_training_reports_its_earlier_epochs_too(processed, train_para
 
     params = train_params(epochs=4)
     with pytest.raises(Killed):
-        stage.train_member(params, Job(KEY, die_in_epoch_two))
+        stage.run(params, Job(KEY, die_in_epoch_two))
     steps = []
     run(params, Job(KEY, lambda metrics, step: steps.append(step)))
     assert steps == [0, 1, 2, 3]
@@ -235,15 +237,17 @@ def test_sigterm_in_the_middle_of_an_epoch_ends_with_a_word_and_loses_no_whole_e
     assert all(torch.equal(expected[name], found[name]) for name in expected)
 
 
-def test_sigterm_before_the_first_epoch_ends_with_a_word_too(processed, train_params, repository):
-    """While speed is measured, say, or features are cached."""
-    script = AS_COMMAND.replace(
-        "import stages.__main__",
-        "import time, stages.train.stage as f; f.choose = lambda *a, **k: (print('at it', file=sys.stderr, flush=True), "
-        "time.sleep(60)); import stages.__main__",
-    )
-    process = start(train_params(precision="auto"), repository, script)
-    until(process, "at it")
+def test_sigterm_before_the_first_epoch_ends_with_a_word_too(processed, train_params, repository, shipped):
+    """While features are cached, say."""
+    script = """
+import signal, sys, time
+import stages.train.features.feed as feed
+feed.FeatureStore.fill = lambda *_: (print("filling", file=sys.stderr, flush=True), time.sleep(60))
+"""
+    backbone = {"source": "lightbox", "name": "small_cnn", "weights": str(shipped)}
+    params = train_params(strategy={"plan": "feature_extraction"}, backbone=backbone)
+    process = start(params, repository, script + AS_COMMAND)
+    until(process, "filling")
     process.send_signal(signal.SIGTERM)
     said = process.communicate(timeout=60)[1]
     assert process.returncode == 143, said
@@ -343,9 +347,11 @@ def memory_for(monkeypatch):
     return limit
 
 
-def test_out_of_memory_says_which_batch_size_would_fit(processed, train_params, memory_for):
+def test_out_of_memory_says_what_to_change(processed, train_params, memory_for):
     memory_for(5)
-    with pytest.raises(UserError, match=r"16 images of small_cnn .* do not fit.*; 4 would.*accumulate: 4 .*auto_batch"):
+    with pytest.raises(
+        UserError, match=r"16 images at a time do not fit.*accumulate: 2 .*batch_size.*auto_batch: true"
+    ):
         run(train_params(batch_size=16), Job(KEY))
 
 
@@ -356,23 +362,14 @@ def test_auto_batch_goes_on_in_parts_that_fit_and_the_steps_stay_the_same(proces
     memory_for(5)
     result = run(train_params(batch_size=16, auto_batch=True), Job(KEY))
     found = load_file(result.model / "weights.safetensors")
-    assert "going on with 4 at a time, 4 parts a step" in capsys.readouterr().err
+    assert re.findall(r"trying (\d+) parts", capsys.readouterr().err) == ["2", "4"]
     assert all(torch.allclose(weights[name], found[name], atol=1e-6) for name in weights if "num_batches" not in name)
 
 
 def test_memory_for_not_even_two_images_is_said(processed, train_params, memory_for):
     memory_for(1)
-    with pytest.raises(UserError, match="not even 2 do"):
+    with pytest.raises(UserError, match="fewer cannot be trained"):
         run(train_params(auto_batch=True), Job(KEY))
-
-
-def test_auto_batch_is_for_one_device(processed, train_params):
-    from stages.shared.arrays.arrays import load_arrays
-    from stages.train.machine.memory import after_out_of_memory
-
-    params = train_params(auto_batch=True, trainer={"devices": 2, "strategy": "ddp"})
-    with pytest.raises(UserError, match="auto_batch works for one device"):
-        after_out_of_memory(params, load_arrays(), "out of memory")
 
 
 def test_a_project_that_was_moved_still_knows_its_best_epoch(workspace, make_processed, train_params, monkeypatch):
@@ -395,28 +392,17 @@ def test_a_project_that_was_moved_still_knows_its_best_epoch(workspace, make_pro
     assert all(torch.equal(expected[name], found[name]) for name in expected)
 
 
-def test_a_training_resumed_on_another_machine_keeps_the_choices_of_the_first(
-    processed, train_params, monkeypatch, capsys
-):
-    from stages.train import stage
-    from stages.train.machine.speed import Choice
+def test_a_training_resumed_on_another_machine_keeps_the_choices_of_the_first(processed, train_params, monkeypatch):
+    """The first has no bfloat16."""
+    from stages.train.machine import machine
 
-    die = dies_in(0)
-
-    params = train_params(precision="auto", channels_last="auto")
-    asked = []
-
-    def choose(model, shape, learns, *, precision, channels_last, **_):
-        asked.append((precision, channels_last))
-        return Choice("32-true", True, {}) if precision == "auto" else Choice(precision, channels_last, {})
-
-    monkeypatch.setattr(stage, "choose", choose)
-    with pytest.raises(Killed):
-        run(params, Job(KEY, die))
-    run(params, Job(KEY))
-    assert asked == [("auto", "auto"), ("32-true", True)]
+    params = train_params(precision="auto")
+    for native, report in ((False, dies_in(0)), (True, print)):
+        monkeypatch.setattr(machine, "has_bfloat16", lambda device, native=native: native)
+        with nullcontext() if native else pytest.raises(Killed):
+            run(params, Job(KEY, report))
     summary = json.loads(Path("reports/train/small_cnn-from_scratch-full/summary.json").read_text())
-    assert (summary["precision"], summary["channels_last"]) == ("32-true", True)
+    assert summary["precision"] == "32-true"
 
 
 def test_a_network_that_answers_nonsense_in_validation_stops_with_the_files(processed, train_params, monkeypatch):
@@ -431,12 +417,13 @@ def test_a_network_that_answers_nonsense_in_validation_stops_with_the_files(proc
 def test_more_processes_than_validation_images_say_so(processed, train_params):
     from stages.shared.arrays.arrays import load_arrays
     from stages.train.data.batches import loaders
+    from stages.train.machine.machine import Machine
+    from stages.train.sample import Rows
 
     arrays = load_arrays()
-    params = train_params(batch_size=64, trainer={"devices": 4, "strategy": "ddp", "accelerator": "cpu"})
-    train = arrays.rows("train")
+    rows = Rows(arrays.rows("train"), arrays.rows("val")[:3])
     with pytest.raises(UserError, match=r"4 processes cannot share 3 validation images"):
-        loaders(None, arrays, train, arrays.rows("val")[:3], params, 0)
+        loaders(None, arrays, rows, train_params(batch_size=64), Machine(world=4), 0)
 
 
 def test_devices_by_their_numbers_are_gpus(processed, train_params):

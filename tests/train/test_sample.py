@@ -15,23 +15,23 @@ def index(processed) -> pd.DataFrame:
 
 
 def test_validation_is_the_fold_and_the_test_rows_are_never_touched(index):
-    train, validation = select(index, Sample(fold=2))
-    assert set(index.iloc[validation]["fold"]) == {2}
-    assert set(index.iloc[train]["fold"]) == {0, 1, 3}
+    rows = select(index, Sample(fold=2))
+    assert set(index.iloc[rows.validation]["fold"]) == {2}
+    assert set(index.iloc[rows.train]["fold"]) == {0, 1, 3}
 
 
 def test_a_smaller_fraction_lies_inside_a_larger_one_with_the_same_seed(index):
-    parts = [set(select(index, Sample(fraction=f, seed=3))[0]) for f in (0.1, 0.3, 0.6, 1.0)]
+    parts = [set(select(index, Sample(fraction=f, seed=3)).train) for f in (0.1, 0.3, 0.6, 1.0)]
     assert all(small < large for small, large in itertools.pairwise(parts))
 
 
 def test_another_seed_takes_other_patients(index):
-    first, second = (set(select(index, Sample(fraction=0.3, seed=s))[0]) for s in (0, 1))
+    first, second = (set(select(index, Sample(fraction=0.3, seed=s)).train) for s in (0, 1))
     assert first != second
 
 
 def test_patients_are_taken_whole_and_classes_in_proportion(index):
-    train, _ = select(index, Sample(fraction=0.5))
+    train = select(index, Sample(fraction=0.5)).train
     part = index.iloc[train]
     assert (part.groupby("patient").size() == 2).all()
     shares = part["label"].value_counts() / index.loc[index["fold"] > 0, "label"].value_counts()
@@ -39,7 +39,7 @@ def test_patients_are_taken_whole_and_classes_in_proportion(index):
 
 
 def test_the_smallest_fraction_still_has_every_class(index):
-    train, _ = select(index, Sample(fraction=0.001))
+    train = select(index, Sample(fraction=0.001)).train
     assert set(index.iloc[train]["label"]) == {"normal", "sick"}
 
 
@@ -55,7 +55,7 @@ def test_a_class_without_training_images_is_named(index):
 
 
 def test_images_per_class_are_taken_in_whole_patients_and_smaller_samples_lie_inside_larger_ones(index):
-    parts = [select(index, Sample(per_class=n, seed=1))[0] for n in (5, 10, 20)]
+    parts = [select(index, Sample(per_class=n, seed=1)).train for n in (5, 10, 20)]
     counts = [index.iloc[part]["label"].value_counts().tolist() for part in parts]
     assert counts == [[6, 6], [10, 10], [20, 20]]  # two images a patient
     assert set(parts[0]) < set(parts[1]) < set(parts[2])
@@ -69,7 +69,7 @@ def test_images_of_other_classes_do_not_count_for_the_class_of_their_patient():
     rows = [(number, label) for number, (_, labels) in enumerate(patients) for label in labels]
     index = pd.DataFrame(rows, columns=["group", "label"]).astype({"label": pd.CategoricalDtype(["normal", "sick"])})
     index["fold"] = index["group"] % 4
-    train, _ = select(index, Sample(per_class=10, seed=0))
+    train = select(index, Sample(per_class=10, seed=0)).train
     taken = index.iloc[train]
     assert (taken["label"] == "sick").sum() == 12  # four patients; with three there are nine
 

@@ -14,8 +14,9 @@ from torch.utils.data import DataLoader, Dataset, Sampler
 from ...shared.arrays.arrays import Arrays
 from ...shared.core.errors import UserError
 from ...shared.model.model import as_tensor
-from ..machine.device import device_of
+from ..machine.machine import Machine
 from ..params import Params
+from ..sample import Rows
 
 VALIDATION_BATCH = 64  # images at most; no more than twice a training part, which needs more memory each
 Item = tuple[int, int | None]  # (row of the arrays, which of its augmented views; None: the image as it is)
@@ -70,6 +71,14 @@ class BatchDataset(Dataset[Batch]):
         return Batch(self.source.read(items), torch.from_numpy(self.targets[rows]), torch.from_numpy(rows), whole)
 
 
+def epoch_size(count: int, batch_size: int, min_steps: int) -> tuple[int, int]:
+    """(steps of the optimiser, images shown) of an epoch of a sample of `count` images."""
+    needed = -(-count // batch_size)
+    if needed >= min_steps:
+        return needed, count
+    return min_steps, min_steps * min(batch_size, count)
+
+
 class EpochSampler(Sampler[Part]):
     """Batches of nearly equal size (a last batch of one image would break BatchNorm), each cut into `accumulate` parts
     for each of `world` processes. A small sample is passed through several times until the epoch has `min_steps`
@@ -90,9 +99,7 @@ class EpochSampler(Sampler[Part]):
     ) -> None:
         self.rows, self.seed, self.views, self.targets, self.epoch = rows, seed, views, targets, 0
         self.accumulate, self.rank, self.world = accumulate, rank, world
-        needed = -(-len(rows) // batch_size)
-        self.steps = max(min_steps, needed)
-        self.total = len(rows) if needed >= min_steps else min_steps * min(batch_size, len(rows))
+        self.steps, self.total = epoch_size(len(rows), batch_size, min_steps)
 
     def set_epoch(self, epoch: int) -> None:
         self.epoch = epoch
@@ -122,61 +129,50 @@ class EpochSampler(Sampler[Part]):
 def loaders(
     source: Source,
     arrays: Arrays,
-    train: np.ndarray,
-    validation: np.ndarray,
+    rows: Rows,
     params: Params,
+    machine: Machine,
     seed: int,
     *,
     views: int | None = None,
-    rank: int = 0,
 ) -> tuple[DataLoader[Batch], DataLoader[Batch]]:
     """(training, validation), of this process's share of the work."""
-    world = params.trainer.world
+    world = machine.world
     sampler = EpochSampler(
-        train,
+        rows.train,
         params.batch_size,
         params.min_steps_per_epoch,
         seed,
         views=views,
         targets=arrays.targets if params.sampling == "balanced" else None,
-        accumulate=params.accumulate,
-        rank=rank,
+        accumulate=machine.accumulate,
+        rank=machine.rank,
         world=world,
     )
-    smallest = sampler.total // sampler.steps // (params.accumulate * world)
+    smallest = sampler.total // sampler.steps // machine.parts
     if smallest < 2:
         raise UserError(
             f"params.yaml: train: a step of {sampler.total // sampler.steps} images, all that this sample has for one, "
-            f"cannot be cut into accumulate × devices × num_nodes = {params.accumulate * world} parts of 2 or more. "
+            f"cannot be cut into accumulate × devices × num_nodes = {machine.parts} parts of 2 or more. "
             "Lower accumulate or the number of devices, or take a larger sample."
         )
-    if len(validation) < world:
+    if len(rows.validation) < world:
         raise UserError(
-            f"params.yaml: train.trainer: {world} processes cannot share {len(validation)} validation images. Lower "
-            "devices × num_nodes, or give preprocess.split more to validate on."
+            f"params.yaml: train.trainer: {world} processes cannot share {len(rows.validation)} validation images. "
+            "Lower devices × num_nodes, or give preprocess.split more to validate on."
         )
-    own = validation[rank::world]
-    size = min(VALIDATION_BATCH, 2 * -(-params.batch_size // (params.accumulate * world)))
+    own = rows.validation[machine.rank :: world]
+    size = min(VALIDATION_BATCH, 2 * -(-params.batch_size // machine.parts))
     parts = np.array_split(own, -(-len(own) // size))
     in_order = [([(int(row), None) for row in part], len(part)) for part in parts]
     dataset = BatchDataset(source, arrays.targets)
-    workers = worker_count(params)
     # as `sampler`, not `batch_sampler`: Lightning tells the epoch to the former alone
-    common: dict[str, Any] = {"batch_size": None, "pin_memory": device_of(params).type == "cuda"}
+    apart = machine.workers > 0
+    common: dict[str, Any] = {"batch_size": None, "pin_memory": machine.device.type == "cuda"}
     return (
-        DataLoader(dataset, sampler=sampler, num_workers=workers, persistent_workers=workers > 0, **common),
+        DataLoader(dataset, sampler=sampler, num_workers=machine.workers, persistent_workers=apart, **common),
         DataLoader(dataset, sampler=in_order, **common),
     )
-
-
-def worker_count(params: Params) -> int:
-    """auto: a row of the array costs less than handing it between processes, unless an accelerator waits for
-    augmented images."""
-    if params.workers != "auto":
-        return params.workers
-    if device_of(params).type != "cuda":
-        return 0
-    return min(8, max(1, torch.get_num_threads() // torch.cuda.device_count() - 1))  # its share, of several jobs
 
 
 def augmentation(params: Params, arrays: Arrays) -> Any | None:

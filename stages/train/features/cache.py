@@ -26,7 +26,7 @@ from ...shared.core.files import disk_full
 from ...shared.core.progress import progress
 from ...shared.model.model import batches
 from ..data.batches import Images, Item
-from ..machine.device import autocast
+from ..machine.machine import Machine
 from ..params.machine import Cache
 from .entry import Entry, Spec, remove
 from .prefix import Prefix
@@ -44,7 +44,7 @@ EVERY = 64 * 2**20  # bytes between two looks at whether the disk has them
 class FeatureStore:
     """The prefix's outputs for (row, view) pairs of `images`: `fill`, then `read`. A data source (data.Source).
 
-    precision: Lightning's name for it, as the training has it. steps: those of `images.augment`. about: the backbone,
+    machine: the training's. steps: those of `images.augment`. about: the backbone,
     in words for people who look into the cache.
     """
 
@@ -54,20 +54,23 @@ class FeatureStore:
         images: Images,
         settings: Cache,
         *,
-        precision: str,
-        device: torch.device,
+        machine: Machine,
         steps: Sequence[Any] = (),
         about: Any = None,
     ) -> None:
         if (images.augment is None) != (not steps):
             raise AssertionError(f"steps are {steps!r} and the augmentation is {images.augment!r}")
-        self.prefix, self.images, self.settings, self.steps = prefix.to(device), images, settings, list(steps)
-        self.device, self.precision = device, precision
+        self.prefix, self.images, self.settings, self.steps = prefix.to(machine.device), images, settings, list(steps)
+        self.machine = machine
         self.root = paths.project_root() / ".lightbox" / "cache"
         self.entries: dict[int | None, Entry] = {}
         self.specs = [Spec.of(tensor) for tensor in self.compute([(0, None)] * 2)]
         self.about = {"blocks": list(prefix.blocks), "backbone": about, "data": images.arrays.fingerprint}
-        self.about |= {"precision": precision, "device": device.type, "tensors": [str(spec) for spec in self.specs]}
+        self.about |= {
+            "precision": machine.precision,
+            "device": machine.device.type,
+            "tensors": [str(spec) for spec in self.specs],
+        }
         self.digest = digest(prefix, self.about)
 
     def compute(self, items: Sequence[Item]) -> tuple[torch.Tensor, ...]:
@@ -75,8 +78,8 @@ class FeatureStore:
 
     def run(self, images: torch.Tensor) -> tuple[torch.Tensor, ...]:
         """uint8 B×C×H×W -> the prefix's outputs, in the training's number format."""
-        with autocast(self.precision, self.device):
-            return self.prefix(images.to(self.device))
+        with self.machine.autocast():
+            return self.prefix(images.to(self.machine.device))
 
     def view(self, view: int | None) -> int | None:
         """Without augmentation all views are the plain image."""

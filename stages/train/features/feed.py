@@ -8,18 +8,17 @@ from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from itertools import chain
 
-import numpy as np
 import torch
 
 from ...shared.arrays.arrays import Arrays
-from ...shared.core.process import is_main
 from ...shared.model.model import Classifier
 from ..data.batches import Images, Item, Source, augmentation
 from ..loop.module import Forward
-from ..machine.device import device_of
+from ..machine.machine import Machine
 from ..params import Params
 from ..plan.apply import frozen_throughout
 from ..plan.strategies import Plan
+from ..sample import Rows
 from .cache import FeatureStore, NoRoom
 from .prefix import NoCut, Tail, split
 
@@ -35,7 +34,7 @@ class Feed:
 
 @contextmanager
 def make_feed(
-    model: Classifier, plan: Plan, params: Params, arrays: Arrays, train: np.ndarray, validation: np.ndarray, seed: int
+    model: Classifier, plan: Plan, params: Params, machine: Machine, arrays: Arrays, rows: Rows, seed: int
 ) -> Iterator[Feed]:
     """A prefix that stays frozen throughout is computed once per image and view, and training starts behind it."""
     images = Images(arrays, augmentation(params, arrays), seed)
@@ -44,8 +43,10 @@ def make_feed(
         yield Feed(images)
         return
     views = min(params.cache.views, params.epochs) if images.augment else 1
-    items = chain(((row, view) for row in train for view in range(views)), ((row, None) for row in validation))
-    found = behind_cache(model, frozen, params, images, items)
+    items = chain(
+        ((row, view) for row in rows.train for view in range(views)), ((row, None) for row in rows.validation)
+    )
+    found = behind_cache(model, frozen, params, machine, images, items)
     if found is None:
         yield Feed(images, None, views)
         return
@@ -55,7 +56,7 @@ def make_feed(
 
 
 def behind_cache(
-    model: Classifier, frozen: Sequence[str], params: Params, images: Images, items: Iterable[Item]
+    model: Classifier, frozen: Sequence[str], params: Params, machine: Machine, images: Images, items: Iterable[Item]
 ) -> tuple[FeatureStore, Tail] | None:
     """The filled cache and what comes behind it; None, and a word why, where the network or the machine allows none."""
     try:
@@ -64,14 +65,13 @@ def behind_cache(
             prefix,
             images,
             params.cache,
-            precision=params.precision,
-            device=device_of(params),
+            machine=machine,
             steps=params.augment,
             about={"source": params.backbone.source, "name": params.backbone.name},
         )
         store.fill(items)
     except (NoCut, NoRoom, torch.OutOfMemoryError) as reason:
-        if is_main():
+        if machine.is_main:
             why = str(reason).splitlines()[0]
             print(f"cache: {why}; computing the frozen blocks in every epoch instead.", file=sys.stderr)
         return None

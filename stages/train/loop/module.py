@@ -13,7 +13,7 @@ import torch.nn.functional as F
 from torchmetrics import MeanMetric, MetricCollection
 
 from ...shared.core.errors import UserError
-from ...shared.core.process import RANKS, rank
+from ...shared.core.process import RANKS
 from ...shared.model.model import Classifier
 from ..data.batches import Batch
 from ..params.recipe import Adam, AdamW, Mix, RmsProp, Sgd
@@ -58,13 +58,14 @@ class Learner(pl.LightningModule):
         seed: int,
         mix: Mix | None = None,
         accumulate: int = 1,
+        rank: int = 0,
         ema: bool = False,
         forward_from: Forward | None = None,
     ) -> None:
         super().__init__()
         self.model, self.plan, self.loss, self.watched = model, plan, loss, watched
         self.optimizer, self.schedule, self.monitor, self.seed = optimizer, schedule, monitor, seed
-        self.mix, self.accumulate, self.ema = mix, accumulate, ema
+        self.mix, self.accumulate, self.rank, self.ema = mix, accumulate, rank, ema
         self.train_loss, self.val_loss = (MeanMetric(nan_strategy="disable") for _ in range(2))
         self.monitored: list[float] = []  # per finished epoch
         self.frozen: set[str] = set()
@@ -90,12 +91,13 @@ class Learner(pl.LightningModule):
         return self
 
     def setup(self, stage: str) -> None:
-        """Raises UserError where Lightning counts this process otherwise than `rank` did for its share of the data."""
-        if self.trainer.global_rank != rank():
+        """Raises UserError where Lightning counts this process otherwise than `rank`, which gave it its data."""
+        if self.trainer.global_rank != self.rank:
             raise UserError(
                 f"params.yaml: train.trainer: this process is number {self.trainer.global_rank} of "
-                f"{self.trainer.world_size} to Lightning, and number {rank()} by its environment ({', '.join(RANKS)}). "
-                "Start as many processes as devices × num_nodes say; several machines with torchrun or SLURM."
+                f"{self.trainer.world_size} to Lightning, and number {self.rank} by its environment "
+                f"({', '.join(RANKS)}). Start as many processes as devices × num_nodes say; several machines with "
+                "torchrun or SLURM."
             )
         self.apply_plan(self.plan[0])
 

@@ -22,7 +22,8 @@ from lightning.pytorch.utilities.exceptions import SIGTERMException
 
 from ...shared.core.errors import UserError
 from ...shared.core.files import atomic
-from ...shared.core.process import Terminated, is_main
+from ...shared.core.process import Terminated
+from ..machine.machine import Machine
 from ..params import Params
 from ..recipe.ema import MovingAverage
 from .history import History
@@ -70,7 +71,7 @@ class Keep(ModelCheckpoint):
         super().load_state_dict(state | {"best_k_models": {here(k): v for k, v in state["best_k_models"].items()}})
 
 
-def train_loop(learner: Learner, history: History, data: Any, params: Params, folder: Path) -> None:
+def train_loop(learner: Learner, history: History, data: Any, params: Params, machine: Machine, folder: Path) -> None:
     """Every epoch ends in last.ckpt, the best one in best.ckpt too; goes on from last.ckpt where there is one.
 
     Raises:
@@ -81,9 +82,9 @@ def train_loop(learner: Learner, history: History, data: Any, params: Params, fo
     # what EMA keeps comes into a checkpoint with the callbacks' state only
     best = Keep(folder, "best", monitor=rule.monitor, mode=rule.mode, save_weights_only=params.ema is None)
     every = Keep(folder, "last")  # behind `best`, so that it holds best's state as well
-    trainer = make_trainer(params, [*averaging(params), history, *stopping(params), best, every], folder)
+    trainer = make_trainer(params, machine, [*averaging(params), history, *stopping(params), best, every], folder)
     last = folder / "last.ckpt"
-    if last.exists() and is_main():
+    if last.exists() and machine.is_main:
         print(f"{history.name}: resuming from {last}", file=sys.stderr)
     handlers = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
     signal.signal(signal.SIGTERM, until_lightning)
@@ -146,18 +147,18 @@ class Stopping(EarlyStopping):
         trainer.should_stop = trainer.should_stop or self.wait_count >= self.patience
 
 
-def make_trainer(params: Params, callbacks: list[Callback], folder: Path) -> pl.Trainer:
+def make_trainer(params: Params, machine: Machine, callbacks: list[Callback], folder: Path) -> pl.Trainer:
     logging.getLogger("lightning.pytorch").setLevel(logging.WARNING)
-    warnings.filterwarnings("ignore", message=".*does not have many workers.*")  # on purpose: see data.worker_count
+    warnings.filterwarnings("ignore", message=".*does not have many workers.*")  # on purpose: see machine.workers_for
     warnings.filterwarnings("ignore", message=".*module.s. in eval mode.*")  # frozen blocks are: see Learner.train
     warnings.filterwarnings("ignore", message="Checkpoint directory .* exists and is not empty")  # a resumed training
     warnings.filterwarnings("ignore", message=".*isinstance.treespec, LeafSpec.*")  # Lightning's own business
-    shown = sys.stderr.isatty() and is_main()
+    shown = sys.stderr.isatty() and machine.is_main
     return pl.Trainer(
         **params.trainer.model_dump(),
         max_epochs=params.epochs,
-        precision=params.precision,
-        accumulate_grad_batches=params.accumulate,
+        precision=machine.precision,
+        accumulate_grad_batches=machine.accumulate,
         gradient_clip_val=params.gradient_clip,
         callbacks=[*callbacks, *([TQDMProgressBar()] if shown else [])],
         # SLURM may requeue the job; Lightning's own checkpoint for that would be one more, of half an epoch

@@ -14,7 +14,7 @@ from .sample import Sample
 from .strategies import Strategy
 from .trainer import Trainer
 
-__all__ = ["Backbone", "Params", "Sample", "Strategy"]
+__all__ = ["Backbone", "Params", "Sample", "Strategy", "Trainer"]
 
 
 class Params(Settings):
@@ -36,7 +36,7 @@ class Params(Settings):
     accumulate: Annotated[int, Field(ge=1)] = 1
     """Parts that a batch is computed in, one after the other: less memory for the same step (BatchNorm sees a part)."""
     auto_batch: bool = False
-    """Where the memory of the accelerator does not suffice, double `accumulate` until it does; else stop and say so."""
+    """Where memory does not suffice, double `accumulate` until it does; false: stop and say so."""
     sampling: Literal["shuffled", "balanced"] = "shuffled"
     """shuffled: every image once a pass. balanced: drawn with replacement, all classes equally often."""
     optimizer: Optimizer = Adam()
@@ -58,9 +58,10 @@ class Params(Settings):
     augment: Augment = []
     """albumentations transforms by name, applied to training images in this order; or the name of a ready list."""
     precision: Literal["auto", "32-true", "bf16-mixed", "16-mixed"] = "32-true"
-    """Lightning's name for it; auto: what a short probe finds faster on this machine. 32-true is the reference."""
+    """Lightning's name for it; auto: bf16-mixed where the processor computes bfloat16 natively (GPUs of compute
+    capability 8 or more, CPUs with AVX-512 BF16 or AMX), else 32-true, which is the reference."""
     channels_last: bool | Literal["auto"] = True
-    """Memory layout of the weights; auto: as the probe finds."""
+    """Memory layout of the weights; auto: true on CPUs and NVIDIA GPUs, whose convolutions are faster so."""
     compile: bool = False
     """torch.compile: minutes at the start, for long trainings on GPUs."""
     workers: Annotated[int, Field(ge=0)] | Literal["auto"] = "auto"
