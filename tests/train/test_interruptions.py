@@ -350,7 +350,7 @@ def memory_for(monkeypatch):
 def test_out_of_memory_says_what_to_change(processed, train_params, memory_for):
     memory_for(5)
     with pytest.raises(
-        UserError, match=r"16 images at a time do not fit.*accumulate: 2 .*batch_size.*auto_batch: true"
+        UserError, match=r"13 images at a time do not fit.*accumulate: 2 .*batch_size.*auto_batch: true"
     ):
         run(train_params(batch_size=16), Job(KEY))
 

@@ -19,8 +19,9 @@ def is_out_of_memory(error: RuntimeError) -> bool:
 
 
 def in_more_parts(machine: Machine, step_images: int, auto_batch: bool, reason: str) -> Machine:
-    """Twice as many parts of a step of so many images, down to parts of 2 (BatchNorm needs 2). Frees what the failed step used:
-    call it outside of the handler, whose traceback still refers to the step's activations.
+    """Twice as many parts of a step of so many images, down to parts of 2 (BatchNorm needs 2).
+
+    Frees what the failed step used: call it outside of the handler, whose traceback still refers to its activations.
 
     Raises:
         UserError: `auto_batch` is off, several devices train, or the parts have 2 images already.
