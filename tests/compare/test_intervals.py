@@ -36,17 +36,3 @@ def test_difference_interval_agrees_with_a_plain_loop_over_patients(rng: np.rand
         loop.append(a - b)
     assert [low, high] == pytest.approx(np.quantile(loop, [0.025, 0.975]), abs=0.012)
     assert high - low < np.ptp(contrasts.interval(ours[0], 0.95)) * 1.2  # pairing pays: the images' own noise cancels
-
-
-def test_precision_recall_f1_of_a_draw_equal_scikit_learn(
-    rng: np.random.Generator, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    truth, called = rng.random(80) < 0.5, rng.random((2, 80)) < 0.5
-    weights = rng.integers(0, 3, (1, 80))
-    monkeypatch.setattr(contrasts, "draws", lambda *_: iter([weights]))
-    got = contrasts.prf(truth, called, [""] * 80, 1, 0, 0.95)[..., 0]  # one draw: both bounds are its value
-    expected = [
-        reference.precision_recall_fscore_support(truth, row, average="binary", sample_weight=weights[0])[:3]
-        for row in called
-    ]
-    assert got == pytest.approx(np.array(expected))

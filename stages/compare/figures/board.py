@@ -11,7 +11,6 @@ from matplotlib.figure import Figure
 
 from ...shared.figures.style import INK, PAPER, SEQUENTIAL, figure
 from ..numbers.board import confusion
-from ..numbers.contrasts import prf
 from ..read import Member
 from .style import DOTTED, Look, mean_of, percent, plain
 
@@ -44,46 +43,30 @@ def auroc_intervals(board: pd.DataFrame, look: Look) -> Figure:
     return fig
 
 
-def precision_recall_f1(
-    board: pd.DataFrame, members: Mapping[str, Member], replicates: int, seed: int, look: Look
-) -> Figure:
-    """Bars per model with bootstrap intervals: a row per class, or the positive class alone when there are two."""
+def precision_recall_f1(board: pd.DataFrame, members: Mapping[str, Member], look: Look) -> Figure:
+    """Bars per model with intervals: a row per class, or the positive class alone when there are two."""
     models = [members[key] for key in board.key]
-    classes, truth, patients = models[0].classes, models[0].truth, models[0].test["patient"]
-    if len(classes) == 2 and len(board) <= TALL:
-        shown, (fig, axes) = classes[-1:], figure(5.2, 1.2 + 0.6 * len(board), 3, 1, sharex=True, sharey=True)
+    classes = models[0].classes if len(models[0].classes) > 2 else models[0].classes[-1:]
+    if len(classes) == 1 and len(board) <= TALL:
+        fig, axes = figure(5.2, 1.2 + 0.6 * len(board), 3, 1, sharex=True, sharey=True)
         axes = axes.T
     else:
-        shown = classes if len(classes) > 2 else classes[-1:]
-        size = 9, 0.9 + len(shown) * (0.35 + 0.24 * len(board))
-        fig, axes = figure(*size, len(shown), 3, sharex=True, sharey=True)
-    for c, line in zip(shown, axes, strict=True):
-        code = classes.index(c)
-        bounds = prf(
-            truth == code,
-            np.stack([m.predicted == code for m in models]),
-            patients,
-            replicates,
-            seed,
-            board.confidence[0],
-        )
-        for i, (ax, name) in enumerate(zip(line, ("precision", "recall", "f1"), strict=True)):
-            values = [_known(m.metrics["per_class"][c][name]["value"]) for m in models]
-            _bars(ax, values, bounds[:, i], [look.colour[s] for s in board.strategy])
-            ax.set_title(f"{name.replace('f1', 'F1')}, {plain(c)}")
+        height = 0.9 + len(classes) * (0.35 + 0.24 * len(board))
+        fig, axes = figure(9, height, len(classes), 3, sharex=True, sharey=True)
+    for name, line in zip(classes, axes, strict=True):
+        for ax, metric in zip(line, ("precision", "recall", "f1"), strict=True):
+            _bars(ax, [m.metrics["per_class"][name][metric] for m in models], [look.colour[s] for s in board.strategy])
+            ax.set_title(f"{metric.replace('f1', 'F1')}, {plain(name)}")
     axes[0, 0].set_yticks(range(len(board)), [look.name(row) for row in board.itertuples()])
     axes[0, 0].set(ylim=(len(board) - 0.4, -0.6), xlim=(0, 1))
     return fig
 
 
-def _known(value: float | None) -> float:
-    """None is a ratio without a denominator, such as the precision of a class that was never predicted."""
-    return np.nan if value is None else value
-
-
-def _bars(ax: Axes, values: Sequence[float], bounds: np.ndarray, colour: Sequence[str]) -> None:
-    ax.barh(range(len(values)), values, 0.62, color=colour)
-    ax.hlines(range(len(values)), *bounds.T, color=INK, linewidth=1)
+def _bars(ax: Axes, estimates: Sequence[Mapping[str, float | None]], colour: Sequence[str]) -> None:
+    """A value is None where a ratio has no denominator, such as the precision of a class that was never predicted."""
+    value, low, high = (np.array([e[end] for e in estimates], dtype=float) for end in ("value", "low", "high"))
+    ax.barh(range(len(value)), value, 0.62, color=colour)
+    ax.hlines(range(len(value)), low, high, color=INK, linewidth=1)
     ax.grid(axis="x")
     ax.tick_params(axis="y", length=0, labelcolor=INK)
 

@@ -15,7 +15,7 @@ def draw(study: Study) -> dict[str, Figure]:
     look, forest = Look(shown, study.board), study.means if study.repeated else study.board
     figures = {
         "auroc_intervals": board.auroc_intervals(forest, Look(forest, study.board)),
-        "precision_recall_f1": board.precision_recall_f1(shown, by_key, params.replicates, params.seed, look),
+        "precision_recall_f1": board.precision_recall_f1(shown, by_key, look),
         "histories": curves.histories(shown, by_key, look),
         "plans": plans.plans(study.board, by_key),
         "roc": curves.roc(shown, {key: curves.mean_roc(by_key[key]) for key in shown.key}, look),

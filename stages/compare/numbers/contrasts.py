@@ -11,7 +11,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from ...shared.measures.statistics import auroc, draws, interval, once
+from ...shared.measures.statistics import auroc, draws, interval, once  # noqa: F401
 
 
 def model_auroc(truth: np.ndarray, prob: np.ndarray, weights: np.ndarray | None = None) -> np.ndarray:
@@ -39,17 +39,3 @@ def seed_weights(seeds: int, replicates: int, seed: int, stream: int = 0) -> np.
     drawn = max(seeds - 1, 1)
     rng = np.random.default_rng([seed, seeds, stream])
     return rng.multinomial(drawn, np.full(seeds, 1 / seeds), size=replicates) / drawn
-
-
-def prf(
-    truth: np.ndarray, called: np.ndarray, patients: Sequence[str], replicates: int, seed: int, level: float
-) -> np.ndarray:
-    """Intervals of precision, recall and F1 of one class, (models, 3, 2). `truth` (N,) bool: the image is of the
-    class; `called` (models, N) bool: the model said so."""
-    rows = []
-    for w in draws(patients, replicates, seed):
-        both, said, there = w @ (called & truth).T, w @ called.T, w @ truth[:, None]  # (b, models), (b, 1)
-        with np.errstate(invalid="ignore"):
-            rows.append(np.stack([both / said, both / there, 2 * both / (said + there)]))
-    values = np.concatenate(rows, axis=1)  # (3, B, models)
-    return np.stack([[interval(values[i, :, m], level) for i in range(3)] for m in range(len(called))])
