@@ -134,10 +134,10 @@ def several(arguments: argparse.Namespace) -> None:
     if arguments.jobs is not None and arguments.jobs < 1:
         raise UserError(f"--jobs: {arguments.jobs}: give 1 or more, the number of models to make at a time.")
     check(arguments)
-    from . import parallel
+    from .parallel.driver import run_study
 
     raw = settings.read()
-    parallel.carry_all(raw, study.check(raw), arguments.jobs)
+    run_study(raw, study.check(raw), arguments.jobs)
 
 
 def make_table(_: argparse.Namespace) -> None:
@@ -154,9 +154,7 @@ def use_preset(arguments: argparse.Namespace) -> None:
 
 
 def summary(_: argparse.Namespace) -> None:
-    from .compare.terminal import show
-
-    show()
+    study.STAGES["compare"].show()
 
 
 if __name__ == "__main__":

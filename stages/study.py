@@ -61,7 +61,7 @@ def dvc_params(stage: str) -> list[str]:
 
 
 def resolve(stage: str, raw: Mapping[str, Any], key: Key | None = None) -> Any:
-    """The Params (a model of its own in each stage) of one stage, for one member of the matrix if it runs once per member.
+    """The Params of one stage, a model of its own; of one member of the matrix if the stage runs once per member.
 
     Raises:
         UserError: something in its part of params.yaml is wrong; every fault is named.

@@ -7,12 +7,13 @@ import os
 import signal
 import subprocess
 import sys
+import threading
 import time
 from collections import Counter
 
 import pytest
 
-from stages.parallel import machine, member, schedule, show, work
+from stages.parallel import display, driver, machine, member, schedule
 from stages.parallel.machine import Gpu, share
 from stages.parallel.member import Outcome
 from stages.shared.core import settings
@@ -59,17 +60,14 @@ class Watch:
         self.by_slot[slot] += 1
         self.events.append(("finished", item, code))
 
-    def tick(self):
-        pass
 
-
-def carry(items, slots, start, watch):
-    schedule.carry(items, slots, start, watch, poll=0)
+def run_all(items, slots, start, watch, received=()):
+    schedule.run_all(items, slots, start, watch, received, poll=0)
 
 
 def test_never_more_run_than_there_are_slots_and_each_runs_once():
     watch = Watch()
-    carry(range(20), "ab", lambda item, _: Process(item % 4), watch)
+    run_all(range(20), "ab", lambda item, _: Process(item % 4), watch)
     assert watch.most == 2
     assert [item for what, item, *_ in watch.events if what == "started"] == list(range(20))
     assert sorted(item for what, item, *_ in watch.events if what == "finished") == list(range(20))
@@ -79,56 +77,70 @@ def test_never_more_run_than_there_are_slots_and_each_runs_once():
 
 def test_a_failure_stops_nobody_else():
     watch = Watch()
-    carry(range(6), "ab", lambda item, _: Process(1, code=255 if item == 1 else 0), watch)
+    run_all(range(6), "ab", lambda item, _: Process(1, code=255 if item == 1 else 0), watch)
     codes = {item: code[0] for what, item, *code in watch.events if what == "finished"}
     assert codes == {0: 0, 1: 255, 2: 0, 3: 0, 4: 0, 5: 0}
 
 
 def test_a_long_one_does_not_hold_up_the_others():
     watch = Watch()
-    carry(range(5), "ab", lambda item, _: Process(50 if item == 0 else 1), watch)
+    run_all(range(5), "ab", lambda item, _: Process(50 if item == 0 else 1), watch)
     assert watch.events[-1] == ("finished", 0, 0)
 
 
 def test_an_interruption_stops_what_runs_and_starts_nothing_more(monkeypatch):
-    stopped, started = [], []
-    monkeypatch.setattr(schedule, "stop", lambda processes: stopped.extend(processes))
+    stopped, started, received = [], [], []
+    monkeypatch.setattr(schedule, "stop", lambda processes, _: stopped.extend(processes))
 
     class Interrupted(Watch):
-        def tick(self):
-            raise KeyboardInterrupt
+        def finished(self, *arguments):
+            super().finished(*arguments)
+            received.append(0.0)
 
     def start(item, _):
-        started.append(Process(10))
+        started.append(Process(2 if item == 0 else 10))
         return started[-1]
 
     with pytest.raises(KeyboardInterrupt):
-        carry(range(5), "ab", start, Interrupted())
+        run_all(range(5), "ab", start, Interrupted(), received)
     assert len(started) == 2
-    assert stopped == started
+    assert stopped == started[1:]
 
 
 def test_an_interruption_while_a_process_starts_leaves_none_behind(monkeypatch):
     stopped, started = [], []
-    monkeypatch.setattr(schedule, "stop", lambda processes: stopped.extend(processes))
+    monkeypatch.setattr(schedule, "stop", lambda processes, _: stopped.extend(processes))
 
     def start(item, _):
-        started.append(Process(10))
         signal.raise_signal(signal.SIGINT)
+        started.append(Process(10))
         return started[-1]
 
-    with schedule.orderly(), pytest.raises(KeyboardInterrupt):
-        carry(range(5), "ab", start, Watch())
-    assert len(started) == 1
+    with schedule.interruptions() as received, pytest.raises(KeyboardInterrupt):
+        run_all(range(5), "ab", start, Watch(), received)
+    assert len(started) == 2
     assert stopped == started
-    with schedule.orderly(), pytest.raises(KeyboardInterrupt):
-        schedule.wait(lambda: start(0, None))
+    with schedule.interruptions() as received, pytest.raises(KeyboardInterrupt):
+        schedule.wait(start(0, None), received)
     assert stopped == started
+
+
+def test_a_watcher_that_fails_leaves_no_process_behind(monkeypatch):
+    stopped, started = [], []
+    monkeypatch.setattr(schedule, "stop", lambda processes, _: stopped.extend(processes))
+
+    class Failing(Watch):
+        def started(self, *_):
+            raise ZeroDivisionError
+
+    with pytest.raises(ZeroDivisionError):
+        run_all(range(5), "ab", lambda *_: started.append(Process(10)) or started[-1], Failing())
+    assert stopped == started == started[:1]
 
 
 def spawn(code):
     """A process that has children, and says when it is ready."""
-    process = member.spawn([sys.executable, "-c", code], stdout=subprocess.PIPE)
+    process = schedule.spawn([sys.executable, "-c", code], os.environ, subprocess.PIPE)
     grandchild = int(process.stdout.readline())
     process.stdout.close()
     return process, grandchild
@@ -156,7 +168,7 @@ child.wait()
 @pytest.mark.parametrize("mode", ["polite", "deaf"])
 def test_stopping_reaches_the_children_and_insists_where_it_has_to(mode):
     process, grandchild = spawn(PARENT.format(mode=mode))
-    schedule.stop([process], ((signal.SIGINT, 1.0), (signal.SIGTERM, 5.0)))
+    schedule.stop([process], [], ((signal.SIGINT, 1.0), (signal.SIGTERM, 5.0)))
     assert process.poll() is not None
     deadline = time.monotonic() + 5
     while alive(grandchild) and time.monotonic() < deadline:
@@ -164,33 +176,36 @@ def test_stopping_reaches_the_children_and_insists_where_it_has_to(mode):
     assert not alive(grandchild)
 
 
-def test_sigterm_is_an_interruption_too_and_the_old_handler_comes_back():
-    before = signal.getsignal(signal.SIGTERM)
-    with schedule.orderly(), pytest.raises(KeyboardInterrupt):
-        signal.raise_signal(signal.SIGTERM)
-    assert signal.getsignal(signal.SIGTERM) is before
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
+def test_every_interruption_is_written_down_and_the_old_handler_comes_back(number):
+    before = signal.getsignal(number)
+    with schedule.interruptions() as received:
+        signal.raise_signal(number)
+        assert len(received) == 1
+    assert signal.getsignal(number) is before
 
 
 def test_a_second_interruption_insists_and_an_echo_of_the_first_does_not(monkeypatch):
     process, _ = spawn(PARENT.format(mode="deaf"))
-    with schedule.orderly():
-        with pytest.raises(KeyboardInterrupt):
-            signal.raise_signal(signal.SIGINT)
+    with schedule.interruptions() as received:
         signal.raise_signal(signal.SIGINT)
-        assert not schedule.again.is_set()
+        signal.raise_signal(signal.SIGINT)
+        assert len(received) == 1
         monkeypatch.setattr(schedule, "ECHO", 0.0)
-        signal.raise_signal(signal.SIGINT)
+        threading.Timer(0.5, signal.raise_signal, [signal.SIGINT]).start()
         since = time.monotonic()
-        schedule.stop([process])
+        with pytest.raises(KeyboardInterrupt):
+            schedule.wait(process, received)
     assert process.poll() is not None
-    assert time.monotonic() - since < 10  # not the 20 s that one interruption gives
+    assert 0.5 < time.monotonic() - since < 10  # not the 20 s that one interruption gives
 
 
 def test_what_nohup_ignores_stays_ignored():
     before = signal.signal(signal.SIGHUP, signal.SIG_IGN)
     try:
-        with schedule.orderly():
+        with schedule.interruptions() as received:
             os.kill(os.getpid(), signal.SIGHUP)
+        assert received == []
     finally:
         signal.signal(signal.SIGHUP, before)
 
@@ -224,9 +239,9 @@ def test_every_job_has_a_gpu_of_its_own_where_there_are_enough():
 
 def test_jobs_go_round_where_there_are_fewer_and_the_opening_says_so():
     assert leased(4, 2) == ["GPU-0", "GPU-1", "GPU-0", "GPU-1"]
-    assert "on GPU 0, GPU 1, 4 jobs share them" in show.opening(6, share(4, gpus(2), 8))
-    assert "on GPU 0, 2 jobs share it" in show.opening(6, share(2, gpus(1), 8))
-    assert "share" not in show.opening(6, share(2, gpus(2), 8))
+    assert "on GPU 0, GPU 1, 4 jobs share them" in display.opening(6, share(4, gpus(2), 8))
+    assert "on GPU 0, 2 jobs share it" in display.opening(6, share(2, gpus(1), 8))
+    assert "share" not in display.opening(6, share(2, gpus(2), 8))
 
 
 def test_a_model_on_several_gpus_leases_that_many():
@@ -239,7 +254,7 @@ def test_a_model_on_several_gpus_leases_that_many():
 def test_without_a_gpu_the_job_sees_what_we_see():
     (slot,) = share(1, [], 8)
     assert machine.VISIBLE not in slot.environment({})
-    assert "no GPU" in show.opening(1, [slot])
+    assert "no GPU" in display.opening(1, [slot])
 
 
 @pytest.fixture
@@ -249,12 +264,12 @@ def raw(repository):
 
 def test_jobs_are_one_per_gpu_unless_told_and_never_more_than_models(monkeypatch, raw):
     monkeypatch.setattr(machine, "gpus", lambda: gpus(3))
-    assert [slot.name for slot in work.slots_for(raw, 6, None)] == ["GPU 0", "GPU 1", "GPU 2"]
-    assert len(work.slots_for(raw, 2, None)) == 2
-    assert len(work.slots_for(raw, 6, 4)) == 4
+    assert [slot.name for slot in driver.slots_for(raw, 6, None)] == ["GPU 0", "GPU 1", "GPU 2"]
+    assert len(driver.slots_for(raw, 2, None)) == 2
+    assert len(driver.slots_for(raw, 6, 4)) == 4
     monkeypatch.setattr(machine, "gpus", lambda: [])
-    assert len(work.slots_for(raw, 6, None)) == 1
-    assert len(work.slots_for(raw, 2, 8)) == 2
+    assert len(driver.slots_for(raw, 6, None)) == 1
+    assert len(driver.slots_for(raw, 2, 8)) == 2
 
 
 @pytest.mark.parametrize(
@@ -268,7 +283,7 @@ def test_jobs_are_one_per_gpu_unless_told_and_never_more_than_models(monkeypatch
 def test_the_devices_of_one_training_are_leased_together(monkeypatch, raw, trainer, leases):
     monkeypatch.setattr(machine, "gpus", lambda: gpus(4))
     raw["train"]["trainer"] = trainer
-    assert [slot.environment({}).get(machine.VISIBLE) for slot in work.slots_for(raw, 6, None)] == leases
+    assert [slot.environment({}).get(machine.VISIBLE) for slot in driver.slots_for(raw, 6, None)] == leases
 
 
 @pytest.mark.parametrize(
@@ -318,31 +333,35 @@ def logged(text, key=KEYS[0]):
 
 
 def test_an_outcome_names_the_stage_and_gives_its_reason(workspace):
-    outcome = member.outcome(logged(LOG), 255, 61)
+    outcome = member.outcome_of(logged(LOG), 255, 61)
     assert (outcome.failed, outcome.ran) == ("evaluate", ("evaluate",))
     assert outcome.reasons == ("data/x.npy: damaged.", "Run it again.")
-    assert "FAILED in evaluate after 1:01" in show.told(outcome)
+    assert "FAILED in evaluate after 1:01" in display.describe(outcome)
 
 
 @pytest.mark.parametrize(
     ("text", "reason"),
     [
         ("Running stage 'train@{key}':\nERROR: failed to reproduce 'train@{key}': exited with -9\n", "exited with -9"),
-        ("", "code -9 and no word"),
+        ("", "code -9 and no message"),
     ],
 )
 def test_one_that_was_killed_has_a_reason_too(workspace, text, reason):
-    outcome = member.outcome(logged(text), -9, 1)
+    outcome = member.outcome_of(logged(text), -9, 1)
     assert outcome.failed == "train"
     assert reason in outcome.reasons[0]
 
 
 def test_an_outcome_tells_what_ran_and_what_was_up_to_date(workspace):
-    done = member.outcome(logged("Running stage 'train@{key}':\nRunning stage 'evaluate@{key}':\n"), 0, 5)
+    done = member.outcome_of(logged("Running stage 'train@{key}':\nRunning stage 'evaluate@{key}':\n"), 0, 5)
     assert (done.failed, done.ran) == (None, ("train", "evaluate"))
     cached = "Stage 'train@{key}' is cached - skipping run, checking out outputs\nRunning stage 'evaluate@{key}':\n"
-    assert show.told(member.outcome(logged(cached), 0, 5)).endswith(": evaluate; train from DVC's cache in 0:05")
-    assert "up to date" in show.told(member.outcome(logged("Stage 'train@{key}' didn't change, skipping\n"), 0, 1))
+    assert display.describe(member.outcome_of(logged(cached), 0, 5)).endswith(
+        ": evaluate; train from DVC's cache in 0:05"
+    )
+    assert "up to date" in display.describe(
+        member.outcome_of(logged("Stage 'train@{key}' didn't change, skipping\n"), 0, 1)
+    )
 
 
 def test_the_newest_state_of_a_progress_bar_is_the_last_line(workspace):
@@ -352,10 +371,10 @@ def test_the_newest_state_of_a_progress_bar_is_the_last_line(workspace):
 
 def reports(key):
     for stage in ("train", "evaluate", "explain"):
-        folder = work.report_dir(stage, key)
+        folder = driver.report_dir(stage, key)
         folder.mkdir(parents=True, exist_ok=True)
         (folder / "file").touch()
-    return {stage for stage in ("train", "evaluate", "explain") if work.report_dir(stage, key).exists()}
+    return {stage for stage in ("train", "evaluate", "explain") if driver.report_dir(stage, key).exists()}
 
 
 @pytest.mark.parametrize(
@@ -364,26 +383,26 @@ def reports(key):
 )
 def test_what_an_older_model_left_cannot_pass_for_the_failed_one(workspace, failed, kept):
     assert reports(KEYS[0]) > kept
-    work.forget(Outcome(KEYS[0], 1.0, (), failed=failed))
-    assert {stage for stage in ("train", "evaluate", "explain") if work.report_dir(stage, KEYS[0]).exists()} == kept
+    driver.forget(Outcome(KEYS[0], 1.0, (), failed=failed))
+    assert {stage for stage in ("train", "evaluate", "explain") if driver.report_dir(stage, KEYS[0]).exists()} == kept
 
 
 def test_the_last_word_names_every_failed_model_its_reason_and_its_log(workspace, monkeypatch):
-    monkeypatch.setattr(work, "run", lambda *_: None)
-    monkeypatch.setattr(work, "show_leaderboard", lambda: None)
+    monkeypatch.setattr(driver, "run", lambda *_: None)
+    monkeypatch.setattr(driver.compare, "show", lambda: None)
     bad = Outcome(KEYS[1], 1.0, ("train",), failed="train", reasons=("weights.safetensors: damaged.",))
     with pytest.raises(UserError) as caught:
-        work.finish_without([Outcome(KEYS[0], 1.0, ()), bad], {})
+        driver.finish_without([Outcome(KEYS[0], 1.0, ()), bad], {}, [])
     first, last = str(caught.value).splitlines()
     assert first == f"{KEYS[1]}: train failed: weights.safetensors: damaged. (log: .lightbox/logs/{KEYS[1]}.log)"
     assert last.startswith("1 of 2 models failed. The others are made and compared")
 
 
 def test_with_nothing_complete_nothing_is_compared(workspace, monkeypatch):
-    monkeypatch.setattr(work, "run", lambda *_: pytest.fail("DVC has nothing to do"))
+    monkeypatch.setattr(driver, "run", lambda *_: pytest.fail("DVC has nothing to do"))
     with pytest.raises(UserError, match="No model is complete"):
-        work.finish_without([Outcome(key, 1.0, (), failed="train", reasons=("x",)) for key in KEYS], {})
+        driver.finish_without([Outcome(key, 1.0, (), failed="train", reasons=("x",)) for key in KEYS], {}, [])
 
 
 def test_time_reads_well():
-    assert [show.clock(s) for s in (0.4, 59.6, 61, 3725)] == ["0:00", "1:00", "1:01", "1:02:05"]
+    assert [display.clock(s) for s in (0.4, 59.6, 61, 3725)] == ["0:00", "1:00", "1:01", "1:02:05"]

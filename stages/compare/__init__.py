@@ -10,7 +10,7 @@ from __future__ import annotations
 from ..shared.core.job import Job, Result
 from .params import Params
 
-__all__ = ["Params", "run"]
+__all__ = ["Params", "run", "show"]
 
 
 def run(params: Params, job: Job) -> Result:
@@ -22,3 +22,10 @@ def run(params: Params, job: Job) -> Result:
     from . import stage
 
     return stage.run(params, job)
+
+
+def show() -> None:
+    """Print the leaderboard. Raises UserError: nothing has been compared yet."""
+    from . import terminal
+
+    terminal.show()

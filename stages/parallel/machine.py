@@ -25,7 +25,7 @@ class Gpu(NamedTuple):
 
 @dataclass(frozen=True)
 class Slot:
-    """The share of one job: a lease that it hands back when it is done. No GPUs: the job sees what we see."""
+    """The share of one job, for as long as it runs. No GPUs: the job sees what we see."""
 
     gpus: tuple[Gpu, ...]
     threads: int
@@ -35,7 +35,7 @@ class Slot:
         return f"GPU {'+'.join(gpu.name for gpu in self.gpus)}" if self.gpus else ""
 
     def environment(self, outer: Mapping[str, str]) -> dict[str, str]:
-        """`outer` with this share; a number of threads that somebody has set stays."""
+        """`outer` with this share; a number of threads that is set already stays."""
         threads = {name: outer.get(name) or str(self.threads) for name in THREADS}
         devices = {VISIBLE: ",".join(gpu.id for gpu in self.gpus)} if self.gpus else {}
         return {**outer, **threads, **devices}
@@ -57,7 +57,7 @@ def share(jobs: int, gpus: Sequence[Gpu], cores: int, each: int = 1) -> list[Slo
 
 
 def cores() -> int:
-    """Those that this process may use, where the system tells; else all."""
+    """Those that this process may use, where the system says so; else all."""
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
@@ -76,32 +76,32 @@ def gpus() -> list[Gpu]:
         listed = subprocess.run([tool, "-L"], capture_output=True, text=True, check=False, timeout=60)
     except subprocess.TimeoutExpired:
         raise UserError(
-            f"nvidia-smi -L gave no answer in 60 s. Mend the driver, or set {VISIBLE} (empty: use the CPU)."
+            f"nvidia-smi -L gave no answer in 60 s. Fix the driver, or set {VISIBLE} (empty: use the CPU)."
         ) from None
     return listing(listed.stdout) if listed.returncode == 0 else []
 
 
 def visible(given: str) -> list[Gpu]:
     """As CUDA reads the variable: up to the first entry that is no device, such as -1."""
-    found = []
+    devices = []
     for part in map(str.strip, given.split(",")):
         if not re.fullmatch(r"\d+|(GPU|MIG)-\S+", part):
             break
-        found.append(Gpu(part if part.isdigit() else part[:12], part))
-    return found
+        devices.append(Gpu(part if part.isdigit() else part[:12], part))
+    return devices
 
 
 def listing(text: str) -> list[Gpu]:
     """`nvidia-smi -L`. By UUID, because CUDA may count in another order; a GPU that is cut into MIG instances stands
     for those, since a process sees nothing else of it."""
-    found: list[Gpu] = []
-    whole: Gpu | None = None
+    devices: list[Gpu] = []
+    parent: Gpu | None = None
     for line in text.splitlines():
-        if hit := re.match(r"GPU (\d+):.*\(UUID: (\S+)\)", line):
-            whole = Gpu(*hit.groups())
-            found.append(whole)
-        elif (hit := re.match(r"\s+MIG \S+\s+Device\s+(\d+):.*\(UUID: (\S+)\)", line)) and whole:
-            if found[-1] == whole:
-                found.pop()
-            found.append(Gpu(f"{whole.name}.{hit[1]}", hit[2]))
-    return found
+        if match := re.match(r"GPU (\d+):.*\(UUID: (\S+)\)", line):
+            parent = Gpu(*match.groups())
+            devices.append(parent)
+        elif (match := re.match(r"\s+MIG \S+\s+Device\s+(\d+):.*\(UUID: (\S+)\)", line)) and parent:
+            if devices[-1] == parent:
+                devices.pop()
+            devices.append(Gpu(f"{parent.name}.{match[1]}", match[2]))
+    return devices

@@ -6,12 +6,13 @@ import os
 import re
 import subprocess
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
 from ..shared.core.paths import Key
 from ..study import PER_MEMBER
+from .schedule import spawn
 
 LOGS = Path(".lightbox/logs")
 TAIL = 8192  # bytes of a log that are read while it grows
@@ -20,7 +21,7 @@ TAIL = 8192  # bytes of a log that are read while it grows
 @dataclass(frozen=True)
 class Outcome:
     """ran: the stages that DVC had to run. restored: those that it had in its cache. failed: the stage that failed, or
-    None; reasons: its own words. tail: the end of its log."""
+    None; reasons: its messages. tail: the end of its log."""
 
     key: Key
     seconds: float
@@ -49,25 +50,19 @@ def command(key: Key) -> list[str]:
 
 
 def environment() -> dict[str, str]:
-    """Ours, with this interpreter as the stages' `python`, and lines in the log when they are said."""
+    """Ours, with this interpreter as the stages' `python`, and no buffering, so that logs are up to date."""
     path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ.get('PATH', '')}"
     return {**os.environ, "PATH": path, "PYTHONUNBUFFERED": "1", "LIGHTBOX_DEFER_SUMMARY": "1"}
 
 
-def start(key: Key, shared: Mapping[str, str]) -> subprocess.Popen[bytes]:
-    """`shared`: the environment of its slot."""
+def start(key: Key, environment: Mapping[str, str]) -> subprocess.Popen[bytes]:
     LOGS.mkdir(parents=True, exist_ok=True)
     with log_of(key).open("wb") as log:
-        return spawn(command(key), env=shared, stdout=log, stderr=subprocess.STDOUT)
+        return spawn(command(key), environment, log)
 
 
-def spawn(arguments: Sequence[str], **options: object) -> subprocess.Popen[bytes]:
-    """In a process group of its own: a Ctrl-C reaches us alone, and we tell the whole group."""
-    return subprocess.Popen(arguments, stdin=subprocess.DEVNULL, process_group=0, **options)
-
-
-def outcome(key: Key, code: int, seconds: float) -> Outcome:
-    """What came of a process that ended with `code`."""
+def outcome_of(key: Key, code: int, seconds: float) -> Outcome:
+    """The result of a process that ended with `code`."""
     text = log_of(key).read_text(encoding="utf-8", errors="replace")
     ran = tuple(re.findall(rf"^Running stage '(\w+)@{key}'", text, flags=re.M))
     restored = tuple(re.findall(rf"^Stage '(\w+)@{key}' is cached", text, flags=re.M))
@@ -75,10 +70,9 @@ def outcome(key: Key, code: int, seconds: float) -> Outcome:
         return Outcome(key, seconds, ran, restored)
     lines = [line.rstrip() for line in text.splitlines() if line.strip()]
     named = re.findall(rf"failed to reproduce '(\w+)@{key}'", text)
-    said = [line.removeprefix("error: ") for line in lines if line.startswith("error: ")]
-    said = said or [line.removeprefix("ERROR: ") for line in lines if line.startswith("ERROR: ")]
-    reasons = said or [f"the process ended with code {code} and no word"]
     failed = named[-1] if named else ran[-1] if ran else PER_MEMBER[0]
+    ours, dvcs = ([line.removeprefix(p) for line in lines if line.startswith(p)] for p in ("error: ", "ERROR: "))
+    reasons = ours or dvcs or [f"the process ended with code {code} and no message"]
     return Outcome(key, seconds, ran, restored, failed, tuple(reasons), tuple(lines[-6:]))
 
 

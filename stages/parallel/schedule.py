@@ -1,29 +1,31 @@
-"""So many processes at a time, and how all of them end."""
+"""So many processes at a time, and how all of them end.
+
+An interruption is only written down when it comes. The loops look for it between two polls, so none can hit a process
+that is being started and is not listed yet.
+"""
 
 from __future__ import annotations
 
 import os
 import signal
+import subprocess
 import sys
-import threading
 import time
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
-from typing import Protocol, TypeVar
+from typing import Any, Protocol, TypeVar
 
-T = TypeVar("T")
-S = TypeVar("S")
+T = TypeVar("T", contravariant=True)
+S = TypeVar("S", contravariant=True)
 POLL = 0.1  # seconds
 PATIENCE = ((signal.SIGINT, 20.0), (signal.SIGTERM, 10.0), (signal.SIGKILL, 10.0))  # and seconds before the next
-ECHO = 2.0  # seconds in which another interruption is the same one: `timeout` and some launchers pass it on twice
-again = threading.Event()  # set by an interruption while things are being stopped
-starting = threading.Event()  # set while a process is started, and nobody could stop it yet
-late = threading.Event()  # set by an interruption that came then
+ECHO = 2.0  # seconds in which another interruption is the same one: `timeout` and some launchers send it twice
+Interruptions = list[float]  # when each came
 
 
 class Process(Protocol):
-    """What of subprocess.Popen is used here."""
+    """The part of subprocess.Popen that is used here."""
 
     pid: int
 
@@ -31,106 +33,106 @@ class Process(Protocol):
 
 
 class Watcher(Protocol[T, S]):
-    """Is told what happens."""
+    """Is called when an item's process starts and ends."""
 
     def started(self, item: T, slot: S) -> None: ...
     def finished(self, item: T, slot: S, code: int, seconds: float) -> None: ...
-    def tick(self) -> None: ...
 
 
-def carry(
-    items: Iterable[T], slots: Sequence[S], start: Callable[[T, S], Process], watch: Watcher[T, S], poll: float = POLL
+@contextmanager
+def interruptions() -> Iterator[Interruptions]:
+    """Ctrl-C, SIGTERM and a closed terminal, written down until the end of the block. What was ignored (nohup) stays
+    ignored."""
+    received: Interruptions = []
+
+    def note(*_: object) -> None:
+        if not received or time.monotonic() > received[-1] + ECHO:
+            received.append(time.monotonic())
+
+    numbers = [n for n in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP) if signal.getsignal(n) != signal.SIG_IGN]
+    before = {number: signal.signal(number, note) for number in numbers}
+    try:
+        yield received
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
+def spawn(arguments: Sequence[str], environment: Mapping[str, str], output: Any = None) -> subprocess.Popen[bytes]:
+    """In a process group of its own: a Ctrl-C in the terminal reaches only us, and we pass it to the whole group.
+    `output`: a file for stdout and stderr."""
+    errors = None if output is None else subprocess.STDOUT
+    return subprocess.Popen(
+        arguments, env=environment, stdin=subprocess.DEVNULL, stdout=output, stderr=errors, process_group=0
+    )
+
+
+def run_all(
+    items: Iterable[T],
+    slots: Sequence[S],
+    start: Callable[[T, S], Process],
+    watcher: Watcher[T, S],
+    received: Interruptions,
+    poll: float = POLL,
 ) -> None:
-    """Start a process per item, in order, as soon as a slot is free. Interrupted, or failing itself, it stops all."""
+    """Start a process per item, in order, as soon as a slot is free.
+
+    Raises:
+        KeyboardInterrupt: an interruption came; all processes have ended.
+    """
     waiting, free = deque(items), deque(slots)
     running: list[tuple[Process, T, S, float]] = []
     try:
         while waiting or running:
+            if received:
+                raise KeyboardInterrupt
             while waiting and free:
                 item, slot = waiting.popleft(), free.popleft()
-                with whole():
-                    running.append((start(item, slot), item, slot, time.monotonic()))
-                watch.started(item, slot)
-            for job in [job for job in running if job[0].poll() is not None]:
+                running.append((start(item, slot), item, slot, time.monotonic()))
+                watcher.started(item, slot)
+            for job in list(running):
                 process, item, slot, since = job
-                running.remove(job)
-                free.append(slot)
-                watch.finished(item, slot, process.poll() or 0, time.monotonic() - since)
+                if (code := process.poll()) is not None:
+                    running.remove(job)
+                    free.append(slot)
+                    watcher.finished(item, slot, code, time.monotonic() - since)
             if running:
-                watch.tick()
                 time.sleep(poll)
     except BaseException:
         if running:
             print(f"\nStopping {len(running)} running; each keeps its finished epochs.", file=sys.stderr)
-        stop([process for process, *_ in running])
+        stop([process for process, *_ in running], received)
         raise
 
 
-def stop(processes: Sequence[Process], patience: Sequence[tuple[int, float]] = PATIENCE) -> None:
-    """Ask the whole group of each to end, then insist; at once, if we are interrupted again. DVC itself lets Ctrl-C
-    pass to its stage and leaves in order."""
+def wait(process: Process, received: Interruptions) -> int:
+    """The exit code of the process.
+
+    Raises:
+        KeyboardInterrupt: an interruption came; the process has ended.
+    """
+    while (code := process.poll()) is None:
+        if received:
+            stop([process], received)
+            raise KeyboardInterrupt
+        time.sleep(POLL)
+    return code
+
+
+def stop(
+    processes: Sequence[Process], received: Interruptions, patience: Sequence[tuple[int, float]] = PATIENCE
+) -> None:
+    """Ask the whole group of each to end, then insist: when it takes too long, or at once at another interruption. DVC
+    lets Ctrl-C pass to its stage and leaves in order."""
+    answered = len(received)
     for number, seconds in patience:
         alive = [process for process in processes if process.poll() is None]
         for process in alive:
-            with suppress(ProcessLookupError):  # it ended just now
+            with suppress(ProcessLookupError):  # it has just ended
                 os.killpg(process.pid, number)
         since = time.monotonic()
-        while time.monotonic() < since + seconds and any(process.poll() is None for process in alive):
-            if again.is_set():
-                again.clear()
-                break
-            time.sleep(POLL)
-
-
-def wait(start: Callable[[], Process]) -> int:
-    """The exit code of what it starts; interrupted, that is stopped in order."""
-    started: list[Process] = []
-    try:
-        with whole():
-            started.append(start())
-        while (code := started[0].poll()) is None:
-            time.sleep(POLL)
-        return code
-    except BaseException:
-        stop(started)
-        raise
-
-
-@contextmanager
-def whole() -> Iterator[None]:
-    """An interruption waits for the end of this: a process that was started and is not known would go on alone."""
-    starting.set()
-    try:
-        yield
-    finally:
-        starting.clear()
-    if late.is_set():
-        late.clear()
-        raise KeyboardInterrupt
-
-
-@contextmanager
-def orderly() -> Iterator[None]:
-    """SIGTERM and a closed terminal end things as Ctrl-C does, once; whatever comes later only makes `stop` impatient.
-    What was ignored (nohup) stays ignored."""
-    first: list[float] = []
-    again.clear()
-    late.clear()
-
-    def interrupt(*_: object) -> None:
-        if not first:
-            first.append(time.monotonic())
-            if starting.is_set():
-                late.set()
+        while time.monotonic() < since + seconds and len(received) == answered:
+            if all(process.poll() is not None for process in alive):
                 return
-            raise KeyboardInterrupt
-        if time.monotonic() > first[0] + ECHO:
-            again.set()
-
-    numbers = [n for n in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP) if signal.getsignal(n) != signal.SIG_IGN]
-    before = {number: signal.signal(number, interrupt) for number in numbers}
-    try:
-        yield
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)
+            time.sleep(POLL)
+        answered = len(received)

@@ -1,4 +1,4 @@
-"""The whole of it: what comes before the models, the models, what comes after them, and the last word."""
+"""The whole of it: the stages before the models, the models, the stages behind them, and the last message."""
 
 from __future__ import annotations
 
@@ -6,73 +6,74 @@ import shutil
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from .. import study
+from .. import compare, study
 from ..shared.core.errors import UserError
 from ..shared.core.paths import PARAMS, Key, report_dir
 from . import machine, member, schedule
+from .display import Display
 from .machine import Slot
 from .member import Outcome
-from .show import Show
+from .schedule import Interruptions
 
 STAGES = list(study.STAGES)
 BEFORE = STAGES[STAGES.index(study.PER_MEMBER[0]) - 1]  # DVC brings what lies before it up to date as well
 AFTER = STAGES[STAGES.index(study.PER_MEMBER[-1]) + 1 :]
 
 
-def carry_all(raw: Mapping[str, Any], keys: Sequence[Key], jobs: int | None) -> None:
+def run_study(raw: Mapping[str, Any], keys: Sequence[Key], jobs: int | None) -> None:
     """Make everything that params.yaml asks for, `jobs` models at a time; None: one per GPU, or one on a CPU.
 
     Raises:
         UserError: models failed; the others are made and compared.
+        KeyboardInterrupt: Ctrl-C, SIGTERM or a closed terminal; all processes have ended.
     """
     slots = slots_for(raw, len(keys), jobs)
     environment = member.environment()
-    with schedule.orderly():
-        run(["repro", BEFORE], environment, f"The stages up to {BEFORE} failed, so no model was started.")
-        show = Show(list(keys), slots)
-        try:
-            schedule.carry(keys, slots, lambda key, slot: member.start(key, slot.environment(environment)), show)
-        finally:
-            show.close()
-        if show.failed:
-            finish_without(show.outcomes, environment)
+    with schedule.interruptions() as received:
+        run(["repro", BEFORE], environment, received, f"The stages up to {BEFORE} failed, so no model was started.")
+        with Display(keys, slots) as display:
+            schedule.run_all(
+                keys, slots, lambda key, slot: member.start(key, slot.environment(environment)), display, received
+            )
+        if any(outcome.failed for outcome in display.outcomes):
+            finish_without(display.outcomes, environment, received)
         else:
-            run(["repro"], environment, "All models are made; what follows them failed.")
-            show_leaderboard()
+            run(["repro"], environment, received, "All models are made; what follows them failed.")
+            compare.show()
 
 
 def slots_for(raw: Mapping[str, Any], models: int, jobs: int | None) -> list[Slot]:
-    """Never more of them than models."""
+    """One per job, and never more than models."""
     trainer = study.resolve("train", raw, study.parse_matrix(raw).keys()[0]).trainer
-    named = isinstance(trainer.devices, list)  # then the user leases
+    named = isinstance(trainer.devices, list)  # the user has chosen them
     gpus = [] if named or trainer.accelerator in ("cpu", "mps") else machine.gpus()
     each = trainer.devices if gpus else 1
     jobs = jobs or max(1, len(gpus) // each)
     return machine.share(min(jobs, models), gpus, machine.cores(), each)
 
 
-def run(arguments: Sequence[str], environment: Mapping[str, str], otherwise: str) -> None:
+def run(arguments: Sequence[str], environment: Mapping[str, str], received: Interruptions, otherwise: str) -> None:
     """DVC in the foreground."""
-    if schedule.wait(lambda: member.spawn(member.dvc(*arguments), env=environment)) != 0:
+    if schedule.wait(schedule.spawn(member.dvc(*arguments), environment), received) != 0:
         raise UserError(f"{otherwise} DVC's last lines above say why.")
 
 
-def finish_without(outcomes: Sequence[Outcome], environment: Mapping[str, str]) -> None:
-    """Compare those that are there, and name the others."""
+def finish_without(outcomes: Sequence[Outcome], environment: Mapping[str, str], received: Interruptions) -> None:
+    """Compare the models that are complete, and name the others."""
     failed = [outcome for outcome in outcomes if outcome.failed]
     for outcome in failed:
         forget(outcome)
-    some = len(failed) < len(outcomes)
-    if some:
-        lost = "; ".join(faults(failed)) + f"; and {' and '.join(AFTER)} failed."
-        run(["repro", "--single-item", *AFTER], environment, lost)
-        show_leaderboard()
+    if len(failed) < len(outcomes):
+        messages = "; ".join(faults(failed)) + f"; and {' and '.join(AFTER)} failed."
+        run(["repro", "--single-item", *AFTER], environment, received, messages)
+        compare.show()
     raise UserError("\n".join([*faults(failed), remedy(len(outcomes), len(failed))]))
 
 
 def forget(outcome: Outcome) -> None:
-    """DVC deletes what a stage left before it runs again. What the stages behind a failed one left of an older model
-    would pass for the new one's: it goes too (DVC's cache keeps it)."""
+    """Delete the reports of an older model: those of the failed stage and behind it would pass for the new model's.
+    DVC deleted
+    train's own before it ran, and keeps all of them in its cache."""
     at = study.PER_MEMBER.index(outcome.failed or study.PER_MEMBER[0])
     for folder in (report_dir(stage, outcome.key) for stage in study.PER_MEMBER[max(at, 1) :]):
         if folder.exists():
@@ -87,10 +88,4 @@ def remedy(models: int, failed: int) -> str:
     rest = "No model is complete, so there is nothing to compare."
     if failed < models:
         rest = "The others are made and compared; the leaderboard and the report mark what is missing."
-    return f"{failed} of {models} models failed. {rest} Mend {PARAMS} or the cause and run this again; it goes on here."
-
-
-def show_leaderboard() -> None:
-    from ..compare.terminal import show
-
-    show()
+    return f"{failed} of {models} models failed. {rest} Fix {PARAMS} or the cause and run this again; it goes on here."

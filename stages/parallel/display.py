@@ -1,0 +1,92 @@
+"""What happens, in words: a line per event, and in a terminal a live line per job below."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+from types import TracebackType
+from typing import Self
+
+from rich.console import Console, Group
+from rich.live import Live
+from rich.text import Text
+
+from ..shared.core.paths import Key
+from .machine import Slot
+from .member import LOGS, Outcome, last_line, outcome_of
+
+
+class Display:
+    """Watches the jobs and keeps what came of each, in the order of the matrix."""
+
+    def __init__(self, keys: Sequence[Key], slots: Sequence[Slot]) -> None:
+        self.keys = keys
+        self.ended: dict[Key, Outcome] = {}
+        self.running: dict[Key, tuple[Slot, float]] = {}
+        self.console = Console(stderr=True)
+        self.live = Live(
+            console=self.console, get_renderable=self.live_lines, refresh_per_second=1, transient=True, screen=False
+        )
+        self.say(opening(len(keys), slots))
+
+    def __enter__(self) -> Self:
+        if self.console.is_terminal:
+            self.live.start()
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
+        self.live.stop()
+
+    @property
+    def outcomes(self) -> list[Outcome]:
+        return [self.ended[key] for key in self.keys if key in self.ended]
+
+    def started(self, key: Key, slot: Slot) -> None:
+        self.running[key] = (slot, time.monotonic())
+        if not self.live.is_started:
+            self.say(f"{'':7} {key}: started{f' on {slot.name}' if slot.name else ''}")
+
+    def finished(self, key: Key, slot: Slot, code: int, seconds: float) -> None:
+        del self.running[key]
+        self.ended[key] = outcome = outcome_of(key, code, seconds)
+        self.say(f"{f'{len(self.ended)}/{len(self.keys)}':>7} {describe(outcome)}")
+        for line in outcome.tail:
+            self.say(f"{'':7} | {line}")
+
+    def live_lines(self) -> Group:
+        """A line per running job, cut at the width of the terminal."""
+        now = time.monotonic()
+        texts = [
+            f"{slot.name:>7} {key} {clock(now - since)}  {last_line(key)}"
+            for key, (slot, since) in list(self.running.items())
+        ]
+        return Group(*(Text(text, no_wrap=True, overflow="ellipsis") for text in texts))
+
+    def say(self, line: str) -> None:
+        self.console.print(Text(line), soft_wrap=True)
+
+
+def opening(models: int, slots: Sequence[Slot]) -> str:
+    """How many models, how many at a time, and on what."""
+    threads, names = slots[0].threads, list(dict.fromkeys(slot.name for slot in slots if slot.name))
+    where = f"on {', '.join(names)}" if names else "no GPU"
+    if names and len(names) < len(slots):
+        where += f", {len(slots)} jobs share {'it' if len(names) == 1 else 'them'}"
+    return (
+        f"{models} model{'s' * (models != 1)}, {len(slots)} at a time, {threads} thread{'s' * (threads != 1)} each, "
+        f"{where}. Logs: {LOGS}/"
+    )
+
+
+def describe(outcome: Outcome) -> str:
+    if outcome.failed:
+        return f"{outcome.key}: FAILED in {outcome.failed} after {clock(outcome.seconds)}; {outcome.log} ends with"
+    parts = [", ".join(outcome.ran)] if outcome.ran else []
+    parts += [f"{', '.join(outcome.restored)} from DVC's cache"] if outcome.restored else []
+    return f"{outcome.key}: {'; '.join(parts)} in {clock(outcome.seconds)}" if parts else f"{outcome.key}: up to date"
+
+
+def clock(seconds: float) -> str:
+    minutes, seconds = divmod(round(seconds), 60)
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours}:{minutes:02}:{seconds:02}" if hours else f"{minutes}:{seconds:02}"
