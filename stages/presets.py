@@ -6,6 +6,8 @@ can follow each other in any order: each starts from that.
 
 from __future__ import annotations
 
+import io
+import re
 from collections.abc import Mapping, MutableMapping
 from pathlib import Path
 from typing import Any
@@ -18,7 +20,7 @@ from .shared.core.paths import PARAMS
 
 FOLDER = Path(__file__).parents[1] / "presets"
 DEFAULT = "phantom"
-# mappings whose keys the user invents: taken whole, or normal/pneumonia would stay beside yes/no
+# mappings whose keys and their order the user invents: taken whole, or normal/pneumonia would stay beside yes/no
 WHOLE = ("validate.classes", "validate.provided_split", "validate.severity", "download.phantom.findings")
 
 
@@ -47,11 +49,12 @@ def use(name: str | None, images: str | None = None) -> None:
         overlay(document, {"download": {"source": "folder", "folder": {"path": existing(images)}}})
     members = study.check(document)
     with atomic(PARAMS) as partial:
-        with partial.open("w", encoding="utf-8") as file:
-            yaml.dump(document, file)
+        yaml.dump(document, text := io.StringIO())
+        # ruamel keeps the column of a comment, and pads where a value became shorter
+        partial.write_text(re.sub(r"(?<=\S) +# ", " # ", text.getvalue()), encoding="utf-8")
         if settings.read(partial) != document:
             raise AssertionError(f"{PARAMS}: rewriting it with its comments would have changed its meaning; left alone")
-    print(f"{PARAMS} now holds {name}: {len(members)} models from {source_of(document)}. Next: dvc repro")
+    print(f"{PARAMS} is now {name}: {len(members)} models from {source_of(document)}. Next: dvc repro")
 
 
 def headline(path: Path) -> str:
@@ -74,17 +77,13 @@ def source_of(document: Mapping[str, Any]) -> str:
 
 
 def overlay(base: MutableMapping[str, Any], values: Mapping[str, Any], where: str = "") -> None:
-    """Set `values` in `base`, mapping by mapping, in place: so the comments of `base` stay."""
+    """Set `values` in `base`, mapping by mapping, in place: so the comments of `base` stay. A mapping that is taken
+    whole, or a list, loses the comments inside it."""
     for key, value in values.items():
-        path = f"{where}.{key}" if where else str(key)
-        inner = base.get(key)
-        if isinstance(value, Mapping) and isinstance(inner, MutableMapping):
-            if path in WHOLE or another_kind(value, inner):
-                for gone in [name for name in inner if name not in value]:
-                    del inner[gone]
-            overlay(inner, value, path)
-        elif isinstance(value, list) and isinstance(inner, list):
-            replace_items(base, key, value)
+        path, inner = f"{where}{key}", base.get(key)
+        both = isinstance(value, Mapping) and isinstance(inner, MutableMapping)
+        if both and path not in WHOLE and not another_kind(value, inner):
+            overlay(inner, value, f"{path}.")
         else:
             base[key] = value
 
@@ -92,26 +91,3 @@ def overlay(base: MutableMapping[str, Any], values: Mapping[str, Any], where: st
 def another_kind(value: Mapping[str, Any], inner: Mapping[str, Any]) -> bool:
     """A strategy, or an optimiser, schedule or loss of another name: it has keys of its own."""
     return "plan" in value or ("name" in value and value["name"] != inner.get("name"))
-
-
-def replace_items(base: Any, key: str, value: list[Any]) -> None:
-    """In place, because the comments around a list belong to it. A list written one item a line (`- item`) cannot be
-    written empty: it becomes `[]`, and a comment that stood between key and items moves behind it."""
-    from ruamel.yaml.comments import CommentedSeq
-
-    old = base[key]
-    if value or old.fa.flow_style() or not old:
-        old[:] = value
-        return
-    said = [token for part in (base.ca.items.pop(key, None), old.ca.comment) for token in flatten(part)]
-    base[key] = CommentedSeq()
-    base[key].fa.set_flow_style()
-    if said:
-        base.yaml_add_eol_comment(said[0].value.strip().lstrip("# "), key)
-
-
-def flatten(part: Any) -> list[Any]:
-    """ruamel keeps comment tokens in lists of lists and None."""
-    if isinstance(part, list):
-        return [token for inner in part for token in flatten(inner)]
-    return [] if part is None else [part]

@@ -31,14 +31,26 @@ def test_the_shipped_params_are_the_phantom_preset(here):
     assert settings.read() == before
 
 
-def test_presets_do_not_mix(here):
-    presets.use("chest_xray")
-    presets.use("brain_mri")
-    mixed = settings.read()
+def test_presets_in_any_order_give_the_same_file(here):
+    """The order of keys included: of two classes the second is the positive one."""
+    shipped = (here / "params.yaml").read_bytes()
+    for name in ("chest_xray", "phantom_pretraining", "brain_mri"):
+        presets.use(name)
+    after_others = (here / "params.yaml").read_bytes()
     presets.use("phantom")
+    assert (here / "params.yaml").read_bytes() == shipped
     presets.use("brain_mri")
-    assert settings.read() == mixed
-    assert list(mixed["validate"]["classes"]) == ["no", "yes"]
+    assert (here / "params.yaml").read_bytes() == after_others
+    assert list(settings.read()["validate"]["classes"]) == ["no", "yes"]
+
+
+def test_every_line_of_a_preset_keeps_its_comment(here):
+    def comments():
+        return [line.partition(" # ")[2] for line in (here / "params.yaml").read_text().splitlines() if " # " in line]
+
+    before = comments()
+    presets.use("brain_mri")
+    assert comments() == before
 
 
 def test_images_of_ones_own_replace_the_download(here, tmp_path):
