@@ -1,11 +1,9 @@
-"""One albumentations transform from its name and arguments, both checked: what params say wrongly is told in
-words."""
+"""One albumentations transform from its name and arguments, both checked, with messages for what is wrong."""
 
 from __future__ import annotations
 
 import inspect
 import os
-import sys
 from collections.abc import Mapping
 from functools import cache
 from typing import Any, TypeAlias
@@ -115,23 +113,10 @@ def _reasons(error: Exception, where: str) -> list[str]:
 @cache
 def _classes() -> dict[str, type]:
     """Every transform of albumentations that turns one image (and its mask) into another."""
-    library = _albumentations()
-    hidden = {*_NOT_TRANSFORMS, *(name for names in _NEEDS.values() for name in names)}
-    found = {name: kind for name, kind in vars(library).items() if inspect.isclass(kind)}
-    return {n: k for n, k in found.items() if issubclass(k, library.BasicTransform) and n not in hidden}
-
-
-def _albumentations() -> Any:
-    """albumentations without its two surprises: asking the network for news, and importing torch (2 s) for
-    ToTensorV2."""
-    os.environ.setdefault("NO_ALBUMENTATIONS_UPDATE", "1")
-    extra = "albumentations.pytorch"
-    if "albumentations" not in sys.modules and extra not in sys.modules:
-        sys.modules[extra] = None  # type: ignore[assignment]  # its import then fails, which albumentations allows for
-        try:
-            import albumentations
-        finally:
-            del sys.modules[extra]
+    os.environ.setdefault("NO_ALBUMENTATIONS_UPDATE", "1")  # before the import, which would ask the network for news
     import albumentations
 
-    return albumentations
+    hidden = {*_NOT_TRANSFORMS, *(name for names in _NEEDS.values() for name in names)}
+    base = albumentations.BasicTransform
+    classes = {name: kind for name, kind in vars(albumentations).items() if inspect.isclass(kind)}
+    return {name: kind for name, kind in classes.items() if issubclass(kind, base) and name not in hidden}

@@ -25,17 +25,18 @@ def read(path: Path = PARAMS) -> dict[str, Any]:
     """The file as plain values.
 
     Raises:
-        UserError: the file is missing, is not YAML, holds a key twice, or is not a mapping.
+        UserError: the file is missing, is not YAML, has a key twice, or is not a mapping.
     """
-    from ruamel.yaml import YAML, YAMLError
+    from ruamel.yaml import YAML
+    from ruamel.yaml.error import YAMLError
 
     try:
         values = YAML(typ="safe", pure=True).load(path.read_text(encoding="utf-8"))
     except FileNotFoundError:
         raise UserError(f"{path}: no such file in {Path.cwd()}. Run from the root of the repository.") from None
     except (YAMLError, UnicodeDecodeError) as error:
-        told = str(error).replace('"<unicode string>"', path.name)
-        raise UserError(f"{path}: not readable as YAML. {told}") from None
+        message = str(error).replace('"<unicode string>"', path.name)
+        raise UserError(f"{path}: not readable as YAML. {message}") from None
     if not isinstance(values, dict):
         raise UserError(f"{path}: expected a mapping of sections, found {type(values).__name__}.")
     return values

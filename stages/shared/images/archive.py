@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import zipfile
+import zlib
 from collections.abc import Iterable
 from pathlib import Path
 
@@ -47,8 +48,8 @@ class Archive:
         try:
             return self._open().read(name)
         except KeyError:
-            raise UserError(f"{self.path}: holds no member {name!r}. Run `dvc repro validate` again.") from None
-        except (zipfile.BadZipFile, zipfile.zlib.error, EOFError) as error:
+            raise UserError(f"{self.path}: has no member {name!r}. Run `dvc repro validate` again.") from None
+        except (zipfile.BadZipFile, zlib.error, EOFError) as error:
             raise UserError(
                 f"{self.path}: member {name!r} is damaged ({error}). Delete the archive and run `dvc repro download`."
             ) from None

@@ -136,7 +136,7 @@ def _from_dicom(data: bytes, name: str) -> Image.Image:
 
 def _dicom_pixels(dataset: Dataset, name: str) -> np.ndarray:
     """The first frame as stored, H×W or H×W×3 (YBR turned into RGB)."""
-    from pydicom.pixels import pixel_array
+    from pydicom.pixels.utils import pixel_array
 
     syntax = dataset.file_meta.TransferSyntaxUID
     try:
@@ -149,7 +149,7 @@ def _dicom_pixels(dataset: Dataset, name: str) -> np.ndarray:
 
 
 def _dicom_picture(dataset: Dataset, pixels: np.ndarray, kind: str) -> Image.Image:
-    from pydicom.pixels import apply_color_lut, apply_modality_lut, apply_voi_lut
+    from pydicom.pixels.processing import apply_color_lut, apply_modality_lut, apply_voi_lut
 
     if kind == "PALETTE COLOR":
         pixels = apply_color_lut(pixels, dataset)
