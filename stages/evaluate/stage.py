@@ -13,8 +13,9 @@ from ..shared.core.errors import UserError
 from ..shared.core.files import atomic, write_json
 from ..shared.core.job import Job, Result
 from ..shared.measures import MEASURES
-from ..shared.model.model import load, probabilities
 from ..shared.model.recipe import Recipe
+from ..shared.tasks import TASKS
+from ..shared.tasks.models import load
 from .judge import Judgement, flat, judge
 from .params import Params
 
@@ -24,8 +25,8 @@ def run(params: Params, job: Job) -> Result:
     arrays = load_arrays()
     check_fit(recipe, arrays)
     rows = np.concatenate([validation_rows(recipe, arrays), arrays.rows("test")])
-    table = predictions(arrays.index.iloc[rows], probabilities(model, arrays.images, rows), recipe.classes)
-    judgement = judge(table, MEASURES["classification"], params)
+    table = TASKS[recipe.task].predict(model, arrays, rows)
+    judgement = judge(table, MEASURES[recipe.task], params)
     write(paths.report_dir("evaluate", job.member), table, judgement)
     return Result(metrics=flat(judgement.numbers))
 
@@ -42,19 +43,6 @@ def check_fit(recipe: Recipe, arrays: Arrays) -> None:
 def validation_rows(recipe: Recipe, arrays: Arrays) -> np.ndarray:
     """The fold this model stopped on, which need not be the index's own `val`."""
     return np.flatnonzero(arrays.index["fold"] == recipe.params["sample"]["fold"])
-
-
-def predictions(index: pd.DataFrame, probs: np.ndarray, classes: list[str]) -> pd.DataFrame:
-    """One row per image of `index`: path, label, patient, split (test, or val for all others), predicted, prob_<class>…
-
-    `probs`: N×K, in the order of `index` and of `classes`.
-    """
-    table = index[["path", "label", "patient"]].reset_index(drop=True)
-    table["split"] = np.where(index["split"] == "test", "test", "val")
-    table["predicted"] = pd.Categorical.from_codes(probs.argmax(axis=1), categories=classes)
-    for k, name in enumerate(classes):
-        table[f"prob_{name}"] = probs[:, k]
-    return table
 
 
 def write(folder: Path, table: pd.DataFrame, judgement: Judgement) -> None:

@@ -16,7 +16,7 @@ from ..shared.core.errors import UserError
 from ..shared.core.files import atomic, write_json
 from ..shared.core.job import Job, Result
 from ..shared.figures.style import BAD, GOOD, HEAT, MUTED, figure, save
-from ..shared.model.model import load
+from ..shared.tasks.models import load
 from .choose import choose
 from .methods.grad_cam import grad_cam
 from .params import Params

@@ -15,8 +15,10 @@ from ..shared.core import paths
 from ..shared.core.errors import UserError
 from ..shared.core.files import read_json, write_json
 from ..shared.core.job import Job, Result
-from ..shared.model.model import Classifier, create, save
+from ..shared.model.model import Classifier
 from ..shared.model.recipe import Recipe
+from ..shared.model.store import save
+from ..shared.tasks.models import create
 from .data.batches import epoch_size, loaders
 from .features.feed import make_feed
 from .loop.checkpoints import checkpoints, discard, name_of
@@ -117,7 +119,7 @@ def attempt(params: Params, arrays: Arrays, rows: Rows, machine: Machine, job: J
 def prepare(params: Params, arrays: Arrays, seed: int) -> tuple[Classifier, Plan]:
     """The model with the weights it starts from, and who learns when."""
     torch.manual_seed(seed)
-    model = create(params.backbone.architecture, len(arrays.classes))
+    model = create(params.task, params.backbone.architecture, len(arrays.classes))
     check_size(model, arrays, params)
     if params.strategy.plan != "from_scratch":
         load_pretrained(model.backbone, params.backbone)
@@ -175,6 +177,7 @@ def not_finite(error: NotFinite, params: Params, machine: Machine, arrays: Array
 def recipe_of(params: Params, job: Job, arrays: Arrays, trained: Trained) -> Recipe:
     return Recipe(
         key=str(job.member),
+        task=params.task,
         architecture=params.backbone.architecture,
         classes=arrays.classes,
         size=arrays.size,

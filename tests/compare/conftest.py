@@ -18,6 +18,7 @@ from stages import compare, evaluate
 from stages.evaluate import judge, stage
 from stages.shared.core.job import Job
 from stages.shared.measures import MEASURES
+from stages.shared.tasks import classification
 
 STRATEGIES, SAMPLES = ["from_scratch", "feature_extraction", "fine_tune"], ["tenth", "full"]
 SKILL = {  # how far a model's score separates the classes
@@ -153,7 +154,7 @@ def write_model(
     rng = np.random.default_rng(seed)
     prob = scores(index.label.cat.codes.to_numpy().astype(int), len(classes), skill, shared, rng)
     keep = (index.split != "train").to_numpy()
-    table = stage.predictions(index[keep], prob[keep], classes)
+    table = classification.predictions(index[keep], prob[keep], classes)
     judgement = judge.judge(table, MEASURES["classification"], evaluate.Params(bootstrap=300))
     stage.write(root / "reports/evaluate" / key, table, judgement)
     write_training(root, key, index, skill, rng, sample)

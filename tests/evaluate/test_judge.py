@@ -7,9 +7,10 @@ from sklearn import metrics as sk
 
 from stages.evaluate import Params
 from stages.evaluate.judge import flat, judge
-from stages.evaluate.stage import predictions, write
+from stages.evaluate.stage import write
 from stages.shared.core.files import read_json
 from stages.shared.measures import MEASURES
+from stages.shared.tasks.classification import predictions
 
 TASK = MEASURES["classification"]
 PARAMS = Params(bootstrap=200, seed=3)

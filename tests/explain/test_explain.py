@@ -11,8 +11,9 @@ from stages.shared.core.files import read_json
 from stages.shared.core.job import Job
 from stages.shared.core.paths import Key
 from stages.shared.model.backbones.base import Backbone, Normalisation
-from stages.shared.model.model import Classifier, create
+from stages.shared.model.model import Classifier
 from stages.shared.model.recipe import Architecture
+from stages.shared.tasks.models import create
 
 KEY = Key("small_cnn", "from_scratch", "full")
 
@@ -59,7 +60,7 @@ def test_confident_takes_the_surest_and_uncertain_the_least_sure():
 def test_grad_cam_equals_its_definition():
     """Selvaraju et al. 2017, equations 1 and 2, written out with plain autograd."""
     torch.manual_seed(0)
-    model = create(Architecture(source="lightbox", name="small_cnn"), 2).eval()
+    model = create("classification", Architecture(source="lightbox", name="small_cnn"), 2).eval()
     images = np.random.default_rng(0).integers(0, 256, (3, 64, 64, 1), dtype=np.uint8)
     found = grad_cam(model, images, np.array([0, 1, 1]))
 
@@ -88,9 +89,9 @@ class BrightSpots(torch.nn.Module):
 def test_the_heat_map_lies_where_the_evidence_is():
     network = BrightSpots()
     backbone = Backbone(network, {}, 1, Normalisation((0.5,) * 3, (0.25,) * 3), cam="bright")
-    model = Classifier(backbone, classes=2)
+    model = Classifier(backbone, torch.nn.Linear(1, 2))
     with torch.no_grad():
-        model.head[1].weight.copy_(torch.tensor([[-1.0], [1.0]]))
+        model.head.weight.copy_(torch.tensor([[-1.0], [1.0]]))
     image = np.full((1, 64, 64, 1), 60, dtype=np.uint8)
     image[:, 8:24, 40:56] = 250
     (heat,) = grad_cam(model, image, np.array([1]))
@@ -101,7 +102,7 @@ def test_the_heat_map_lies_where_the_evidence_is():
 
 @pytest.mark.parametrize("name", ["resnet18", "densenet121", "vit_b_16"])
 def test_heat_maps_cover_the_image_even_when_every_weight_is_frozen(name):
-    model = create(Architecture(source="torchvision", name=name), 2).requires_grad_(False)
+    model = create("classification", Architecture(source="torchvision", name=name), 2).requires_grad_(False)
     images = np.random.default_rng(0).integers(0, 256, (1, 224, 224, 1), dtype=np.uint8)
     maps = np.concatenate([grad_cam(model, images, np.array([k])) for k in (0, 1)])
     assert maps.shape == (2, 224, 224)

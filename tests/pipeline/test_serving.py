@@ -20,7 +20,8 @@ from PIL import Image
 from stages.shared import tracking
 from stages.shared.core.job import Job, Result
 from stages.shared.core.paths import Key
-from stages.shared.model.model import load, probabilities
+from stages.shared.tasks.classification import probabilities
+from stages.shared.tasks.models import load
 
 pytestmark = pytest.mark.e2e
 KEY = Key("small_cnn", "from_scratch", "full")

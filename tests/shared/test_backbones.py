@@ -13,8 +13,9 @@ from stages.explain.methods.grad_cam import grad_cam
 from stages.shared.core import settings
 from stages.shared.core.errors import UserError
 from stages.shared.model.backbones import build
-from stages.shared.model.model import create, load, save
 from stages.shared.model.recipe import WEIGHTS, Architecture, Recipe
+from stages.shared.model.store import save
+from stages.shared.tasks.models import create, load
 from stages.train.data.batches import Batch
 from stages.train.loop.module import Learner
 from stages.train.params import Backbone
@@ -46,7 +47,7 @@ def built(request):
     source, size = DECLARED[request.param]
     architecture = Architecture(source=source, name=request.param)
     return SimpleNamespace(
-        architecture=architecture, size=size, model=create(architecture, 2).eval(), name=request.param
+        architecture=architecture, size=size, model=create("classification", architecture, 2).eval(), name=request.param
     )
 
 
@@ -245,7 +246,7 @@ def test_blocks_have_the_names_that_people_use():
 )
 def test_networks_nobody_declared_work_by_name(source, name):
     """Auxiliary outputs, a convolution for a head, channels last, a hidden layer before the head."""
-    model = create(Architecture(source=source, name=name), 3)
+    model = create("classification", Architecture(source=source, name=name), 3)
     size = model.backbone.input_size[0] if model.backbone.fixed_size else 96
     images = torch.randint(0, 256, (2, 1, size, size), dtype=torch.uint8)
     model.train()(images).sum().backward()
@@ -274,7 +275,7 @@ def test_inceptions_weights_want_their_own_normalisation():
     from torchvision import models
 
     original = models.inception_v3(weights=None, init_weights=False, transform_input=True).eval()
-    model = create(Architecture(source="torchvision", name="inception_v3"), 2).eval()
+    model = create("classification", Architecture(source="torchvision", name="inception_v3"), 2).eval()
     film = torch.randint(0, 256, (1, 3, 75, 75), dtype=torch.uint8)
     imagenet = (film / 255 - torch.tensor([0.485, 0.456, 0.406]).view(1, 3, 1, 1)) / torch.tensor(
         [0.229, 0.224, 0.225]
@@ -283,7 +284,7 @@ def test_inceptions_weights_want_their_own_normalisation():
 
 
 def test_a_size_that_a_transformer_cannot_take_is_told_with_the_right_one():
-    model = create(Architecture(source="timm", name="vit_tiny_patch16_224"), 2)
+    model = create("classification", Architecture(source="timm", name="vit_tiny_patch16_224"), 2)
     with pytest.raises(UserError, match=r"exactly 224×224 and was given 96×96. Set preprocess.size: 224"):
         model(torch.zeros(1, 1, 96, 96, dtype=torch.uint8))
 
@@ -303,16 +304,16 @@ def test_an_unknown_name_gives_the_nearest_right_one():
 
 
 def test_grey_goes_in_as_three_equal_channels():
-    model = create(Architecture(source="lightbox", name="small_cnn"), 2).eval()
+    model = create("classification", Architecture(source="lightbox", name="small_cnn"), 2).eval()
     grey = torch.randint(0, 256, (2, 1, 64, 64), dtype=torch.uint8)
     assert torch.allclose(model(grey), model(grey.repeat(1, 3, 1, 1)), atol=1e-6)
 
 
 def test_the_head_is_a_linear_layer_unless_hidden_layers_are_asked_for():
-    plain = create(Architecture(source="lightbox", name="small_cnn", dropout=0.2), 3)
+    plain = create("classification", Architecture(source="lightbox", name="small_cnn", dropout=0.2), 3)
     assert {n for n, _ in plain.head.named_parameters()} == {"1.weight", "1.bias"}
     head = {"hidden": [64, 16], "norm": "batch", "activation": "gelu"}
-    deep = create(Architecture(source="lightbox", name="small_cnn", dropout=0.2, head=head), 3).head
+    deep = create("classification", Architecture(source="lightbox", name="small_cnn", dropout=0.2, head=head), 3).head
     assert [type(layer).__name__ for layer in deep] == [
         "Dropout", "Linear", "BatchNorm1d", "GELU", "Dropout", "Linear", "BatchNorm1d", "GELU", "Dropout", "Linear",
     ]  # fmt: skip
@@ -339,7 +340,7 @@ def test_a_network_that_cannot_be_cut_is_refused_by_name():
 
 
 def test_grad_cam_of_a_network_without_a_map_says_so():
-    model = create(Architecture(source="lightbox", name="small_cnn"), 2)
+    model = create("classification", Architecture(source="lightbox", name="small_cnn"), 2)
     model.backbone.cam = None
     with pytest.raises(UserError, match="nothing to look at. Take it out of matrix.backbone"):
         grad_cam(model, np.zeros((1, 64, 64, 1), dtype=np.uint8), np.array([0]))

@@ -14,8 +14,8 @@ import torch
 
 from stages.shared.arrays.arrays import load_arrays
 from stages.shared.arrays.transforms import build
-from stages.shared.model.model import create
 from stages.shared.model.recipe import Architecture
+from stages.shared.tasks.models import create
 from stages.train.data.batches import Images
 from stages.train.features import cache, room
 from stages.train.features.cache import FeatureStore, NoRoom
@@ -33,7 +33,7 @@ def make_store(
     blocks: int = 3, weights: int = 0, steps=(), seed: int = 0, precision="32-true", **settings
 ) -> FeatureStore:
     torch.manual_seed(weights)
-    model = create(Architecture(source="lightbox", name="small_cnn"), 2)
+    model = create("classification", Architecture(source="lightbox", name="small_cnn"), 2)
     prefix, _ = split(model, list(model.backbone.blocks)[:blocks], (1, 32, 32))
     augment = build(steps, where="test", channels=1, keep_size=True) if steps else None
     images = Images(load_arrays(), augment, seed)

@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 import torch
 
-from stages.shared.model.model import create
 from stages.shared.model.recipe import Architecture
+from stages.shared.tasks.models import create
 from stages.train.data.batches import Batch
 from stages.train.loop.module import Learner
 from stages.train.plan.strategies import make_plan
@@ -17,7 +17,7 @@ from stages.train.stage import class_weights
 
 def learner_for(params):
     torch.manual_seed(0)
-    model = create(Architecture(source=params.backbone.source, name=params.backbone.name), 2)
+    model = create("classification", Architecture(source=params.backbone.source, name=params.backbone.name), 2)
     plan = make_plan(params.strategy, list(model.backbone.blocks), params.epochs)
     learner = Learner(
         model,

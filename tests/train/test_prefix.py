@@ -5,14 +5,15 @@ import torch
 from torch import nn
 
 from stages.shared.model.backbones.base import Backbone, Normalisation
-from stages.shared.model.model import Classifier, create
+from stages.shared.model.model import Classifier
 from stages.shared.model.recipe import Architecture
+from stages.shared.tasks.models import create
 from stages.train.features.prefix import NoCut, split
 
 
 def classifier(source: str, name: str) -> Classifier:
     torch.manual_seed(0)
-    model = create(Architecture(source=source, name=name), 3)
+    model = create("classification", Architecture(source=source, name=name), 3)
     for module in model.modules():  # as if trained: statistics that matter
         if isinstance(module, nn.BatchNorm2d):
             module.running_mean.uniform_(-0.2, 0.2)
@@ -103,7 +104,7 @@ class Attention(nn.Module):
 def attention(blocks: dict[str, list[str]], dropout: float = 0.0) -> Classifier:
     torch.manual_seed(0)
     normalisation = Normalisation((0.5,) * 3, (0.5,) * 3)
-    return Classifier(Backbone(Attention(dropout), blocks, 8, normalisation, "blocks.0"), 3)
+    return Classifier(Backbone(Attention(dropout), blocks, 8, normalisation, "blocks.0"), nn.Linear(8, 3))
 
 
 BY_BLOCK = {"stem": ["token", "positions", "patch"], "block1": ["blocks.0"], "block2": ["blocks.1"]}
@@ -147,7 +148,7 @@ class Ending(nn.Module):
 
 def test_dropout_behind_the_last_block_is_in_the_tail_too():
     blocks = {"one": ["one"], "two": ["last.1"]}
-    model = Classifier(Backbone(Ending(), blocks, 8, Normalisation((0.5,) * 3, (0.5,) * 3), "one"), 3)
+    model = Classifier(Backbone(Ending(), blocks, 8, Normalisation((0.5,) * 3, (0.5,) * 3), "one"), nn.Linear(8, 3))
     prefix, tail = split(model, list(blocks), (1, 64, 64))
     features = prefix(images())
     train_mode(model, list(blocks))
@@ -207,12 +208,12 @@ class TwoWays(Odd):
 def test_what_cannot_be_cut_says_why(network, told):
     backbone = Backbone(network(), {"one": ["one"], "two": ["two"]}, 4, Normalisation((0.5,) * 3, (0.5,) * 3), "two")
     with pytest.raises(NoCut, match=told):
-        split(Classifier(backbone, 2), ["one"], (1, 64, 64))
+        split(Classifier(backbone, nn.Linear(backbone.features, 2)), ["one"], (1, 64, 64))
 
 
 def test_an_untraceable_network_can_be_kept_as_a_whole():
     backbone = Backbone(Odd(), {"one": ["one"], "two": ["two"]}, 4, Normalisation((0.5,) * 3, (0.5,) * 3), "two")
-    model = Classifier(backbone, 2).eval()
+    model = Classifier(backbone, nn.Linear(backbone.features, 2)).eval()
     prefix, tail = split(model, ["one", "two"], (1, 64, 64))
     torch.testing.assert_close(tail(*prefix(images())), model(images()))
 

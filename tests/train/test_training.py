@@ -9,7 +9,8 @@ from safetensors.torch import load_file
 from stages.shared.core.errors import UserError
 from stages.shared.core.job import Job
 from stages.shared.core.paths import Key
-from stages.shared.model.model import load, probabilities
+from stages.shared.tasks.classification import probabilities
+from stages.shared.tasks.models import load
 from stages.train import run
 
 KEY = Key("small_cnn", "from_scratch", "full")

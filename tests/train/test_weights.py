@@ -41,9 +41,9 @@ def test_weights_of_a_backbone_alone_are_loaded(tmp_path):
 
 
 def test_weights_of_a_whole_model_of_this_project_are_loaded_without_its_head(tmp_path):
-    from stages.shared.model.model import create
+    from stages.shared.tasks.models import create
 
-    source, target = create(SMALL, classes=5), build(SMALL)
+    source, target = create("classification", SMALL, classes=5), build(SMALL)
     save_file({k: v.contiguous() for k, v in source.state_dict().items()}, tmp_path / "w.safetensors")
     load_pretrained(target, choice(tmp_path / "w.safetensors"))
     assert same(source.backbone, target)
@@ -312,10 +312,10 @@ def test_timms_weights_from_outside_the_hub_have_a_remedy_of_their_own():
 
 
 def test_a_deep_head_of_this_project_is_left_out(tmp_path):
-    from stages.shared.model.model import create
+    from stages.shared.tasks.models import create
 
     deep = SMALL.model_copy(update={"head": Head(hidden=[8], norm="batch")})
-    source, target = create(deep, classes=5), build(SMALL)
+    source, target = create("classification", deep, classes=5), build(SMALL)
     save_file({k: v.contiguous() for k, v in source.state_dict().items()}, tmp_path / "w.safetensors")
     load_pretrained(target, choice(tmp_path / "w.safetensors"))
     assert same(source.backbone, target)
@@ -404,9 +404,10 @@ def test_a_registered_model_starts_the_next_training(registry):
 
 
 def trained_model(folder):
-    from stages.shared.model.model import create, save
+    from stages.shared.model.store import save
+    from stages.shared.tasks.models import create
 
-    model = create(SMALL, 2)
+    model = create("classification", SMALL, 2)
     recipe = Recipe(
         key="a-b-c", architecture=SMALL, classes=["normal", "sick"], size=(32, 32),
         preprocess={"mode": "grey", "size": 32, "steps": []}, params={}, data="", best_epoch=0, weights_sha256="",

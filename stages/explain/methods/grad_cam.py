@@ -9,7 +9,8 @@ import torch
 from captum.attr import LayerAttribution, LayerGradCam
 
 from ...shared.core.errors import UserError
-from ...shared.model.model import Classifier, as_tensor
+from ...shared.model.model import Classifier
+from ...shared.model.predict import as_tensor
 
 # Shapes: B batch, C channels, H×W pixels, h×w cells of the layer's map, T tokens
 

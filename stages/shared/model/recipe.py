@@ -45,6 +45,8 @@ class Recipe(Settings):
 
     format: Literal[1] = 1
     key: str
+    task: str = "classification"
+    """What it was trained for; recipes from before there was a choice lack it."""
     architecture: Architecture
     classes: list[str]
     """In the order of the model's outputs. In a binary problem the last one is the positive one."""

@@ -19,19 +19,16 @@ class ServedClassifier(mlflow.pyfunc.PythonModel):
         from pathlib import Path
 
         from stages.shared.arrays.preprocessing import Preprocessor
-        from stages.shared.model.model import load
+        from stages.shared.tasks import TASKS
+        from stages.shared.tasks.models import load
 
         self.model, self.recipe = load(Path(context.artifacts["model"]))
+        self.task = TASKS[self.recipe.task]
         self.preprocess = Preprocessor(self.recipe.preprocess)
 
     def predict(self, context: Any, model_input: pd.DataFrame, params: dict[str, Any] | None = None) -> pd.DataFrame:
-        from stages.shared.model.model import probabilities
-
         images = np.stack([self._read(i, text) for i, text in enumerate(model_input["image"])])
-        probs = probabilities(self.model, images)
-        answer = pd.DataFrame({f"prob_{c}": probs[:, i] for i, c in enumerate(self.recipe.classes)})
-        answer.insert(0, "predicted", [self.recipe.classes[i] for i in probs.argmax(axis=1)])
-        return answer
+        return self.task.answer(self.model, images, self.recipe.classes)
 
     def _read(self, row: int, text: str) -> np.ndarray:
         try:

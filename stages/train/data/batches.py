@@ -13,7 +13,7 @@ from torch.utils.data import DataLoader, Dataset, Sampler
 
 from ...shared.arrays.arrays import Arrays
 from ...shared.core.errors import UserError
-from ...shared.model.model import as_tensor
+from ...shared.model.predict import as_tensor
 from ..machine.machine import Machine
 from ..params import Params
 from ..sample import Rows

@@ -24,7 +24,7 @@ from filelock import FileLock, Timeout
 from ...shared.core import paths
 from ...shared.core.files import disk_full
 from ...shared.core.progress import progress
-from ...shared.model.model import batches
+from ...shared.model.predict import batches
 from ..data.batches import Images, Item
 from ..machine.machine import Machine
 from ..params.machine import Cache

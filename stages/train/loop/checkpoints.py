@@ -13,9 +13,9 @@ from pathlib import Path
 
 from filelock import FileLock, Timeout
 
+from ...shared.core.files import sha256
 from ...shared.core.paths import Key, project_root
 from ...shared.core.process import is_main
-from ...shared.model.model import sha256
 from ..params import Params
 from ..start.sources import weights_file
 

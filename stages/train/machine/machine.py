@@ -10,7 +10,7 @@ import torch
 
 from ...shared.core.errors import UserError
 from ...shared.core.process import check_world, rank
-from ...shared.model.model import best_device
+from ...shared.model.predict import best_device
 from ..params import Params, Trainer
 
 DTYPES = {"bf16-mixed": torch.bfloat16, "16-mixed": torch.float16}  # by Lightning's name for the precision

@@ -1,0 +1,14 @@
+"""What models are trained for. A task is one file here: how it trains and predicts. How it is judged is the file of the
+same name in shared/measures: a new metric must not train anything again.
+
+task.py            what a task provides
+classification.py  one class per image
+models.py          a model of a task: new, or as trained
+"""
+
+from __future__ import annotations
+
+from . import classification
+from .task import Task
+
+TASKS: dict[str, Task] = {"classification": classification}

@@ -1,0 +1,36 @@
+"""A model of a task: new, or as it was trained."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import torch
+
+from ..core.errors import unknown
+from ..model.backbones import build
+from ..model.model import Classifier
+from ..model.recipe import Architecture, Recipe
+from ..model.store import load_weights
+from . import TASKS
+
+
+def create(task: str, architecture: Architecture, classes: int) -> Classifier:
+    """With random weights from torch's current seed, the backbone's before the head's. Channels last: the layout images
+    have, and the faster one."""
+    backbone = build(architecture)
+    model = Classifier(backbone, TASKS[task].head(backbone, architecture, classes))
+    return model.to(memory_format=torch.channels_last)
+
+
+def load(folder: Path) -> tuple[Classifier, Recipe]:
+    """The model of models/<key> as trained, in eval mode on the CPU.
+
+    Raises:
+        UserError: a file is missing or damaged, the weights are not those of the recipe, or its task is not known.
+    """
+    recipe = Recipe.read(folder)
+    if recipe.task not in TASKS:
+        raise unknown(f"{folder}/recipe.json: task", recipe.task, TASKS)
+    model = create(recipe.task, recipe.architecture, len(recipe.classes))
+    load_weights(model, recipe, folder)
+    return model.eval(), recipe
