@@ -1,4 +1,4 @@
-"""Files on their way into data/raw.zip, whatever they come from: which of them are images, and are they sane."""
+"""Files on their way into data/raw.zip, whatever they come from: are they images, and are they sane."""
 
 from __future__ import annotations
 
@@ -10,9 +10,8 @@ from pathlib import PurePosixPath
 
 from ..shared.core.errors import UserError
 from ..shared.core.progress import progress
-from ..shared.images.decode import SUFFIXES
+from ..shared.images.kinds import SUFFIXES, is_clutter, is_image
 
-CLUTTER = {"thumbs.db", "desktop.ini", "readme", "readme.md", "readme.txt"}
 BIGGEST = 2**30  # bytes; one member is read into memory whole
 
 
@@ -24,17 +23,9 @@ class Entry:
     size: int
     read: Callable[[], bytes]
 
-
-def is_image(entry: Entry) -> bool:
-    """By its suffix; a file without one may be DICOM, which says so behind a preamble of 128 bytes."""
-    suffix = PurePosixPath(entry.name).suffix.lower()
-    return suffix in SUFFIXES or (not suffix and 132 <= entry.size <= BIGGEST and entry.read()[128:132] == b"DICM")
-
-
-def is_clutter(name: str) -> bool:
-    """Hidden files and what operating systems leave behind; a README that explains a folder."""
-    parts = PurePosixPath(name).parts
-    return any(p.startswith(".") or p == "__MACOSX" for p in parts) or parts[-1].lower() in CLUTTER
+    @property
+    def is_image(self) -> bool:
+        return is_image(self.name, lambda: self.read() if self.size <= BIGGEST else b"")
 
 
 def read_images(
@@ -50,7 +41,7 @@ def read_images(
     for entry in progress(entries, desc="packing images", unit="file", total=total):
         if is_clutter(entry.name):
             continue
-        if not is_image(entry):
+        if not entry.is_image:
             left_out[PurePosixPath(entry.name).suffix.lower() or "no suffix"] += 1
             continue
         check(entry, seen, where)
@@ -68,7 +59,7 @@ def read_images(
 
 def check(entry: Entry, seen: set[str], where: str) -> None:
     if entry.name in seen:
-        raise UserError(f"{where}: holds {entry.name!r} twice, so it is unclear which is meant. Remove one.")
+        raise UserError(f"{where}: has {entry.name!r} twice, so it is unclear which is meant. Remove one.")
     if entry.size > BIGGEST:
         raise UserError(
             f"{where}: {entry.name!r} is {entry.size / 1e9:.1f} GB, more than an image can be (1 GB). Remove it."
@@ -82,9 +73,9 @@ def check(entry: Entry, seen: set[str], where: str) -> None:
 
 
 def no_image(where: str, left_out: Counter[str]) -> UserError:
-    held = f" It holds {left_out.total()} other files ({listed(left_out)})." if left_out else ""
+    others = f" It has {left_out.total()} other files ({listed(left_out)})." if left_out else ""
     return UserError(
-        f"{where}: no image found.{held} Put images there ({', '.join(sorted(SUFFIXES))}), loose or in folders, or "
+        f"{where}: no image found.{others} Put images there ({', '.join(sorted(SUFFIXES))}), loose or in folders, or "
         "point download.folder.path elsewhere. An archive inside an archive has to be unpacked first."
     )
 

@@ -9,7 +9,8 @@ from pathlib import Path
 
 from ..shared.core.errors import UserError
 from ..shared.core.paths import find_input, project_root
-from .entries import Entry, is_clutter, is_image, read_images
+from ..shared.images.kinds import is_clutter
+from .entries import Entry, read_images
 from .params import Folder
 from .unpack import open_archive
 
@@ -28,15 +29,15 @@ def members(settings: Folder, counts: dict[str, float]) -> Iterator[Iterator[tup
         yield guard(read_images(entries, counts, where, len(entries)))
     else:
         remedy = "Pack it again, or point download.folder.path at the unpacked folder."
-        with open_archive(path, settings.limits, remedy) as (entries, total):
-            yield read_images(entries, counts, where, total)
+        with open_archive(path, settings.limits, remedy) as (packed, total):
+            yield read_images(packed, counts, where, total)
 
 
 def find_images(written: str) -> Path:
     """Here, or else in the main repository: the copy that `dvc exp run --temp` works in has data/folder, but only its
     README."""
     path = find_input(written)
-    if not path.is_absolute() and path.is_dir() and not holds_image(path):
+    if not path.is_absolute() and path.is_dir() and not has_image(path):
         path = project_root() / written
     if not path.exists():
         raise UserError(
@@ -46,8 +47,8 @@ def find_images(written: str) -> Path:
     return path
 
 
-def holds_image(folder: Path) -> bool:
-    return any(is_image(e) and not is_clutter(e.name) for e in walk(folder))
+def has_image(folder: Path) -> bool:
+    return any(entry.is_image and not is_clutter(entry.name) for entry in walk(folder))
 
 
 def walk(root: Path) -> Iterator[Entry]:
@@ -58,10 +59,10 @@ def walk(root: Path) -> Iterator[Entry]:
         if here in above:
             raise UserError(f"{folder}: a link that leads back to a folder above it. Remove the link.")
         try:
-            found = sorted(os.scandir(folder), key=lambda item: item.name)
+            items = sorted(os.scandir(folder), key=lambda item: item.name)
         except OSError as error:
             raise UserError(f"{folder}: cannot be listed ({error.strerror}). Check its permissions.") from None
-        for item in found:
+        for item in items:
             path = Path(item.path)
             if item.is_dir():
                 yield from enter(path, above | {here})
@@ -74,7 +75,7 @@ def walk(root: Path) -> Iterator[Entry]:
 
 
 def guard(members: Iterator[tuple[str, bytes]]) -> Iterator[tuple[str, bytes]]:
-    """Errors of reading in words."""
+    """A file that cannot be read becomes a UserError that names it."""
     try:
         yield from members
     except OSError as error:

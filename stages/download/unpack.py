@@ -1,4 +1,4 @@
-"""Reading someone else's archive without unpacking it to disk, and without believing what it says."""
+"""Reading someone else's archive without unpacking it to disk, and without trusting what it says."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ import zipfile
 import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path, PurePosixPath
 
 from ..shared.core.errors import UserError
@@ -75,7 +76,7 @@ def zip_entries(archive: zipfile.ZipFile, infos: list[zipfile.ZipInfo], path: Pa
                 f"{path}: {info.filename!r} is encrypted. Unpack the archive with its password and point "
                 "download.folder.path at the folder."
             )
-        yield Entry(safe_name(info.filename, path), info.file_size, lambda i=info: archive.read(i))
+        yield Entry(safe_name(info.filename, path), info.file_size, partial(archive.read, info))
 
 
 def tar_entries(archive: tarfile.TarFile, path: Path, limits: Limits) -> Iterator[Entry]:
@@ -91,7 +92,12 @@ def tar_entries(archive: tarfile.TarFile, path: Path, limits: Limits) -> Iterato
             continue
         if not info.isfile():
             raise ArchiveError(f"{path}: {info.name!r} is neither a file nor a folder. Pack the images without it.")
-        yield Entry(name, info.size, lambda i=info: archive.extractfile(i).read())
+        yield Entry(name, info.size, partial(_read_tar, archive, info))
+
+
+def _read_tar(archive: tarfile.TarFile, info: tarfile.TarInfo) -> bytes:
+    file = archive.extractfile(info)
+    return file.read() if file else b""  # only what is neither a file nor a link has none
 
 
 def safe_name(name: str, path: Path) -> str:
@@ -119,7 +125,7 @@ def refuse_bomb(total: int, count: int, path: Path, limits: Limits) -> None:
     if total > limits.unpacked_gb * 1e9:
         reason = f"it unpacks to {total / 1e9:,.1f} GB or more, over limits.unpacked_gb = {limits.unpacked_gb:g}"
     elif count > limits.files:
-        reason = f"it holds {count:,} files or more, over limits.files = {limits.files:,}"
+        reason = f"it has {count:,} files or more, over limits.files = {limits.files:,}"
     elif total > SMALL and total > limits.ratio * packed:
         reason = (
             f"its {packed / 1e6:,.1f} MB unpack to {total / 1e6:,.0f} MB or more, {total / packed:,.0f} to 1, over "

@@ -1,13 +1,10 @@
-"""data/raw.zip + data/manifest.parquet -> data/processed/: arrays, and who is trained on and who is tested
-on.
+"""data/raw.zip + data/manifest.parquet -> data/processed/: arrays, and who is trained on and who is tested on.
 
 params.py     the settings: what is done to an image (shared.preprocessing), and the split
-groups.py     patients and duplicate clusters -> groups that must stay together
-deal.py       groups -> parts of given shares, the classes in proportion
-split.py      the manifest's rows -> test, folds, train and val
+split.py      the manifest's rows -> groups that must stay together -> test, folds, train and val
 arrays.py     images -> images.npy and masks.npy, in parallel, never all in memory
 figures.py    before and after; counts per split
-stage.py       the stage
+stage.py      the stage: reads, calls, writes
 """
 
 from __future__ import annotations

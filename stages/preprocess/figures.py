@@ -29,7 +29,7 @@ def before_after(path: Path, index: pd.DataFrame, archive: Archive, make: Prepro
     classes = list(index["label"].cat.categories)
     widths = [1, 1, 0.12] * (PAIRS - 1) + [1, 1]  # a gap after each pair
     fig, axes = figure(1.6 * 2 * PAIRS + 0.9, 1.82 * len(classes) + 0.2, len(classes), len(widths), width_ratios=widths)
-    fig.get_layout_engine().set(w_pad=0.05, h_pad=0.05, wspace=0, hspace=0)
+    fig.set_layout_engine("constrained", w_pad=0.05, h_pad=0.05, wspace=0, hspace=0)
     for axis in axes.flat:
         axis.set_axis_off()
     for row, label in zip(axes, classes, strict=True):
@@ -65,7 +65,7 @@ def counts(path: Path, index: pd.DataFrame) -> Path:
     folds = [f"fold {k}" for k in range(index["fold"].max() + 1)]
     height = 1.3 + 0.32 * max(len(PARTS), len(folds) + 1)
     fig, axes = figure(9.6, height, 1, 2)
-    fig.get_layout_engine().set(w_pad=0.12, h_pad=0.08)
+    fig.set_layout_engine("constrained", w_pad=0.12, h_pad=0.08)
     _bars(axes[0, 0], "Split", PARTS, index, index["split"])
     _bars(axes[0, 1], "Folds (fold 0 is val, the others are train)", [*folds, "test"], index, fold)
     handles, _ = axes[0, 0].get_legend_handles_labels()

@@ -1,4 +1,4 @@
-"""Rows of the manifest -> group, fold and split of each, or a clear word on why that cannot be."""
+"""Rows of the manifest -> group, fold and split of each, or an error that says why that cannot be."""
 
 from __future__ import annotations
 
@@ -6,11 +6,11 @@ from collections.abc import Sequence
 
 import numpy as np
 import pandas as pd
+from scipy.sparse import coo_array
+from scipy.sparse.csgraph import connected_components
 
 from ..shared.core.errors import UserError
 from ..shared.core.paths import MANIFEST, PARAMS
-from .deal import deal
-from .groups import groups
 from .params import Split
 
 SECTION = f"{PARAMS}: preprocess.split"
@@ -35,6 +35,48 @@ def assign(rows: pd.DataFrame, split: Split) -> pd.DataFrame:
     return index
 
 
+def groups(patients: Sequence[str], clusters: Sequence[int]) -> np.ndarray:
+    """int64, one per image, in order of first appearance: what must stay together. These are all images of a patient and
+    all duplicates of a picture, whoever's name they have.
+
+    Images are the edges of a graph between patients and clusters; a group is a connected part of it.
+    """
+    _, patient = np.unique(np.asarray(patients, dtype=str), return_inverse=True)
+    _, cluster = np.unique(np.asarray(clusters), return_inverse=True)
+    nodes = patient.max() + cluster.max() + 2
+    edges = (np.ones(len(patient), bool), (patient, cluster + patient.max() + 1))
+    part = connected_components(coo_array(edges, shape=(nodes, nodes)), directed=False)[1][patient]
+    _, first, inverse = np.unique(part, return_index=True, return_inverse=True)
+    return np.argsort(np.argsort(first)).astype(np.int64)[inverse]
+
+
+def deal(counts: np.ndarray, shares: Sequence[float], seed: int) -> np.ndarray:
+    """int64 G: the part of each group, so that every part has the classes in the same proportion.
+
+    scikit-learn's StratifiedGroupKFold deals into equal parts only; a test part of any share needs this. On equal parts
+    the tests hold it against scikit-learn's.
+
+    `counts`: int G×K, images of each class in each group. `shares`: P, they sum to 1. Large groups go first,
+    each to the part where it does most to bring every class to its target (least sum of squared distance over
+    target); `seed` decides between groups of one size.
+    """
+    counts = np.asarray(counts, np.float64)
+    totals = counts.sum(0)
+    target = np.outer(shares, totals)  # P×K
+    weight = 1 / np.maximum(target * totals, 1e-12)  # a rare class counts as much as a frequent one
+    part, filled = np.empty(len(counts), np.int64), np.zeros_like(target)
+    for g in _large_first(counts, seed):
+        cost = (counts[g] * (counts[g] + 2 * (filled - target)) * weight).sum(1)  # P: change of the squared distance
+        part[g] = int(np.argmin(cost))
+        filled[part[g]] += counts[g]
+    return part
+
+
+def _large_first(counts: np.ndarray, seed: int) -> np.ndarray:
+    shuffled = np.random.default_rng(seed).permutation(len(counts))
+    return shuffled[np.argsort(-counts[shuffled].sum(1), kind="stable")]
+
+
 def _counts(index: pd.DataFrame) -> pd.DataFrame:
     """Images of each class (columns) in each group (rows)."""
     return pd.crosstab(index["group"], index["label"], dropna=False)
@@ -55,7 +97,7 @@ def _enough_groups(table: pd.DataFrame, split: Split) -> None:
 
 
 def _hold_out(table: pd.DataFrame, split: Split) -> np.ndarray:
-    return deal(table.to_numpy(), [split.test, 1 - split.test], split.seed) == 0
+    return np.equal(deal(table.to_numpy(), [split.test, 1 - split.test], split.seed), 0)
 
 
 def _provided_test(index: pd.DataFrame, rows: pd.DataFrame) -> np.ndarray:
@@ -71,12 +113,12 @@ def _provided_test(index: pd.DataFrame, rows: pd.DataFrame) -> np.ndarray:
     crossing = share[(share > 0) & (share < 1)].index
     if len(crossing):
         raise UserError(_crossing(index, test, crossing))
-    return (share == 1).to_numpy()
+    return np.asarray(share == 1)
 
 
 def _crossing(index: pd.DataFrame, test: pd.Series, crossing: Sequence[int]) -> str:
     lines = [
-        f"{SECTION}.method: provided, but {len(crossing)} groups (a patient, or copies of a picture) have images on "
+        f"{SECTION}.method: provided, but {len(crossing)} groups (a patient, or duplicates of a picture) have images on "
         "both sides of the set's own split, which would leak. Set it to grouped, or leave these images out:"
     ]
     for group in list(crossing)[:5]:

@@ -162,4 +162,4 @@ def class_checks(params: Params, counts: Mapping[str, int]) -> list[Check]:
 
 
 def _severity(params: Params, name: str, default: Severity = "critical") -> Severity:
-    return params.severity.get(name, default)  # type: ignore[call-overload]
+    return {str(check): severity for check, severity in params.severity.items()}.get(name, default)

@@ -3,18 +3,19 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import PurePosixPath
+from typing import Any
 
 from ..shared.core.errors import UserError
 from ..shared.core.paths import PARAMS, RAW
-from ..shared.images.decode import SUFFIXES
+from ..shared.images.kinds import is_clutter, is_image
 from .globs import matches_any, nearest_folders, shown
 from .params import Params
 
 SECTION = f"{PARAMS}: validate"
-_NOISE = ("__MACOSX/**", "**/__MACOSX/**", ".*", "**/.*/**", "Thumbs.db", "desktop.ini")
 
 
 @dataclass(frozen=True)
@@ -36,29 +37,26 @@ class Members:
     others: list[str]
 
 
-def assign(names: Sequence[str], params: Params) -> Members:
-    """Raises UserError: a pattern that matches nothing, a file matched by two classes or two splits, a mask
+def assign(names: Sequence[str], params: Params, read: Callable[[str], bytes]) -> Members:
+    """`read` gives the bytes of a file: those of files without a suffix say whether they are images.
+
+    Raises UserError: a pattern that matches nothing, a file matched by two classes or two splits, a mask
     shared by two images."""
-    kept = [n for n in names if not matches_any(n, _NOISE) and not matches_any(n, params.ignore)]
+    kept = [n for n in names if not is_clutter(n) and not matches_any(n, params.ignore)]
     if not kept:
-        raise UserError(f"{RAW}: holds no files" + (f" beside those that {SECTION}.ignore names." if names else "."))
+        raise UserError(f"{RAW}: has no files" + (f" beside those that {SECTION}.ignore names." if names else "."))
     labels = _sort_into(kept, params.classes, "classes")
     splits = _sort_into(list(labels), params.provided_split, "provided_split") if params.provided_split else {}
     masks = _masks(list(labels), set(names), params.mask) if params.mask else {}
     taken = {*labels, *masks.values()}
     strays = [n for n in kept if n not in taken]
-    unlabelled = {n for n in strays if _looks_like_image(n)}
+    unlabelled = {n for n in strays if is_image(n, partial(read, n))}
     patients = _patients(sorted({*labels, *unlabelled}), params.patient)
     images = [Member(n, labels.get(n), patients[n], masks.get(n), splits.get(n)) for n in patients]
     return Members(images, [n for n in strays if n not in unlabelled])
 
 
-def _looks_like_image(name: str) -> bool:
-    suffix = PurePosixPath(name).suffix.lower()
-    return suffix in SUFFIXES or suffix == ""  # DICOM files often have none
-
-
-def _sort_into(names: Sequence[str], patterns: Mapping[str, Sequence[str]], key: str) -> dict[str, str]:
+def _sort_into(names: Sequence[str], patterns: Mapping[Any, Sequence[str]], key: str) -> dict[str, str]:
     """name -> the one entry of `patterns` that matches it; names without one are left out."""
     by_glob = {e: {g: {n for n in names if matches_any(n, [g])} for g in globs} for e, globs in patterns.items()}
     faults = [_empty(names, f"{key}.{e}", [g]) for e, globs in by_glob.items() for g, hits in globs.items() if not hits]
@@ -86,7 +84,7 @@ def _empty(names: Sequence[str], where: str, globs: Sequence[str]) -> str:
     )
     return (
         f"{SECTION}.{where}: {shown(globs)} matches none of the {len(names)} files in {RAW}.{hint} "
-        f"Folders with files there, most similar first: {', '.join(nearest)}. Mend the pattern, put images where it "
+        f"Folders with files there, most similar first: {', '.join(nearest)}. Fix the pattern, put images where it "
         "looks, or take the class out."
     )
 

@@ -87,7 +87,8 @@ class Params(Settings):
     """Label: pattern or list of patterns. The order is kept; of two classes, the second is the positive
     one."""
     ignore: Annotated[list[str], BeforeValidator(_as_list)] = Field(default=[])
-    """Patterns of files to leave alone. Hidden files, __MACOSX/, Thumbs.db and desktop.ini always are."""
+    """Patterns of files to leave alone. Hidden files, __MACOSX/, Thumbs.db, desktop.ini and READMEs always
+    are."""
     patient: Annotated[str, AfterValidator(_check_regex)] | None = None
     """Regular expression searched in the name; the patient is its group `patient`, else its groups joined
     with "-", else the whole match. null: every image is a patient of its own (copies of a picture still stay

@@ -63,7 +63,9 @@ def looking(archive: Path, items: Sequence[Item], hash_size: int) -> Iterator[It
 def look_at(archive: Path, items: Sequence[Item], hash_size: int) -> list[Look]:
     """What a worker does."""
     opened = Archive(archive)
-    return [look(opened.read(name), name, hash_size, mask and (opened.read(mask), mask)) for name, mask in items]
+    return [
+        look(opened.read(name), name, hash_size, (opened.read(mask), mask) if mask else None) for name, mask in items
+    ]
 
 
 def look(data: bytes, name: str, hash_size: int, mask: tuple[bytes, str] | None = None) -> Look:

@@ -33,7 +33,8 @@ COLUMNS = (
 
 
 def run(params: Params, job: Job) -> Result:
-    members = assign(Archive(RAW).names(), params)
+    archive = Archive(RAW)
+    members = assign(archive.names(), params, archive.read)
     table = frame(members.images, look_at_all(members.images, params), params)
     try:
         outcomes = judge(table, members, params)

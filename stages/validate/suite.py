@@ -16,6 +16,7 @@ from typing import Any
 import great_expectations as gx
 import great_expectations.expectations as gxe
 import pandas as pd
+from great_expectations.expectations.expectation import Expectation
 from great_expectations.expectations.row_conditions import Column
 
 from .checks import Check, Outcome
@@ -30,7 +31,7 @@ class Suites:
         shutil.rmtree(docs, ignore_errors=True)
         docs.mkdir(parents=True)
         self._context = gx.get_context(mode="ephemeral")
-        self._context.variables.progress_bars = {"globally": False}
+        self._context.variables.progress_bars = {"globally": False}  # type: ignore[assignment]  # a dict is documented
         for site in list(self._context.list_data_docs_sites()):
             self._context.delete_data_docs_site(site)
         self._context.add_data_docs_site("lightbox", _site(docs))
@@ -45,14 +46,14 @@ class Suites:
             batch_parameters={"dataframe": table},
             result_format={"result_format": "COMPLETE", "unexpected_index_column_names": ["path"]},
         )
-        found = {r.expectation_config.meta["check"]: r for r in result.results}
-        return [_outcome(check, found[check.name]) for check in checks]
+        results: dict[str, Any] = {r.expectation_config.meta["check"]: r for r in result.results}  # type: ignore[union-attr]  # we gave each one
+        return [_outcome(check, results[check.name]) for check in checks]
 
     def write_docs(self) -> None:
         self._context.build_data_docs()
 
 
-def _site(docs: Path) -> dict[str, Any]:
+def _site(docs: Path) -> Any:
     return {
         "class_name": "SiteBuilder",
         "site_index_builder": {"class_name": "DefaultSiteIndexBuilder"},
@@ -60,13 +61,14 @@ def _site(docs: Path) -> dict[str, Any]:
     }
 
 
-def _expectation(check: Check) -> gxe.Expectation:
+def _expectation(check: Check) -> Expectation:
     arguments = dict(check.arguments)
     if "label" in arguments:
         arguments["row_condition"] = Column("label") == arguments.pop("label")
-    return getattr(gxe, check.kind)(
+    expectation: Expectation = getattr(gxe, check.kind)(
         **arguments, severity=check.severity, description=check.description, meta={"check": check.name}
     )
+    return expectation
 
 
 def _outcome(check: Check, result: Any) -> Outcome:

@@ -12,6 +12,7 @@ import pytest
 
 from stages.shared.core.errors import UserError
 from stages.shared.core.paths import RAW
+from stages.shared.images.kinds import SUFFIXES
 
 from .conftest import Produce, png, zipped
 
@@ -230,3 +231,18 @@ def test_a_dicom_file_without_a_suffix_is_an_image(workspace, monkeypatch):
     result = run(Params(source="folder", folder={"path": str(source)}), Job())
     assert Archive(RAW).names() == ["IM000001"]
     assert result.metrics["left_out"] == 1
+
+
+def test_validate_takes_every_file_that_download_took(produce: Produce, tmp_path: Path) -> None:
+    """Both ask the same question; a file that only one of them took for an image would vanish, or stop the study."""
+    from stages.shared.core.settings import parse
+    from stages.validate import Params
+    from stages.validate.members import assign
+
+    files = {f"a/film{suffix}": b"x" for suffix in SUFFIXES} | {"a/FILM.PNG": b"x", "b/IM01": bytes(128) + b"DICM"}
+    plant(tmp_path / "own", files | OTHER | {"a/LICENSE": b"no image" * 20, "c/readme": b"r", "a/list.xlsx": b"x"})
+    _, archive = produce(source="folder", folder={"path": str(tmp_path / "own")})
+    params = parse(Params, {"classes": {"png": "*.png", "jpg": "*.jpg"}}, "validate")
+    found = assign(archive.names(), params, archive.read)
+    assert {member.path for member in found.images} == set(archive.names()) == set(files)
+    assert found.others == []

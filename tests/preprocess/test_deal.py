@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from stages.preprocess.deal import deal
+from stages.preprocess.split import deal
 
 
 def table(seed: int, groups: int, classes: int) -> np.ndarray:

@@ -6,9 +6,8 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from stages.preprocess.groups import groups
 from stages.preprocess.params import Split
-from stages.preprocess.split import assign
+from stages.preprocess.split import assign, groups
 from stages.shared.core.errors import UserError
 
 

@@ -6,7 +6,7 @@ import pytest
 
 from stages.shared.core.errors import UserError
 from stages.shared.core.settings import parse
-from stages.validate.members import assign
+from stages.validate import members
 from stages.validate.params import Params
 
 CHEST = [
@@ -14,6 +14,10 @@ CHEST = [
     "PNEUMONIA/person23_bacteria_79.jpeg", "PNEUMONIA/person23_virus_80.jpeg",
 ]  # fmt: skip
 TWO = {"normal": "NORMAL/*", "pneumonia": "PNEUMONIA/*"}
+
+
+def assign(names, params, files=None):
+    return members.assign(names, params, lambda name: (files or {}).get(name, b""))
 
 
 def params(**values: object) -> Params:
@@ -64,26 +68,24 @@ def test_a_file_matched_by_two_classes_is_refused_by_name():
 
 
 def test_an_image_of_no_class_is_kept_without_label_and_another_file_is_listed_apart():
-    members = assign([*CHEST, "extra/film.png", "extra/README.txt", "DICOM/IM0001"], params())
-    assert {m.path: m.label for m in members.images if m.label is None} == {
-        "extra/film.png": None,
-        "DICOM/IM0001": None,
-    }
-    assert members.others == ["extra/README.txt"]
+    files = {"DICOM/IM0001": bytes(128) + b"DICM", "LICENSE": b"text"}
+    found = assign([*CHEST, "extra/film.png", "extra/notes.txt", *files], params(), files)
+    assert {m.path for m in found.images if m.label is None} == {"extra/film.png", "DICOM/IM0001"}
+    assert found.others == ["extra/notes.txt", "LICENSE"]
 
 
 def test_hidden_files_and_ignored_ones_are_left_alone():
     noise = ["__MACOSX/NORMAL/._IM.jpeg", "NORMAL/.DS_Store", "NORMAL/Thumbs.db", ".git/x.png", "docs/a.json"]
-    members = assign([*CHEST, *noise], params(ignore=["*.json"]))
-    assert [m.path for m in members.images] == CHEST
-    assert members.others == []
+    found = assign([*CHEST, *noise], params(ignore=["*.json"]))
+    assert [m.path for m in found.images] == CHEST
+    assert found.others == []
 
 
 def test_masks_belong_to_their_images_and_are_no_strays():
     names = [*CHEST, *(f"masks/{n.split('/')[1].replace('.jpeg', '.png')}" for n in CHEST[:4])]
-    members = assign(sorted(names), params(mask="masks/{stem}.png"))
-    assert [m.mask for m in members.images] == [*(f"masks/{n.split('/')[1][:-5]}.png" for n in CHEST[:4]), None]
-    assert members.others == []
+    found = assign(sorted(names), params(mask="masks/{stem}.png"))
+    assert [m.mask for m in found.images] == [*(f"masks/{n.split('/')[1][:-5]}.png" for n in CHEST[:4]), None]
+    assert found.others == []
 
 
 def test_a_mask_template_that_names_no_file_says_what_it_looked_for():
@@ -95,8 +97,8 @@ def test_a_mask_shared_by_images_of_one_name_is_refused():
     with pytest.raises(UserError, match=r"masks/1.png to NORMAL/1.png, PNEUMONIA/1.png.*{parent}"):
         assign(["NORMAL/1.png", "PNEUMONIA/1.png", "masks/1.png"], params(mask="masks/{stem}.png"))
     parted = ["NORMAL/1.png", "PNEUMONIA/1.png", "masks/NORMAL_1.png", "masks/PNEUMONIA_1.png"]
-    members = assign(parted, params(mask="masks/{parent}_{name}"))
-    assert [m.mask for m in members.images] == parted[2:]
+    found = assign(parted, params(mask="masks/{parent}_{name}"))
+    assert [m.mask for m in found.images] == parted[2:]
 
 
 def test_provided_split_is_read_from_patterns():
@@ -111,7 +113,7 @@ def test_provided_split_is_read_from_patterns():
 
 
 def test_an_archive_without_files_is_refused():
-    with pytest.raises(UserError, match="holds no files"):
+    with pytest.raises(UserError, match="has no files"):
         assign(["__MACOSX/a.png"], params())
 
 

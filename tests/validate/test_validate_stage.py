@@ -63,7 +63,7 @@ def faulty(films, make_film, make_bytes) -> dict[str, bytes]:
         folder + "patient0006_haze_3.png": films[folder + "patient0006_haze_1.png"],  # the same patient: no failure
         "films/patient0028_haze_1.png": make_bytes(make_film(906)),
         "images/NORMAL/patient0006_normal_4.png": make_bytes(make_film(907)),  # a patient with two labels: a warning
-        "README.txt": b"about this set",
+        "notes.txt": b"about this set",
     }
     masks = {n: make_bytes(np.full((64, 64), 255, np.uint8)) for n in map(mask_of, extra) if n}
     masks[mask_of(folder + "patient0006_haze_3.png")] = b"no mask"
@@ -126,7 +126,7 @@ def test_quarantine_sets_aside_exactly_the_faulty_rows_with_the_reason(pack, fau
     same = table["cluster"][["images/PNEUMONIA/patient0006_haze_1.png", "images/PNEUMONIA/patient0006_haze_3.png"]]
     assert same.nunique() == 1
     assert failed()["one_label_per_patient"]
-    assert failed()["other_files"] == ["README.txt"]
+    assert failed()["other_files"] == ["notes.txt"]
     assert f"validate: {len(expected)} of" in capsys.readouterr().err
     assert summary()["quarantined"] == len(expected)
     assert summary()["success"], "what is kept passes"

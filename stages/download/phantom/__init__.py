@@ -9,7 +9,3 @@
 
 Coordinates are those of the patient, as one reads a film: x from -1 (patient's right) to 1, y from -1 (top) to 1.
 """
-
-from .members import members
-
-__all__ = ["members"]

@@ -5,9 +5,9 @@ from __future__ import annotations
 import cv2
 import numpy as np
 
-from .anatomy import View, breathe
+from .anatomy import Anatomy, View, breathe
 from .findings import FINDINGS, Lesion, Textures, enlarge
-from .render import Anatomy, Field, render, sample, step
+from .render import Field, render, sample, step
 
 LOSS = 3.2  # nepers through the middle of an average chest
 
@@ -52,7 +52,7 @@ def develop(attenuation: Field, view: View, rng: np.random.Generator) -> np.ndar
     dose = (np.maximum(density, 0) + view.grain * grain) * view.contrast + view.exposure * density
     value = 1 - np.exp(-1.3 * np.maximum(dose, 0) ** 1.5)  # the shoulder of a film: dense parts keep their detail
     value = value**view.gamma * collimate(size, view)
-    return np.clip(np.rint(value * 255), 0, 255).astype(np.uint8)
+    return np.asarray(np.clip(np.rint(value * 255), 0, 255), np.uint8)
 
 
 def collimate(size: int, view: View) -> Field:

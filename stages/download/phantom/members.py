@@ -15,7 +15,7 @@ from ..params import Phantom
 from .anatomy import Anatomy, draw_anatomy, draw_view
 from .film import expose
 from .findings import FINDINGS, Textures, draw_lesion, draw_textures, evolve
-from .plan import Film, Scene, make_plan
+from .plan import Answers, Film, Scene, make_plan
 
 PNG = [cv2.IMWRITE_PNG_COMPRESSION, 6]
 Members = Iterator[tuple[str, bytes]]
@@ -29,7 +29,7 @@ def members(settings: Phantom, counts: dict[str, float]) -> Iterator[Members]:
     yield _members(settings, plan.films, plan.answers)
 
 
-def _members(settings: Phantom, films: list[Film], answers: dict[str, list]) -> Members:
+def _members(settings: Phantom, films: list[Film], answers: Answers) -> Members:
     marked = []
     for film in progress(films, desc="drawing films", unit="film"):
         image, lung, lesion = draw(film.scene, settings)
@@ -71,7 +71,8 @@ def put_marker(image: np.ndarray) -> np.ndarray:
     """A letter as radiographers lay it on the cassette."""
     size = image.shape[0]
     at, scale = (round(0.04 * size), round(0.14 * size)), size / 240
-    return cv2.putText(image.copy(), "L", at, cv2.FONT_HERSHEY_SIMPLEX, scale, 235, max(1, size // 90), cv2.LINE_AA)
+    thickness = max(1, size // 90)
+    return np.asarray(cv2.putText(image.copy(), "L", at, cv2.FONT_HERSHEY_SIMPLEX, scale, 235, thickness, cv2.LINE_AA))
 
 
 def alter(image: np.ndarray, fault: str) -> np.ndarray:
@@ -79,7 +80,8 @@ def alter(image: np.ndarray, fault: str) -> np.ndarray:
         return np.full_like(image, 12)
     if fault == "near_duplicate":
         brighter = cv2.convertScaleAbs(image, alpha=1.03, beta=2)
-        return cv2.imdecode(cv2.imencode(".jpg", brighter, [cv2.IMWRITE_JPEG_QUALITY, 92])[1], cv2.IMREAD_GRAYSCALE)
+        jpeg = cv2.imencode(".jpg", brighter, [cv2.IMWRITE_JPEG_QUALITY, 92])[1]
+        return np.asarray(cv2.imdecode(jpeg, cv2.IMREAD_GRAYSCALE))
     return image
 
 

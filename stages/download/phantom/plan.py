@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
+from typing import Any
 
 import numpy as np
 
 from ...shared.core.errors import UserError
-from ..params import Phantom
+from ..params import Finding, Phantom
 
 FOLDERS = {"consolidation": "PNEUMONIA", "haze": "PNEUMONIA"}  # the others have their own
+
+
+Answers = dict[str, list[Any]]  # kind of fault: the files or patients concerned
 
 
 @dataclass(frozen=True)
@@ -47,7 +52,7 @@ class Film:
 @dataclass
 class Plan:
     films: list[Film]
-    answers: dict[str, list] = field(default_factory=dict)
+    answers: Answers = field(default_factory=dict)
 
 
 def patient_name(patient: int) -> str:
@@ -71,7 +76,7 @@ def make_plan(settings: Phantom) -> Plan:
     return Plan([f for one in films.values() for f in one], answers)
 
 
-def apportion(shares: dict[str, float], patients: int, rng: np.random.Generator) -> list[str]:
+def apportion(shares: Mapping[Finding, float], patients: int, rng: np.random.Generator) -> list[str]:
     """One finding per patient, in counts as close to the shares as whole numbers come (largest remainders)."""
     exact = np.array(list(shares.values())) / sum(shares.values()) * patients
     counts = np.floor(exact).astype(int)
@@ -80,11 +85,11 @@ def apportion(shares: dict[str, float], patients: int, rng: np.random.Generator)
     return [str(name) for name in rng.permutation(names)]
 
 
-def plant(films: dict[int, list[Film]], settings: Phantom, rng: np.random.Generator) -> dict[str, list]:
+def plant(films: dict[int, list[Film]], settings: Phantom, rng: np.random.Generator) -> Answers:
     """Put the faults into `films`, each in patients of its own; returns the names of the files concerned."""
     faults = settings.faults
     free = [int(p) for p in rng.permutation(list(films))]
-    answers: dict[str, list] = {"exact_duplicates": [], "near_duplicates": []}
+    answers: Answers = {"exact_duplicates": [], "near_duplicates": []}
     for kind, count in (("exact_duplicates", faults.exact_duplicates), ("near_duplicates", faults.near_duplicates)):
         for _ in range(count):
             source, host = take_pair(free, films)

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 import cv2
 import numpy as np
 
 from .anatomy import Anatomy, View
 
-Field = np.ndarray  # float32, H×W
+Field = Any  # numpy float32, H×W: numpy and cv2 lose the type at every step
 
 CANVAS = 1.25  # half-width of a canvas on which textures are drawn once per patient
 

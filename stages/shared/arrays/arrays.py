@@ -31,7 +31,7 @@ class Arrays:
     @property
     def targets(self) -> np.ndarray:
         """int64 N: the position of each label in `classes`."""
-        return self.index["label"].cat.codes.to_numpy().astype(np.int64)
+        return np.asarray(self.index["label"].cat.codes, np.int64)
 
     def rows(self, split: str) -> np.ndarray:
         return np.flatnonzero(self.index["split"] == split)
@@ -49,7 +49,7 @@ def load_arrays(folder: Path = PROCESSED) -> Arrays:
         raise UserError(f"{folder}: damaged ({error}). Run `dvc repro -f preprocess`.") from None
     if len(images) != len(index):
         raise UserError(
-            f"{folder}: images.npy holds {len(images)} images and index.parquet {len(index)} rows. "
+            f"{folder}: images.npy has {len(images)} images and index.parquet {len(index)} rows. "
             "Run `dvc repro -f preprocess`."
         )
     spec = PreprocessSpec.model_validate(meta["preprocess"])

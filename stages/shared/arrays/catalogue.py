@@ -54,7 +54,8 @@ def make(step: Step, where: str, deterministic: bool) -> Any:
     if name not in classes:
         raise unknown(where, name, classes)
     kind, where = classes[name], f"{where}.{name}"
-    accepted = [p for p in inspect.signature(kind.__init__).parameters if p not in ("self", "strict")]
+    init = kind.__init__  # type: ignore[misc]  # of this very class, whose arguments we want
+    accepted = [p for p in inspect.signature(init).parameters if p not in ("self", "strict")]
     for argument in arguments:
         if argument not in accepted:
             raise unknown(f"{where}: argument", argument, accepted)
@@ -100,13 +101,13 @@ def _construct(kind: type, arguments: dict[str, Any], where: str) -> Any:
 
 def _reasons(error: Exception, where: str) -> list[str]:
     """albumentations wraps pydantic's error in a ValueError: one line per argument, in words."""
-    faults = getattr(error.__cause__, "errors", lambda: [])()
+    faults: list[dict[str, Any]] = getattr(error.__cause__, "errors", lambda: [])()
     lines: dict[str, str] = {}
     for fault in faults:
         path = ".".join([where, *map(str, fault["loc"][:1])])
         message = fault["msg"].removeprefix("Value error, ").rstrip(".")
-        found = f"; found {fault['input']!r}" if fault["loc"] and fault["type"] != "missing" else ""
-        lines.setdefault(path, f"{path}: {message[0].lower() + message[1:]}{found}.")
+        value = f"; found {fault['input']!r}" if fault["loc"] and fault["type"] != "missing" else ""
+        lines.setdefault(path, f"{path}: {message[0].lower() + message[1:]}{value}.")
     return list(lines.values()) or [f"{where}: {error}"]
 
 

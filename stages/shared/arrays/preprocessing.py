@@ -3,7 +3,7 @@ serving."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal, overload
 
 from pydantic import BeforeValidator, Field
 
@@ -83,7 +83,7 @@ class Preprocessor:
 
     def __call__(self, data: bytes, name: str) -> np.ndarray:
         """uint8 H×W×C."""
-        return self._finish(self.original(data, name))[0]
+        return self._finish(self.original(data, name), None)[0]
 
     def with_mask(self, data: bytes, name: str, mask: bytes, mask_name: str) -> tuple[np.ndarray, np.ndarray]:
         """uint8 H×W×C and the mask, uint8 H×W, 0 or 255. A mask of another size than its image is brought to
@@ -91,9 +91,8 @@ class Preprocessor:
         from ..images.decode import decode, to_array
 
         image = self.original(data, name)
-        return self._finish(
-            image, resize(to_array(decode(mask, mask_name), "grey")[..., 0], image.shape[:2], mask=True)
-        )
+        outline = to_array(decode(mask, mask_name), "grey")[..., 0]
+        return self._finish(image, resize(outline, image.shape[:2], mask=True))
 
     def original(self, data: bytes, name: str) -> np.ndarray:
         """The image as decoded, before any step: uint8, its own height and width, C as in the spec."""
@@ -101,7 +100,11 @@ class Preprocessor:
 
         return to_array(decode(data, name), self.spec.mode)
 
-    def _finish(self, image: np.ndarray, mask: np.ndarray | None = None) -> tuple[np.ndarray, np.ndarray | None]:
+    @overload
+    def _finish(self, image: np.ndarray, mask: None) -> tuple[np.ndarray, None]: ...
+    @overload
+    def _finish(self, image: np.ndarray, mask: np.ndarray) -> tuple[np.ndarray, np.ndarray]: ...
+    def _finish(self, image: np.ndarray, mask: np.ndarray | None) -> tuple[np.ndarray, np.ndarray | None]:
         if len(self._steps):
             done = self._steps(image, mask, seed=_seed(image))
             image, mask = (done, None) if mask is None else done

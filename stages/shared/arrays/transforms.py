@@ -86,15 +86,16 @@ class Transform:
                 )
 
     def _transforms(self) -> list[Any]:
-        if not hasattr(self._local, "steps"):
+        made: list[Any] | None = getattr(self._local, "steps", None)
+        if made is None:
             steps, where, _, deterministic, _ = self._args
-            self._local.steps = [make(step, f"{where}[{i}]", deterministic) for i, step in enumerate(steps)]
-        return self._local.steps
+            made = self._local.steps = [make(step, f"{where}[{i}]", deterministic) for i, step in enumerate(steps)]
+        return made
 
     def _apply(self, step: Any, label: str, data: dict[str, Any]) -> dict[str, Any]:
         image = data["image"]
         try:
-            done = step(**data)
+            done: dict[str, Any] = step(**data)
         except Exception as error:  # albumentations raises any kind; all of them are about this step on this image
             raise UserError(f"{label}: cannot be applied to an image of {_size(image)}: {error}") from error
         if done["image"].ndim == 2:
@@ -114,7 +115,8 @@ class Transform:
 
 def _works(step: Any, image: Any, mask: Any) -> bool:
     try:
-        return step(image=image.copy(), mask=mask.copy(), force_apply=True)["image"].shape[2] == image.shape[2]
+        done = step(image=image.copy(), mask=mask.copy(), force_apply=True)["image"]
+        return bool(done.shape[2] == image.shape[2])
     except Exception:  # a trial: the caller compares two of them, and what fails on both is reported when it is applied
         return False
 

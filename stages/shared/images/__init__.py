@@ -1,1 +1,6 @@
-"""Files of images: archive.py (data/raw.zip) and decode.py (bytes of an image file -> grey or RGB pixels)."""
+"""Files of images.
+
+kinds.py    which files count as images
+archive.py  data/raw.zip
+decode.py   bytes of an image file -> grey or RGB pixels
+"""

@@ -13,6 +13,7 @@ import numpy as np
 from PIL import Image, ImageOps, UnidentifiedImageError
 
 from ..core.errors import UserError
+from .kinds import is_dicom
 
 if TYPE_CHECKING:
     from pydicom import Dataset
@@ -20,8 +21,6 @@ if TYPE_CHECKING:
 Mode = Literal["grey", "rgb"]
 
 MAX_PIXELS = 89_478_485  # Pillow's own threshold for a decompression bomb: 256 MiB of RGB
-_SUFFIXES = ".png .jpg .jpeg .jpe .jp2 .bmp .dib .gif .tif .tiff .webp .pgm .ppm .pnm .pbm .dcm .dicom"
-SUFFIXES = frozenset(_SUFFIXES.split())
 _DEEP = ("I", "F")  # what Pillow calls 32-bit integers (and, as "I;16…", 16-bit ones) and floats
 
 
@@ -50,17 +49,16 @@ def decode(data: bytes, name: str) -> Image.Image:
     """
     if not data:
         raise UnreadableImage(name, "the file is empty (0 bytes)")
-    is_dicom = data[128:132] == b"DICM" or name.lower().endswith((".dcm", ".dicom"))
     try:
-        return _from_dicom(data, name) if is_dicom else _from_pillow(data, name)
+        if is_dicom(data) or name.lower().endswith((".dcm", ".dicom")):
+            return _from_dicom(data, name)
+        return _from_pillow(data, name)
     except (UnreadableImage, MemoryError):
         raise
     except (UnidentifiedImageError, Image.DecompressionBombError) as error:
         reason = "not an image, or damaged at its start" if isinstance(error, UnidentifiedImageError) else str(error)
         raise UnreadableImage(name, reason) from error
-    except (
-        Exception
-    ) as error:  # decoders raise nearly anything on damaged bytes; there is no other source of error here
+    except Exception as error:  # decoders raise nearly anything on damaged bytes, and nothing else can fail here
         raise UnreadableImage(name, f"damaged ({str(error).strip('.') or type(error).__name__})") from error
 
 

@@ -1,0 +1,28 @@
+"""Which files count as images, and which are clutter: one rule for everything that takes files."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import PurePosixPath
+
+_SUFFIXES = ".png .jpg .jpeg .jpe .jp2 .bmp .dib .gif .tif .tiff .webp .pgm .ppm .pnm .pbm .dcm .dicom"
+SUFFIXES = frozenset(_SUFFIXES.split())
+CLUTTER = frozenset({"thumbs.db", "desktop.ini", "readme", "readme.md", "readme.txt"})
+
+
+def is_image(name: str, read: Callable[[], bytes]) -> bool:
+    """By its suffix, in any case. A file without one is an image if it is DICOM: `read` gives its bytes, and is called
+    for such files only."""
+    suffix = PurePosixPath(name).suffix.lower()
+    return suffix in SUFFIXES or (not suffix and is_dicom(read()))
+
+
+def is_dicom(data: bytes) -> bool:
+    """DICOM says so itself, behind a preamble of 128 bytes."""
+    return data[128:132] == b"DICM"
+
+
+def is_clutter(name: str) -> bool:
+    """Hidden files, what operating systems leave behind, and a README that explains a folder."""
+    parts = PurePosixPath(name).parts
+    return any(part.startswith(".") or part == "__MACOSX" for part in parts) or parts[-1].lower() in CLUTTER
