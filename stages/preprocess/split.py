@@ -36,8 +36,8 @@ def assign(rows: pd.DataFrame, split: Split) -> pd.DataFrame:
 
 
 def groups(patients: Sequence[str], clusters: Sequence[int]) -> np.ndarray:
-    """int64, one per image, in order of first appearance: what must stay together. These are all images of a patient and
-    all duplicates of a picture, whoever's name they have.
+    """int64, one per image, in order of first appearance: what must stay together. These are all images of a patient
+    and all duplicates of a picture, whoever's name they have.
 
     Images are the edges of a graph between patients and clusters; a group is a connected part of it.
     """
@@ -97,7 +97,8 @@ def _enough_groups(table: pd.DataFrame, split: Split) -> None:
 
 
 def _hold_out(table: pd.DataFrame, split: Split) -> np.ndarray:
-    return np.equal(deal(table.to_numpy(), [split.test, 1 - split.test], split.seed), 0)
+    parts = deal(table.to_numpy(), [split.test, 1 - split.test], split.seed)
+    return np.asarray(parts == 0)
 
 
 def _provided_test(index: pd.DataFrame, rows: pd.DataFrame) -> np.ndarray:
@@ -118,8 +119,8 @@ def _provided_test(index: pd.DataFrame, rows: pd.DataFrame) -> np.ndarray:
 
 def _crossing(index: pd.DataFrame, test: pd.Series, crossing: Sequence[int]) -> str:
     lines = [
-        f"{SECTION}.method: provided, but {len(crossing)} groups (a patient, or duplicates of a picture) have images on "
-        "both sides of the set's own split, which would leak. Set it to grouped, or leave these images out:"
+        f"{SECTION}.method: provided, but {len(crossing)} groups (a patient, or duplicates of a picture) have images "
+        "on both sides of the set's own split, which would leak. Set it to grouped, or leave these images out:"
     ]
     for group in list(crossing)[:5]:
         inside = index["group"] == group
