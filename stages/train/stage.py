@@ -19,8 +19,8 @@ from ..shared.model.model import Classifier
 from ..shared.model.recipe import Recipe
 from ..shared.model.store import save
 from ..shared.tasks.models import create
-from .data.batches import epoch_size, loaders
-from .features.feed import make_feed
+from .data.batches import augmented, epoch_size, loaders
+from .features.source import make_feed
 from .loop.checkpoints import checkpoints, discard, name_of
 from .loop.history import History
 from .loop.module import Learner, NotFinite
@@ -30,6 +30,7 @@ from .machine.depthwise import quick_gradients
 from .machine.machine import Machine, this_machine
 from .machine.memory import in_more_parts, is_out_of_memory
 from .params import Params
+from .plan.apply import frozen_throughout
 from .plan.strategies import Plan, make_plan
 from .recipe.losses import make_loss
 from .recipe.schedules import Schedule
@@ -84,10 +85,22 @@ def attempt(params: Params, arrays: Arrays, rows: Rows, machine: Machine, job: J
         settle(machine, folder)
         model.to(memory_format=machine.memory_format)
         weights = class_weights(arrays.targets[rows.train], len(arrays.classes), params)
-        with make_feed(model, plan, params, machine, arrays, rows, seed) as feed:
+        images = augmented(arrays, seed, params.augment)
+        frozen = () if params.mix else frozen_throughout(plan)  # a mixed image is new every time
+        with make_feed(model, frozen, images, rows, params.cache, params.epochs, machine) as feed:
             history.preparation = history.seconds
             quick_gradients(model)  # after the cut: the tracer knows torch's own layers
-            data = loaders(feed.source, arrays, rows, params, machine, seed, views=feed.views)
+            data = loaders(
+                feed.source,
+                arrays.targets,
+                rows,
+                machine,
+                seed,
+                batch_size=params.batch_size,
+                min_steps=params.min_steps_per_epoch,
+                balanced=params.sampling == "balanced",
+                views=feed.views,
+            )
             forward = compiled(feed.forward or model, machine.device) if params.compile else feed.forward
             rule, steps = params.early_stopping, len(data[0]) // machine.accumulate
             learner = Learner(
@@ -105,7 +118,18 @@ def attempt(params: Params, arrays: Arrays, rows: Rows, machine: Machine, job: J
                 ema=params.ema is not None,
                 forward_from=forward,
             )
-            train_loop(learner, history, data, params, machine, folder)
+            train_loop(
+                learner,
+                history,
+                data,
+                machine,
+                folder,
+                rule,
+                params.ema,
+                max_epochs=params.epochs,
+                gradient_clip_val=params.gradient_clip,
+                **params.trainer.model_dump(),
+            )
         if machine.is_main:
             (folder / "done").touch()
     if not machine.is_main:

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from stages.shared.arrays.arrays import load_arrays
-from stages.train.data.batches import EpochSampler, Images, augmentation, view_seed
+from stages.train.data.batches import EpochSampler, augmented, view_seed
 
 
 def rows_of(sampler):
@@ -67,9 +67,9 @@ def test_views_are_as_many_as_asked_for_and_fresh_ones_never_repeat():
     assert len(set(fresh)) == 200
 
 
-def test_a_view_of_an_image_is_always_the_same_and_no_view_is_the_image_itself(processed, train_params):
+def test_a_view_of_an_image_is_always_the_same_and_no_view_is_the_image_itself(processed):
     arrays = load_arrays()
-    source = Images(arrays, augmentation(train_params(augment=[{"Rotate": {"limit": [5, 15], "p": 1.0}}]), arrays), 7)
+    source = augmented(arrays, 7, [{"Rotate": {"limit": [5, 15], "p": 1.0}}])
     ((first,), (again,), (other,), (plain,)) = (source.read([(3, view)]) for view in (0, 0, 1, None))
     assert first.equal(again)
     assert not first.equal(other)

@@ -113,7 +113,7 @@ def test_a_cached_prefix_gives_the_weights_that_computing_it_every_epoch_gives(
     processed, train_params, shipped, monkeypatch, capsys, strategy, augment
 ):
     """With augmentation the uncached training sees the same views: there is no room for the cache, and it says so."""
-    from stages.train.features import feed
+    from stages.train.features import source
 
     backbone = {"source": "lightbox", "name": "small_cnn", "weights": str(shipped)}
     params = train_params(strategy=strategy, backbone=backbone, augment=augment)
@@ -123,9 +123,9 @@ def test_a_cached_prefix_gives_the_weights_that_computing_it_every_epoch_gives(
     assert "instead" not in capsys.readouterr().err
 
     def refuse(*_):
-        raise feed.NoRoom("needs 9 GB of cache.max_gb: 8")
+        raise source.NoRoom("needs 9 GB of cache.max_gb: 8")
 
-    monkeypatch.setattr(feed.FeatureStore, "fill", refuse)
+    monkeypatch.setattr(source.FeatureStore, "fill", refuse)
     uncached = run(params, Job(KEY))
     found = load_file(uncached.model / "weights.safetensors")
     assert "needs 9 GB of cache.max_gb: 8; computing the frozen blocks in every epoch" in capsys.readouterr().err

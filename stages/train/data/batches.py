@@ -15,7 +15,6 @@ from ...shared.arrays.arrays import Arrays
 from ...shared.core.errors import UserError
 from ...shared.model.predict import as_tensor
 from ..machine.machine import Machine
-from ..params import Params
 from ..sample import Rows
 
 VALIDATION_BATCH = 64  # images at most; no more than twice a training part, which needs more memory each
@@ -40,11 +39,12 @@ class Source(Protocol):
 
 @dataclass(frozen=True)
 class Images:
-    """uint8 B×C×H×W. A view is an augmentation, seeded by `view_seed(seed, row, view)`."""
+    """uint8 B×C×H×W. A view is an augmentation, seeded by `view_seed(seed, row, view)`. `steps`: those of `augment`."""
 
     arrays: Arrays
-    augment: Any | None
     seed: int
+    augment: Any | None = None
+    steps: tuple[Any, ...] = ()
 
     def read(self, items: Sequence[Item]) -> tuple[torch.Tensor, ...]:
         images = self.arrays.images[[row for row, _ in items]]  # B×H×W×C, a copy
@@ -52,6 +52,17 @@ class Images:
             if view is not None and self.augment is not None:
                 images[i] = self.augment(images[i], seed=view_seed(self.seed, row, view))
         return (as_tensor(images),)
+
+
+def augmented(arrays: Arrays, seed: int, steps: Sequence[Any]) -> Images:
+    """With the steps of train.augment; albumentations is imported only when there are some."""
+    if not steps:
+        return Images(arrays, seed)
+    from ...shared.arrays.transforms import build
+
+    channels = arrays.images.shape[3]
+    augment = build(steps, where="params.yaml: train.augment", channels=channels, keep_size=True)
+    return Images(arrays, seed, augment, tuple(steps))
 
 
 def view_seed(seed: int, row: int, view: int) -> int:
@@ -128,23 +139,25 @@ class EpochSampler(Sampler[Part]):
 
 def loaders(
     source: Source,
-    arrays: Arrays,
+    targets: np.ndarray,
     rows: Rows,
-    params: Params,
     machine: Machine,
     seed: int,
     *,
+    batch_size: int,
+    min_steps: int = 1,
+    balanced: bool = False,
     views: int | None = None,
 ) -> tuple[DataLoader[Batch], DataLoader[Batch]]:
-    """(training, validation), of this process's share of the work."""
+    """(training, validation), of this process's share of the work. `targets`: of all rows of the arrays."""
     world = machine.world
     sampler = EpochSampler(
         rows.train,
-        params.batch_size,
-        params.min_steps_per_epoch,
+        batch_size,
+        min_steps,
         seed,
         views=views,
-        targets=arrays.targets if params.sampling == "balanced" else None,
+        targets=targets if balanced else None,
         accumulate=machine.accumulate,
         rank=machine.rank,
         world=world,
@@ -162,10 +175,10 @@ def loaders(
             "Lower devices × num_nodes, or give preprocess.split more to validate on."
         )
     own = rows.validation[machine.rank :: world]
-    size = min(VALIDATION_BATCH, 2 * -(-params.batch_size // machine.parts))
+    size = min(VALIDATION_BATCH, 2 * -(-batch_size // machine.parts))
     parts = np.array_split(own, -(-len(own) // size))
     in_order = [([(int(row), None) for row in part], len(part)) for part in parts]
-    dataset = BatchDataset(source, arrays.targets)
+    dataset = BatchDataset(source, targets)
     # as `sampler`, not `batch_sampler`: Lightning tells the epoch to the former alone
     apart = machine.workers > 0
     common: dict[str, Any] = {"batch_size": None, "pin_memory": machine.device.type == "cuda"}
@@ -173,12 +186,3 @@ def loaders(
         DataLoader(dataset, sampler=sampler, num_workers=machine.workers, persistent_workers=apart, **common),
         DataLoader(dataset, sampler=in_order, **common),
     )
-
-
-def augmentation(params: Params, arrays: Arrays) -> Any | None:
-    """The transforms of train.augment, or None; albumentations is imported only when there are some."""
-    if not params.augment:
-        return None
-    from ...shared.arrays.transforms import build
-
-    return build(params.augment, where="params.yaml: train.augment", channels=arrays.images.shape[3], keep_size=True)

@@ -7,7 +7,7 @@ import os
 import signal
 import sys
 import warnings
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from types import FrameType
@@ -16,7 +16,7 @@ from typing import Any
 import lightning.pytorch as pl
 import torch
 from lightning.fabric.plugins import TorchCheckpointIO
-from lightning.fabric.plugins.environments import SLURMEnvironment
+from lightning.fabric.plugins.environments.slurm import SLURMEnvironment
 from lightning.pytorch.callbacks import Callback, EarlyStopping, ModelCheckpoint, TQDMProgressBar
 from lightning.pytorch.utilities.exceptions import SIGTERMException
 
@@ -24,7 +24,8 @@ from ...shared.core.errors import UserError
 from ...shared.core.files import atomic
 from ...shared.core.process import Terminated
 from ..machine.machine import Machine
-from ..params import Params
+from ..params.recipe import EarlyStopping as EarlyStoppingRule
+from ..params.recipe import Ema
 from ..recipe.ema import MovingAverage
 from .history import History
 from .module import Learner
@@ -71,25 +72,39 @@ class Keep(ModelCheckpoint):
         super().load_state_dict(state | {"best_k_models": {here(k): v for k, v in state["best_k_models"].items()}})
 
 
-def train_loop(learner: Learner, history: History, data: Any, params: Params, machine: Machine, folder: Path) -> None:
+def train_loop(
+    learner: Learner,
+    history: History,
+    data: tuple[Any, Any],
+    machine: Machine,
+    folder: Path,
+    rule: EarlyStoppingRule,
+    ema: Ema | None,
+    **options: Any,
+) -> None:
     """Every epoch ends in last.ckpt, the best one in best.ckpt too; goes on from last.ckpt where there is one.
+
+    Args:
+        data: loaders of training and validation.
+        options: Lightning's, for its Trainer.
 
     Raises:
         KeyboardInterrupt, Terminated: asked to stop.
         NotFinite, torch.OutOfMemoryError: for the caller to explain.
     """
-    rule = params.early_stopping
     # what EMA keeps comes into a checkpoint with the callbacks' state only
-    best = Keep(folder, "best", monitor=rule.monitor, mode=rule.mode, save_weights_only=params.ema is None)
+    best = Keep(folder, "best", monitor=rule.monitor, mode=rule.mode, save_weights_only=ema is None)
     every = Keep(folder, "last")  # behind `best`, so that it holds best's state as well
-    trainer = make_trainer(params, machine, [*averaging(params), history, *stopping(params), best, every], folder)
+    averaging = [] if ema is None else [MovingAverage(ema.decay)]
+    trainer = make_trainer(machine, [*averaging, history, *stopping(rule), best, every], folder, options)
     last = folder / "last.ckpt"
     if last.exists() and machine.is_main:
         print(f"{history.name}: resuming from {last}", file=sys.stderr)
     handlers = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
     signal.signal(signal.SIGTERM, until_lightning)
     try:
-        trainer.fit(learner, *data, ckpt_path=last if last.exists() else None, weights_only=True)
+        train, validation = data
+        trainer.fit(learner, train, validation, ckpt_path=last if last.exists() else None, weights_only=True)
         if trainer.received_sigterm:  # behind the last batch: Lightning goes on to the end
             raise Terminated
     except SIGTERMException:
@@ -120,12 +135,7 @@ def read_checkpoint(path: Path) -> dict[str, Any]:
     return state
 
 
-def averaging(params: Params) -> list[Callback]:
-    return [] if params.ema is None else [MovingAverage(params.ema.decay)]
-
-
-def stopping(params: Params) -> list[Callback]:
-    rule = params.early_stopping
+def stopping(rule: EarlyStoppingRule) -> list[Callback]:
     if rule.patience is None:
         return []
     return [
@@ -147,7 +157,7 @@ class Stopping(EarlyStopping):
         trainer.should_stop = trainer.should_stop or self.wait_count >= self.patience
 
 
-def make_trainer(params: Params, machine: Machine, callbacks: list[Callback], folder: Path) -> pl.Trainer:
+def make_trainer(machine: Machine, callbacks: list[Callback], folder: Path, options: Mapping[str, Any]) -> pl.Trainer:
     logging.getLogger("lightning.pytorch").setLevel(logging.WARNING)
     warnings.filterwarnings("ignore", message=".*does not have many workers.*")  # on purpose: see machine.workers_for
     warnings.filterwarnings("ignore", message=".*module.s. in eval mode.*")  # frozen blocks are: see Learner.train
@@ -155,11 +165,9 @@ def make_trainer(params: Params, machine: Machine, callbacks: list[Callback], fo
     warnings.filterwarnings("ignore", message=".*isinstance.treespec, LeafSpec.*")  # Lightning's own business
     shown = sys.stderr.isatty() and machine.is_main
     return pl.Trainer(
-        **params.trainer.model_dump(),
-        max_epochs=params.epochs,
+        **options,
         precision=machine.precision,
         accumulate_grad_batches=machine.accumulate,
-        gradient_clip_val=params.gradient_clip,
         callbacks=[*callbacks, *([TQDMProgressBar()] if shown else [])],
         # SLURM may requeue the job; Lightning's own checkpoint for that would be one more, of half an epoch
         plugins=[AtomicCheckpoints(), *([SLURMEnvironment(auto_requeue=False)] if SLURMEnvironment.detect() else [])],

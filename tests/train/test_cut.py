@@ -8,7 +8,7 @@ from stages.shared.model.backbones.base import Backbone, Normalisation
 from stages.shared.model.model import Classifier
 from stages.shared.model.recipe import Architecture
 from stages.shared.tasks.models import create
-from stages.train.features.prefix import NoCut, split
+from stages.train.features.cut import NoCut, split
 
 
 def classifier(source: str, name: str) -> Classifier:

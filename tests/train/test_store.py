@@ -3,6 +3,7 @@
 import errno
 import multiprocessing
 import os
+import shutil
 import signal
 import sys
 import time
@@ -13,16 +14,16 @@ import pytest
 import torch
 
 from stages.shared.arrays.arrays import load_arrays
-from stages.shared.arrays.transforms import build
+from stages.shared.core.code import STAGES, digest_of
 from stages.shared.model.recipe import Architecture
 from stages.shared.tasks.models import create
-from stages.train.data.batches import Images
-from stages.train.features import cache, room
-from stages.train.features.cache import FeatureStore, NoRoom
-from stages.train.features.entry import Entry, Spec
-from stages.train.features.prefix import split
+from stages.train.data.batches import augmented
+from stages.train.features import disk
+from stages.train.features import store as store_module
+from stages.train.features.cut import split
+from stages.train.features.disk import FILLED, NoRoom, Spec
+from stages.train.features.store import FeatureStore, digest
 from stages.train.machine.machine import Machine
-from stages.train.params.machine import Cache
 
 ROWS = list(range(40))
 FLIPS = [{"HorizontalFlip": {"p": 0.5}}]
@@ -30,14 +31,12 @@ PLAIN = [(row, None) for row in ROWS]
 
 
 def make_store(
-    blocks: int = 3, weights: int = 0, steps=(), seed: int = 0, precision="32-true", **settings
+    blocks: int = 3, weights: int = 0, steps=(), seed: int = 0, precision="32-true", max_gb: float = 8
 ) -> FeatureStore:
     torch.manual_seed(weights)
     model = create("classification", Architecture(source="lightbox", name="small_cnn"), 2)
     prefix, _ = split(model, list(model.backbone.blocks)[:blocks], (1, 32, 32))
-    augment = build(steps, where="test", channels=1, keep_size=True) if steps else None
-    images = Images(load_arrays(), augment, seed)
-    return FeatureStore(prefix, images, Cache(**settings), machine=Machine(precision=precision), steps=steps)
+    return FeatureStore(prefix, augmented(load_arrays(), seed, steps), max_gb, Machine(precision=precision))
 
 
 @pytest.fixture
@@ -86,7 +85,7 @@ def test_a_second_fill_computes_what_is_new_and_nothing_else(processed, computed
     assert len(computed) == calls
     again.fill(PLAIN)
     assert len(computed) > calls
-    assert int(again.entries[None].filled.sum()) == len(ROWS)
+    assert int((again.entries[None].state == FILLED).sum()) == len(ROWS)
 
 
 def test_what_was_never_filled_cannot_be_read(processed):
@@ -102,25 +101,25 @@ def test_heads_do_not_matter_and_all_else_does(processed):
     torch.nn.init.normal_(same.prefix.model.head[-1].weight)
     for parameter in same.prefix.model.backbone.parameters_of("block4"):
         torch.nn.init.normal_(parameter)
-    assert cache.digest(same.prefix, same.about) == first.digest
+    assert digest(same.prefix) == digest(first.prefix)
     others = [{"blocks": 2}, {"weights": 1}, {"precision": "bf16-mixed"}]
-    names = {make_store(**other).entry(None).folder for other in others} | {first.entry(None).folder}
+    names = {make_store(**other).folder(None) for other in others} | {first.folder(None)}
     assert len(names) == len(others) + 1
     with torch.no_grad():
         next(m for m in same.prefix.model.modules() if isinstance(m, torch.nn.BatchNorm2d)).running_mean[0] += 1e-3
-    assert cache.digest(same.prefix, same.about) != first.digest
+    assert digest(same.prefix) != digest(first.prefix)
     views = [{"steps": FLIPS}, {"steps": [{"HorizontalFlip": {"p": 0.6}}]}, {"steps": FLIPS, "seed": 1}]
-    names = {make_store(**view).entry(v).folder for view in views for v in (0, 1)}
+    names = {make_store(**view).folder(v) for view in views for v in (0, 1)}
     assert len(names) == 6
 
 
 def test_other_images_are_other_entries(processed, make_processed):
-    first = make_store().entry(None).folder
+    first = make_store().folder(None)
     for file in processed.iterdir():
         file.unlink()
     processed.rmdir()
     make_processed(processed, patients=50)
-    assert make_store().entry(None).folder != first
+    assert make_store().folder(None) != first
 
 
 def test_bfloat16_comes_back_bit_by_bit(processed):
@@ -142,7 +141,7 @@ def test_the_files_are_plain_npy(processed):
     values = np.load(folder / "0.npy", mmap_mode="r")
     found = store.read(PLAIN[:10])[0].permute(0, 2, 3, 1).numpy()
     np.testing.assert_array_equal(values[:10], found)
-    assert np.load(folder / "filled.npy").sum() == 10
+    assert (np.load(folder / "state.npy") == FILLED).sum() == 10
 
 
 def slow_fill(marker: str, pause: float, dies: int | None) -> None:
@@ -150,7 +149,7 @@ def slow_fill(marker: str, pause: float, dies: int | None) -> None:
     original = FeatureStore.run
 
     def run(self, images):
-        if len(images) == cache.BATCH:
+        if len(images) == store_module.BATCH:
             with open(marker, "a") as file:
                 print(os.getpid(), file=file, flush=True)
             if lines(Path(marker)) == dies:
@@ -159,7 +158,7 @@ def slow_fill(marker: str, pause: float, dies: int | None) -> None:
         return original(self, images)
 
     torch.set_num_threads(1)
-    FeatureStore.run, cache.EVERY, cache.BATCH = run, 1, 8
+    FeatureStore.run, store_module.EVERY, store_module.BATCH = run, 1, 8
     make_store().fill(PLAIN)
 
 
@@ -178,7 +177,7 @@ def test_a_killed_fill_goes_on_where_it_was_and_ends_the_same(processed, compute
     process.join(60)
     assert process.exitcode == -signal.SIGKILL
     store = make_store()
-    monkeypatch.setattr(cache, "BATCH", 8)
+    monkeypatch.setattr(store_module, "BATCH", 8)
     store.fill(PLAIN)
     assert len(computed) == 3  # of five batches two were marked before the third was interrupted
     interrupted = store.read(PLAIN)[0]
@@ -198,8 +197,8 @@ def test_two_processes_at_once_compute_each_row_once(processed):
     assert lines(Path("marker")) == 5
 
 
-@pytest.mark.parametrize("harm", ["cut", "header", "json", "gone"])
-def test_a_damaged_entry_is_made_anew_and_says_so(processed, computed, capsys, harm):
+@pytest.mark.parametrize("harm", ["cut", "header", "gone"])
+def test_a_damaged_entry_is_computed_again_and_says_so(processed, computed, capsys, harm):
     store = make_store()
     store.fill(PLAIN)
     folder, expected, calls = store.entries[None].folder, store.read(PLAIN)[0], len(computed)
@@ -207,10 +206,8 @@ def test_a_damaged_entry_is_made_anew_and_says_so(processed, computed, capsys, h
     if harm == "cut":
         os.truncate(folder / "0.npy", 5000)
     elif harm == "header":
-        with (folder / "filled.npy").open("r+b") as file:
+        with (folder / "state.npy").open("r+b") as file:
             file.write(b"x" * 20)
-    elif harm == "json":
-        (folder / "entry.json").write_text("{")
     else:
         (folder / "0.npy").unlink()
     again = make_store()
@@ -226,8 +223,7 @@ def test_too_much_for_the_limit_is_refused_with_the_numbers(processed):
 
 
 def test_the_least_recently_used_that_nobody_holds_makes_room(processed, capsys):
-    need = Entry(Path("x"), make_store().specs, 80, {}).need(40)
-    limit = 2.5 * need / room.GB
+    limit = 2.5 * len(ROWS) * sum(spec.size for spec in make_store().specs) / disk.GB
     first, second = make_store(weights=1, max_gb=limit), make_store(weights=2, max_gb=limit)
     for store in (first, second):
         store.fill(PLAIN)
@@ -245,19 +241,20 @@ def test_the_least_recently_used_that_nobody_holds_makes_room(processed, capsys)
     assert kept[first] not in entries()
 
 
-def test_a_full_disk_means_doing_without_and_leaves_nothing(processed, monkeypatch):
+@pytest.mark.parametrize("call", ["posix_fallocate", "pwrite"])
+def test_a_full_disk_means_doing_without_and_leaves_nothing(processed, monkeypatch, call):
     def full(*_: object) -> int:
         raise OSError(errno.ENOSPC, "No space left on device")
 
     store = make_store()
-    monkeypatch.setattr(os, "pwrite", full)
+    monkeypatch.setattr(os, call, full, raising=False)
     with pytest.raises(NoRoom, match="disk is full"):
         store.fill(PLAIN)
     assert not entries()
 
 
 def test_no_fill_is_begun_that_the_disk_has_no_room_for(processed, monkeypatch):
-    monkeypatch.setattr(room, "SPARE", 10**18)
+    monkeypatch.setattr(disk, "SPARE", 10**18)
     with pytest.raises(NoRoom, match="to spare"):
         make_store().fill(PLAIN)
 
@@ -274,4 +271,43 @@ def test_reading_maps_no_pages_of_the_cache(processed):
     store = make_store(blocks=1)
     store.fill(PLAIN)
     store.read(PLAIN)
-    assert "lightbox/cache" not in Path("/proc/self/maps").read_text()
+    assert "/0.npy" not in Path("/proc/self/maps").read_text()
+
+
+@pytest.mark.skipif(not hasattr(os, "posix_fallocate"), reason="no call that takes room on the disk")
+def test_the_room_of_a_fill_is_taken_before_it_begins(processed, monkeypatch):
+    """Whoever counts meanwhile must find it taken."""
+    store, sizes = make_store(), []
+    monkeypatch.setattr(FeatureStore, "compute_missing", lambda *_: sizes.append(disk.used(*entries())))
+    store.fill(PLAIN)
+    assert sizes[0] >= len(ROWS) * sum(spec.size for spec in store.specs)
+
+
+@pytest.mark.parametrize(
+    ("file", "line"),
+    [
+        ("train/data/batches.py", "SeedSequence([seed, row, view])"),
+        ("train/features/cut.py", "modes_kept(self.model), torch.no_grad()"),
+        ("shared/arrays/transforms.py", "random.Random(seed"),
+        ("shared/model/model.py", "/ 255"),
+    ],
+)
+def test_an_edit_of_the_code_behind_the_features_makes_them_stale_and_one_of_its_words_does_not(tmp_path, file, line):
+    for place in store_module.CODE:
+        shutil.copytree(STAGES / place, tmp_path / place)
+    before, path = digest_of(*store_module.CODE, root=tmp_path), tmp_path / file
+    assert before == digest_of(*store_module.CODE)
+    source = path.read_text()
+    assert line in source
+    path.write_text('"""Other words."""\n' + source.partition('"""\n')[2] + "# and a comment\n")
+    assert digest_of(*store_module.CODE, root=tmp_path) == before
+    path.write_text(
+        source.replace(line, line.replace("seed", "1 + seed").replace("255", "256").replace("no_grad", "enable_grad"))
+    )
+    assert digest_of(*store_module.CODE, root=tmp_path) != before
+
+
+def test_the_digest_of_features_covers_the_code(processed, monkeypatch):
+    first = make_store().folder(None)
+    monkeypatch.setattr(store_module, "digest_of", lambda *places: "other code")
+    assert make_store().folder(None) != first
