@@ -241,7 +241,7 @@ def test_sigterm_before_the_first_epoch_ends_with_a_word_too(processed, train_pa
     """While features are cached, say."""
     script = """
 import signal, sys, time
-import stages.train.features.feed as feed
+import stages.train.features.source as feed
 feed.FeatureStore.fill = lambda *_: (print("filling", file=sys.stderr, flush=True), time.sleep(60))
 """
     backbone = {"source": "lightbox", "name": "small_cnn", "weights": str(shipped)}
