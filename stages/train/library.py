@@ -21,9 +21,13 @@ def check_libraries(params: Params) -> None:
         UserError: the first fault found; it begins with the field of Params.
     """
     from ..shared.arrays.transforms import build
+    from ..shared.tasks import TASKS
     from .plan.strategies import make_plan
 
     build(params.augment, "augment")
+    monitors = ["val_loss", *TASKS[params.task].watch(2)]
+    if params.early_stopping.monitor not in monitors:
+        raise unknown("early_stopping.monitor", params.early_stopping.monitor, monitors)
     _check_weights(params.backbone)
     make_plan(params.strategy, _blocks(params.backbone.source, params.backbone.architecture.name), params.epochs)
 

@@ -7,7 +7,6 @@ from dataclasses import asdict, replace
 from functools import partial
 from pathlib import Path
 
-import numpy as np
 import torch
 
 from ..shared.arrays.arrays import Arrays, load_arrays
@@ -18,6 +17,7 @@ from ..shared.core.job import Job, Result
 from ..shared.model.model import Classifier
 from ..shared.model.recipe import Recipe
 from ..shared.model.store import save
+from ..shared.tasks import TASKS
 from ..shared.tasks.models import create
 from .data.batches import augmented, epoch_size, loaders
 from .features.source import make_feed
@@ -32,9 +32,7 @@ from .machine.memory import in_more_parts, is_out_of_memory
 from .params import Params
 from .plan.apply import frozen_throughout
 from .plan.strategies import Plan, make_plan
-from .recipe.losses import make_loss
 from .recipe.schedules import Schedule
-from .recipe.watch import watched
 from .report import Trained, write_report
 from .sample import Rows, select
 from .start.sources import load_pretrained, started_from
@@ -84,7 +82,8 @@ def attempt(params: Params, arrays: Arrays, rows: Rows, machine: Machine, job: J
     else:
         settle(machine, folder)
         model.to(memory_format=machine.memory_format)
-        weights = class_weights(arrays.targets[rows.train], len(arrays.classes), params)
+        task, classes = TASKS[params.task], len(arrays.classes)
+        targets = task.target(arrays, np.arange(len(arrays.index)))
         images = augmented(arrays, seed, params.augment)
         frozen = () if params.mix else frozen_throughout(plan)  # a mixed image is new every time
         with make_feed(model, frozen, images, rows, params.cache, params.epochs, machine) as feed:
@@ -92,7 +91,7 @@ def attempt(params: Params, arrays: Arrays, rows: Rows, machine: Machine, job: J
             quick_gradients(model)  # after the cut: the tracer knows torch's own layers
             data = loaders(
                 feed.source,
-                arrays.targets,
+                targets,
                 rows,
                 machine,
                 seed,
@@ -106,8 +105,8 @@ def attempt(params: Params, arrays: Arrays, rows: Rows, machine: Machine, job: J
             learner = Learner(
                 model,
                 plan,
-                loss=make_loss(params.loss, weights),
-                watched=watched(len(arrays.classes)),
+                loss=task.losses(params.loss, params.class_weights, targets[rows.train], classes),
+                watched=task.watch(classes),
                 optimizer=params.optimizer,
                 schedule=Schedule(params.schedule, params.epochs, steps, rule.mode),
                 monitor=rule.monitor,
@@ -177,14 +176,6 @@ def check_size(model: Classifier, arrays: Arrays, params: Params) -> None:
             f"params.yaml: preprocess.size: {params.backbone.name} cannot take images of {height}×{width} ({error}). "
             "Most networks want 224; transformers take exactly the size they were made for."
         ) from None
-
-
-def class_weights(targets: np.ndarray, classes: int, params: Params) -> torch.Tensor:
-    """float K. Balanced as in scikit-learn's compute_class_weight."""
-    if params.class_weights == "none":
-        return torch.ones(classes)
-    counts = np.bincount(targets, minlength=classes)
-    return torch.tensor(len(targets) / (classes * counts), dtype=torch.float32)
 
 
 def not_finite(error: NotFinite, params: Params, machine: Machine, arrays: Arrays, job: Job) -> UserError:

@@ -15,14 +15,13 @@ from stages.shared.core.errors import UserError
 from stages.shared.model.backbones import build
 from stages.shared.model.recipe import WEIGHTS, Architecture, Recipe
 from stages.shared.model.store import save
+from stages.shared.tasks.classification import make_loss, watch
 from stages.shared.tasks.models import create, load
 from stages.train.data.batches import Batch
 from stages.train.loop.module import Learner
 from stages.train.params import Backbone
 from stages.train.plan.strategies import make_plan
-from stages.train.recipe.losses import make_loss
 from stages.train.recipe.schedules import Schedule
-from stages.train.recipe.watch import watched
 
 DECLARED = {
     "small_cnn": ("lightbox", 64),
@@ -180,7 +179,7 @@ def test_a_training_step_changes_exactly_what_the_strategy_allows(built, films, 
         model,
         make_plan(params.strategy, list(backbone.blocks), 3),
         loss=make_loss(params.loss, torch.ones(2)),
-        watched=watched(2),
+        watched=watch(2),
         optimizer=params.optimizer,
         schedule=Schedule(params.schedule, 3, 1, "min"),
         monitor="val_loss",

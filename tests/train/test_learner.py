@@ -4,15 +4,15 @@ import numpy as np
 import pytest
 import torch
 
+from stages.shared.core.errors import UserError
 from stages.shared.model.recipe import Architecture
+from stages.shared.tasks.classification import class_weights, make_loss, watch
 from stages.shared.tasks.models import create
+from stages.train import check
 from stages.train.data.batches import Batch
 from stages.train.loop.module import Learner
 from stages.train.plan.strategies import make_plan
-from stages.train.recipe.losses import make_loss
 from stages.train.recipe.schedules import Schedule
-from stages.train.recipe.watch import watched
-from stages.train.stage import class_weights
 
 
 def learner_for(params):
@@ -23,7 +23,7 @@ def learner_for(params):
         model,
         plan,
         loss=make_loss(params.loss, torch.ones(2)),
-        watched=watched(2),
+        watched=watch(2),
         optimizer=params.optimizer,
         schedule=Schedule(params.schedule, params.epochs, 1, "min"),
         monitor="val_loss",
@@ -88,9 +88,14 @@ def test_the_backbone_learns_at_its_own_rate(pretrained):
     assert rates["stem"] == 0.0
 
 
-def test_balanced_class_weights_are_scikit_learns(train_params):
+def test_balanced_class_weights_are_scikit_learns():
     from sklearn.utils.class_weight import compute_class_weight
 
     targets = np.array([0] * 30 + [1] * 10 + [2] * 5)
     expected = compute_class_weight("balanced", classes=np.arange(3), y=targets)
-    assert class_weights(targets, 3, train_params()).numpy() == pytest.approx(expected)
+    assert class_weights(targets, 3).numpy() == pytest.approx(expected)
+
+
+def test_a_metric_that_the_task_does_not_watch_is_refused_before_any_work(train_params):
+    with pytest.raises(UserError, match="early_stopping.monitor: 'val_aurok' is not known. Did you mean 'val_auroc'"):
+        check(train_params(early_stopping={"monitor": "val_aurok"}))

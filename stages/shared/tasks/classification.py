@@ -1,16 +1,25 @@
 """Classification: each image belongs to exactly one class.
 
-Shapes: B images of a batch, N images, F features, K classes (the first is the healthy one).
+Shapes: B images of a batch, N images, F features, K classes (the first is the healthy one). In the formulas of the
+losses p is the softmax of the logits, t the targets, w the class weights.
 """
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from functools import partial
+from typing import Any, Literal
+
 import numpy as np
 import pandas as pd
 import torch
-from torch import nn
+from torch import Tensor, nn
+from torch.nn import functional as F
+from torchmetrics import Metric, MetricCollection
+from torchmetrics.classification import MulticlassAccuracy, MulticlassAUROC
 
 from ..arrays.arrays import Arrays
+from ..core.settings import Settings
 from ..model.backbones import Backbone
 from ..model.model import Classifier
 from ..model.predict import outputs
@@ -34,6 +43,94 @@ def target(arrays: Arrays, rows: np.ndarray) -> np.ndarray:
     """int64: the position of each row's label in `arrays.classes`."""
     targets: np.ndarray = arrays.targets[rows]
     return targets
+
+
+def losses(settings: Settings, weights: Literal["balanced", "none"], targets: np.ndarray, classes: int) -> Loss:
+    """The loss that `settings` name, for the targets that are trained on."""
+    return make_loss(settings, class_weights(targets, classes) if weights == "balanced" else torch.ones(classes))
+
+
+def class_weights(targets: np.ndarray, classes: int) -> Tensor:
+    """float K: N / (K · N_k), as scikit-learn's compute_class_weight balances."""
+    return torch.tensor(len(targets) / (classes * np.bincount(targets, minlength=classes)), dtype=torch.float32)
+
+
+class Loss(nn.Module):
+    """(logits B×K, targets) -> float32 B, not reduced: the caller sums, and divides by the images of the whole step of
+    the optimiser. Targets are classes, int64 B, or soft, B×K. A module, so that its weights follow the model to its
+    device; they are no part of a checkpoint."""
+
+    class_weights: Tensor
+
+    def __init__(self, formula: Callable[[Tensor, Tensor, Tensor], Tensor], class_weights: Tensor) -> None:
+        super().__init__()
+        self.formula = formula
+        self.register_buffer("class_weights", class_weights.detach().float(), persistent=False)
+
+    def forward(self, logits: Tensor, targets: Tensor) -> Tensor:
+        logits = logits.float()
+        return self.formula(logits, self.soft(targets).to(logits), self.class_weights.to(logits))
+
+    def soft(self, targets: Tensor) -> Tensor:
+        """float B×K, of targets of either kind: what can be mixed."""
+        return F.one_hot(targets, len(self.class_weights)).float() if targets.dim() == 1 else targets
+
+
+def make_loss(settings: Settings, class_weights: Tensor) -> Loss:
+    """`settings`: a name of LOSSES, and its options. `class_weights` K multiply the terms of their classes."""
+    options: dict[str, Any] = settings.model_dump()
+    return Loss(partial(LOSSES[options.pop("name")], **options), class_weights)
+
+
+def cross_entropy(logits: Tensor, targets: Tensor, weights: Tensor, label_smoothing: float = 0.0) -> Tensor:
+    """sum_k w_k t_k (-log p_k)."""
+    return F.cross_entropy(logits, targets, weights, reduction="none", label_smoothing=label_smoothing)
+
+
+def focal(logits: Tensor, targets: Tensor, weights: Tensor, gamma: float, label_smoothing: float = 0.0) -> Tensor:
+    """sum_k w_k t_k (1 - p_k)^gamma (-log p_k) (Lin et al. 2017; Mukhoti et al. 2020 for K classes)."""
+    targets = targets * (1 - label_smoothing) + label_smoothing / logits.shape[1]
+    missing = torch.exp(gamma * log_complement(logits))  # (1 - p)^gamma, B×K
+    return -(weights * targets * missing * logits.log_softmax(dim=1)).sum(dim=1)
+
+
+def log_complement(logits: Tensor) -> Tensor:
+    """log(1 - p_k), B×K, from the other classes' logits: exact, with finite gradients, where p_k rounds to 1."""
+    itself = torch.eye(logits.shape[1], dtype=torch.bool, device=logits.device)
+    others = logits[:, None, :].masked_fill(itself, -torch.inf)  # B×K×K
+    return others.logsumexp(dim=2) - logits.logsumexp(dim=1, keepdim=True)
+
+
+def cost_sensitive(logits: Tensor, targets: Tensor, weights: Tensor, miss_cost: float) -> Tensor:
+    """Cross-entropy in which every class but the first weighs `miss_cost` times as much. With two classes the second is
+    then the likelier one wherever p > 1 / (1 + miss_cost): Elkan 2001, "The foundations of cost-sensitive learning"."""
+    costs = torch.full_like(weights, miss_cost)
+    costs[0] = 1.0
+    return cross_entropy(logits, targets, weights * costs)
+
+
+LOSSES: dict[str, Callable[..., Tensor]] = {
+    "cross_entropy": cross_entropy,
+    "focal": focal,
+    "cost_sensitive": cost_sensitive,
+}
+
+
+class Watched(MetricCollection):
+    """Metrics of the validation images, from (logits B×K, targets int64 B)."""
+
+    def update(self, outputs: Tensor, targets: Tensor) -> None:  # type: ignore[override] # ModuleDict has another
+        super().update(outputs.softmax(dim=1), targets)
+
+
+def watch(classes: int) -> MetricCollection:
+    """What is logged after every epoch beside val_loss, and may stop a training: each is better when it is higher. The
+    AUROC is exact: the mean over classes, one against the rest, of the area under the empirical curve."""
+    metrics: dict[str, Metric | MetricCollection] = {
+        "val_accuracy": MulticlassAccuracy(classes, average="micro", validate_args=False),
+        "val_auroc": MulticlassAUROC(classes, validate_args=False),
+    }
+    return Watched(metrics, compute_groups=False)
 
 
 def probabilities(model: Classifier, images: np.ndarray, rows: np.ndarray | None = None) -> np.ndarray:

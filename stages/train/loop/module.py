@@ -9,17 +9,16 @@ import lightning.pytorch as pl
 import numpy as np
 import torch
 import torch.distributed as dist
-import torch.nn.functional as F
 from torchmetrics import MeanMetric, MetricCollection
 
 from ...shared.core.errors import UserError
 from ...shared.core.process import RANKS
 from ...shared.model.model import Classifier
+from ...shared.tasks.task import Loss
 from ..data.batches import Batch
 from ..params.recipe import Adam, AdamW, Mix, RmsProp, Sgd
 from ..plan.apply import ever_learning, frozen_in, frozen_throughout, groups_of, set_gradients, set_modes
 from ..plan.strategies import Epoch, Plan
-from ..recipe.losses import Loss
 from ..recipe.mixing import mix
 from ..recipe.optimizers import make_optimizer
 from ..recipe.schedules import Schedule
@@ -39,7 +38,7 @@ class NotFinite(Exception):
 class Learner(pl.LightningModule):
     """A model under a plan. Every epoch it logs val_loss and the metrics `watched`.
 
-    loss: one value per image. watched: updated with (probabilities, targets). monitor: the logged value that the
+    loss: one value per image. watched: updated with (outputs, targets). monitor: the logged value that the
     schedule and early stopping follow. accumulate: parts of an optimiser step. ema: the weights are averaged by a
     callback. forward_from: turns a batch's inputs into logits where the model itself does not: the rest of the model
     behind a cached prefix, or a compiled form. It shares the model's own parameters.
@@ -127,8 +126,8 @@ class Learner(pl.LightningModule):
     def _mixed(self, batch: Batch) -> tuple[torch.Tensor, torch.Tensor]:
         """(logits, soft targets) of a batch whose images are mixed with one another."""
         assert self.mix is not None
-        targets = F.one_hot(batch.targets, len(self.loss.class_weights)).float()
-        mixed, targets = mix(self.model.normalise(batch.inputs[0]), targets, self.mix, torch.default_generator)
+        images, soft = self.model.normalise(batch.inputs[0]), self.loss.soft(batch.targets)
+        mixed, targets = mix(images, soft, self.mix, torch.default_generator)
         return self.model.head(self.model.backbone(mixed)).float(), targets
 
     def _check_losses(self) -> None:
@@ -155,7 +154,7 @@ class Learner(pl.LightningModule):
         losses = self.loss(logits, batch.targets)
         self._unchecked.append((losses.sum(), batch.rows))
         self.val_loss.update(losses)
-        self.watched.update(logits.softmax(dim=1), batch.targets)
+        self.watched.update(logits, batch.targets)
 
     def on_validation_epoch_end(self) -> None:
         self._check_losses()

@@ -187,8 +187,9 @@ class Ema(Settings):
 
 
 class EarlyStopping(Settings):
-    monitor: Literal["val_loss", "val_accuracy", "val_auroc"] = "val_loss"
-    """What decides when to stop, and which epoch's weights are the best."""
+    monitor: str = "val_loss"
+    """What decides when to stop, and which epoch's weights are the best: val_loss, or a metric that the task watches
+    (of classification: val_accuracy, val_auroc)."""
     patience: Annotated[int, Field(ge=1)] | None = 5
     """Epochs without improvement before it stops; null: never stop early."""
     min_delta: Annotated[float, Field(ge=0)] = 0.0

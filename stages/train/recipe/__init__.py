@@ -1,7 +1,5 @@
-"""One training step.
+"""One training step; its loss and its metrics are the task's (shared/tasks).
 
-losses.py      what is made small, per image
-watch.py       metrics of the validation images
 optimizers.py  which parameters decay
 schedules.py   the learning rates over the steps
 mixing.py      mixup and cutmix

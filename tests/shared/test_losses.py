@@ -1,13 +1,17 @@
+from typing import get_args
+
 import numpy as np
 import pytest
 import torch
 from scipy.special import log_softmax
 from sklearn.linear_model import LogisticRegression
+from sklearn.metrics import roc_auc_score
 from torch.nn import functional as F
 from torchvision.ops import sigmoid_focal_loss
 
+from stages.shared.tasks.classification import LOSSES, losses, make_loss, watch
 from stages.train.params.recipe import CostSensitive, CrossEntropy, Focal
-from stages.train.recipe.losses import make_loss
+from stages.train.params.recipe import Loss as Settings
 
 
 def batch(classes, size=40, spread=3.0):
@@ -136,3 +140,30 @@ def test_cost_sensitive_fits_what_scikit_learn_fits_under_the_same_weights():
 
 def test_a_loss_adds_nothing_to_a_checkpoint():
     assert make_loss(Focal(), torch.ones(2)).state_dict() == {}
+
+
+def test_every_loss_of_the_settings_is_known_and_takes_classes_or_soft_targets():
+    names = {kind.model_fields["name"].default: kind for kind in get_args(get_args(Settings)[0])}
+    assert set(LOSSES) == set(names)
+    logits, _, weights = batch(3)
+    classes = torch.arange(len(logits)) % 3
+    for kind in names.values():
+        loss = make_loss(kind(), weights)
+        torch.testing.assert_close(loss(logits, classes), loss(logits, loss.soft(classes)))
+
+
+def test_balanced_weights_are_those_of_the_targets_given():
+    loss = losses(CrossEntropy(), "balanced", np.array([0, 0, 0, 1]), 2)
+    assert loss.class_weights.tolist() == pytest.approx([4 / 6, 2])
+    assert losses(CrossEntropy(), "none", np.array([0, 0, 0, 1]), 2).class_weights.tolist() == [1, 1]
+
+
+def test_what_is_watched_comes_from_the_logits_and_is_better_when_higher():
+    logits, _, _ = batch(2)
+    targets = torch.arange(len(logits)) % 2
+    metrics = watch(2)
+    metrics.update(logits[:25], targets[:25])
+    metrics.update(logits[25:], targets[25:])
+    assert metrics["val_auroc"].compute() == pytest.approx(roc_auc_score(targets, logits[:, 1] - logits[:, 0]))
+    assert metrics["val_accuracy"].compute() == pytest.approx(float((logits.argmax(dim=1) == targets).float().mean()))
+    assert all(metric.higher_is_better for metric in metrics.values())
