@@ -91,7 +91,7 @@ def arguments_of(argv: Sequence[str] | None) -> argparse.Namespace:
 
 def run_stage(arguments: argparse.Namespace) -> None:
     """Check all of params.yaml, open the MLflow run, call the stage, log what comes back."""
-    from .shared import tracking
+    from .shared.tracking.recording import recording
 
     stage = arguments.stage
     key = Key(arguments.backbone, arguments.strategy, arguments.sample) if stage in study.PER_MEMBER else None
@@ -103,7 +103,7 @@ def run_stage(arguments: argparse.Namespace) -> None:
     if not is_main():  # another process of this training has the run and the outputs
         study.STAGES[stage].run(resolved, Job(key))
         return
-    with tracking.recording(stage, key, shown_params(stage, key, resolved)) as recorder:
+    with recording(stage, key, shown_params(stage, key, resolved)) as recorder:
         recorder.result = study.STAGES[stage].run(resolved, Job(key, recorder.report))
     recorder.result.discard()
 

@@ -1,4 +1,4 @@
-"""`python -m stages use <preset>`: write ready params for a known study into params.yaml, keeping its comments.
+"""`python -m stages use <preset>`: write ready params for a published study into params.yaml, keeping its comments.
 
 A preset (presets/<name>.yaml) holds only what differs from presets/phantom.yaml, the shipped params.yaml, so presets
 can follow each other in any order: each starts from that.
@@ -32,21 +32,21 @@ def use(name: str | None, images: str | None = None) -> None:
     """
     from ruamel.yaml import YAML
 
-    known = {path.stem: path for path in FOLDER.glob("*.yaml")}
+    presets = {path.stem: path for path in FOLDER.glob("*.yaml")}
     if name is None:
-        print("\n".join(f"{stem:20} {headline(path)}" for stem, path in sorted(known.items())))
+        print("\n".join(f"{stem:20} {headline(path)}" for stem, path in sorted(presets.items())))
         return
-    if name not in known:
-        raise unknown("python -m stages use", name, known)
+    if name not in presets:
+        raise unknown("python -m stages use", name, presets)
     yaml = YAML()
     yaml.preserve_quotes, yaml.width = True, 10_000
     yaml.indent(mapping=2, sequence=4, offset=2)
     yaml.representer.add_representer(type(None), lambda r, _: r.represent_scalar("tag:yaml.org,2002:null", "null"))
     document = yaml.load(PARAMS.read_text(encoding="utf-8"))
     for layer in (DEFAULT, name):
-        overlay(document, yaml.load(known[layer].read_text(encoding="utf-8")) or {})
+        overlay(document, yaml.load(presets[layer].read_text(encoding="utf-8")) or {})
     if images is not None:
-        overlay(document, {"download": {"source": "folder", "folder": {"path": existing(images)}}})
+        overlay(document, {"download": {"source": "folder", "folder": {"path": checked_path(images)}}})
     members = study.check(document)
     with atomic(PARAMS) as partial:
         yaml.dump(document, text := io.StringIO())
@@ -62,7 +62,7 @@ def headline(path: Path) -> str:
     return path.read_text(encoding="utf-8").partition("\n")[0].lstrip("# ")
 
 
-def existing(images: str) -> str:
+def checked_path(images: str) -> str:
     path = Path(images).expanduser().resolve()
     if not path.exists():
         raise UserError(f"--images {images}: no such folder or archive.")
@@ -80,9 +80,10 @@ def overlay(base: MutableMapping[str, Any], values: Mapping[str, Any], where: st
     """Set `values` in `base`, mapping by mapping, in place: so the comments of `base` stay. A mapping that is taken
     whole, or a list, loses the comments inside it."""
     for key, value in values.items():
-        path, inner = f"{where}{key}", base.get(key)
-        both = isinstance(value, Mapping) and isinstance(inner, MutableMapping)
-        if both and path not in WHOLE and not another_kind(value, inner):
+        path = f"{where}{key}"
+        inner: Any = base.get(key)
+        nested = isinstance(value, Mapping) and isinstance(inner, MutableMapping)
+        if nested and path not in WHOLE and not another_kind(value, inner):
             overlay(inner, value, f"{path}.")
         else:
             base[key] = value

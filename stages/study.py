@@ -1,6 +1,6 @@
 """params.yaml as a whole: every section checked before any work, and what one stage gets of it.
 
-A stage's Params holds its own section, and the outer fields it declares under these names; `dvc.yaml` lists the same
+A stage's Params has its own section, and the outer fields it declares under these names; `dvc.yaml` lists the same
 params for it (a test compares the two), so a stage cannot depend on what DVC does not watch.
 
 `check` asks the Params models alone, which takes a tenth of a second. `check_all` then asks the stages' own `check`,
@@ -110,10 +110,10 @@ def _strategy(values: Mapping[str, Any], where: str) -> Any:
 
 
 def _mapping(values: Mapping[str, Any], name: str, where: str | None = None) -> Mapping[str, Any]:
-    found = values.get(name)
-    if not isinstance(found, Mapping):
-        raise UserError(f"{PARAMS}: {where or name}: expected a section of settings, found {found!r}.")
-    return found
+    section = values.get(name)
+    if not isinstance(section, Mapping):
+        raise UserError(f"{PARAMS}: {where or name}: expected a section of settings, found {section!r}.")
+    return section
 
 
 def check(raw: Mapping[str, Any]) -> list[Key]:
@@ -244,7 +244,7 @@ def _ask(stage: str, key: Key | None, params: BaseModel) -> None:
 
 def _placed(stage: str, key: Key | None, line: str) -> str:
     name = re.match(r"\w*", line)[0]  # type: ignore[index]  # \w* always matches
-    outer = OUTER[name].format(**vars(key or ())) if name in outer_fields(stage) else f"{stage}.{name}"
+    outer = OUTER[name].format(**(vars(key) if key else {})) if name in outer_fields(stage) else f"{stage}.{name}"
     return f"{PARAMS}: {outer}{line.removeprefix(name)}"
 
 

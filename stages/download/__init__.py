@@ -4,9 +4,9 @@ params.py   which source, and what a user may say about it
 phantom/    synthetic films, drawn by a program
 folder.py   a folder or an archive of the user's
 kaggle.py   a Kaggle data set
-entries.py  which files of a source are taken
+entries.py  the files of a source, and which of them are taken
 unpack.py   members of zip and tar archives
-stage.py    the stage
+stage.py    the stage: reads, calls, writes
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ def run(params: Params, job: Job) -> Result:
     """Write data/raw.zip; it is whole or not there.
 
     Raises:
-        UserError: the source is missing, unreadable, unsafe or holds no image, or the disk is full.
+        UserError: the source is missing, unreadable, unsafe or has no image, or the disk is full.
     """
     from . import stage
 

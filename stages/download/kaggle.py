@@ -91,7 +91,7 @@ def check_credentials() -> None:
     try:
         found = get_kaggle_credentials()
     except (ValueError, OSError) as error:  # a kaggle.json that is no JSON, lacks a key or cannot be read
-        raise UserError(f"Kaggle credentials are not usable: {error}. To mend it, {CREDENTIALS}.") from None
+        raise UserError(f"Kaggle credentials are not usable: {error}. To fix it, {CREDENTIALS}.") from None
     if found is None:
         raise UserError(f"download.source kaggle: no Kaggle credentials found; {CREDENTIALS}.")
 
@@ -164,7 +164,7 @@ def describe_network(error: Exception, archive: Path) -> UserError:
 def describe_refusal(error: requests.HTTPError, handle: DatasetHandle) -> UserError:
     code = error.response.status_code
     if code == 401:
-        return UserError(f"Kaggle refused the credentials (401): wrong or expired. To mend it, {CREDENTIALS}.")
+        return UserError(f"Kaggle refused the credentials (401): wrong or expired. To fix it, {CREDENTIALS}.")
     if code == 403:
         return UserError(
             f"Kaggle refused access to {name(handle)} (403): it is private, or its terms have to be accepted on its "

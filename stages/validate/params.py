@@ -56,7 +56,7 @@ class NearDuplicates(Settings):
     """Bits in which two hashes of one picture may differ. 16 of 256 bears a new JPEG quality, size or brightness."""
     correlation: float = Field(default=0.99, ge=0, le=1)
     """Pearson correlation that the two 32×32 thumbnails then must reach. Chests resemble each other: films of different
-    patients come within the distance, with correlations of 0.93 to 0.987; copies have 0.992 and more."""
+    patients come within the distance, with correlations of 0.93 to 0.987; duplicates have 0.992 and more."""
 
 
 class Limits(Settings):
@@ -91,7 +91,7 @@ class Params(Settings):
     are."""
     patient: Annotated[str, AfterValidator(_check_regex)] | None = None
     """Regular expression searched in the name; the patient is its group `patient`, else its groups joined
-    with "-", else the whole match. null: every image is a patient of its own (copies of a picture still stay
+    with "-", else the whole match. null: every image is a patient of its own (duplicates of a picture still stay
     together)."""
     mask: Annotated[str, AfterValidator(_check_template)] | None = None
     """Name of an image's mask in the archive, from {stem} (file name without suffix), {name} (with it),

@@ -124,7 +124,7 @@ def summarise(manifest: pd.DataFrame, outcomes: Sequence[Outcome], params: Param
 
 
 def refused(outcomes: Sequence[Outcome], params: Params) -> list[Outcome]:
-    """The critical failures that stop the pipeline: under quarantine, those that setting rows aside does not mend."""
+    """The critical failures that stop the pipeline: under quarantine, those that setting rows aside does not fix."""
     return [o for o in outcomes if o.stops and (params.on_failure == "stop" or not o.check.reason)]
 
 

@@ -17,11 +17,11 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from stages.shared import tracking
 from stages.shared.core.job import Job, Result
 from stages.shared.core.paths import Key
 from stages.shared.tasks.classification import probabilities
 from stages.shared.tasks.models import load
+from stages.shared.tracking.recording import recording
 
 pytestmark = pytest.mark.e2e
 KEY = Key("small_cnn", "from_scratch", "full")
@@ -38,7 +38,7 @@ def logged(processed, train_params, monkeypatch, repository):
         monkeypatch.delenv(name, raising=False)
     monkeypatch.setenv("PYTHONPATH", str(repository))
     folder = train.run(train_params(epochs=4), Job(KEY)).model
-    with tracking.recording("train", KEY, {}) as recorder:
+    with recording("train", KEY, {}) as recorder:
         recorder.result = Result(model=folder)
     store = f"sqlite:///{processed.parents[1] / 'mlflow.db'}"
     client = MlflowClient(store)

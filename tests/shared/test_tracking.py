@@ -11,10 +11,10 @@ from pathlib import Path
 
 import pytest
 
-from stages.shared import tracking
 from stages.shared.core.errors import UserError
 from stages.shared.core.job import Result
 from stages.shared.core.paths import Key
+from stages.shared.tracking.recording import recording
 
 pytestmark = pytest.mark.e2e
 KEY = Key("resnet18", "fine_tune", "full")
@@ -43,7 +43,7 @@ def test_a_stage_is_one_run_below_its_experiments_run(root, monkeypatch):
     monkeypatch.setenv("DVC_EXP_NAME", "brisk-owl")
     (root / "curve.png").write_bytes(b"png")
     for stage in ("train", "evaluate"):
-        with tracking.recording(stage, KEY, {"train": {"epochs": 3, "optimizer": {"lr": 0.1}}}) as recorder:
+        with recording(stage, KEY, {"train": {"epochs": 3, "optimizer": {"lr": 0.1}}}) as recorder:
             recorder.report({"val_loss": 0.5}, 0)
             recorder.report({"val_loss": 0.4}, 1)
             recorder.result = Result({"test_auroc": 0.9, "test_auroc_low": 0.8}, figures=(root / "curve.png",))
@@ -69,7 +69,7 @@ def test_the_commit_is_a_tag_and_names_the_run_without_an_experiment(root):
     subprocess.run(["git", "init", "-q"], check=True)
     subprocess.run([*git, "commit", "-q", "--allow-empty", "-m", "x"], check=True)
     commit = subprocess.run(["git", "rev-parse", "HEAD"], capture_output=True, text=True, check=True).stdout.strip()
-    with tracking.recording("download", None, {}):
+    with recording("download", None, {}):
         pass
     _, (parent, child) = runs(root)
     assert parent.info.run_name == f"workspace@{commit[:9]}"
@@ -78,24 +78,24 @@ def test_the_commit_is_a_tag_and_names_the_run_without_an_experiment(root):
 
 def test_system_metrics_are_on(root):
     """A stage that lasts until the first reading is there."""
-    with tracking.recording("download", None, {}):
+    with recording("download", None, {}):
         wait_until(lambda: query(root, "SELECT key FROM latest_metrics WHERE key LIKE 'system/cpu%'"))
 
 
 def test_a_stage_that_raises_is_a_failed_run_and_its_own_error_comes_through(root):
-    with pytest.raises(ZeroDivisionError), tracking.recording("download", None, {}):
+    with pytest.raises(ZeroDivisionError), recording("download", None, {}):
         _ = 1 / 0
     _, found = runs(root)
     assert {run.info.status for run in found} == {"FAILED"}
 
 
 def start(code, **environment):
-    prelude = "from stages.shared import tracking\nfrom stages.shared.core.job import Result\nimport sys, time\n"
+    prelude = "from stages.shared.tracking.recording import recording\nfrom stages.shared.core.job import Result\nimport sys, time\n"
     return subprocess.Popen([sys.executable, "-c", prelude + code], env={**os.environ, **environment})
 
 
 def test_a_stage_killed_by_sigkill_is_a_failed_run(root):
-    process = start("with tracking.recording('train', None, {}) as r: time.sleep(90)")
+    process = start("with recording('train', None, {}) as r: time.sleep(90)")
     wait_until(lambda: len(statuses(root)) == 2)
     process.send_signal(signal.SIGKILL)
     wait_until(lambda: statuses(root) == ["FAILED", "FAILED"])
@@ -126,7 +126,7 @@ def wait_until(condition, seconds=90):
 
 
 def test_a_stage_that_dies_while_the_store_opens_leaves_no_finished_run(root):
-    process = start("with tracking.recording('train', None, {}) as r: time.sleep(90)")
+    process = start("with recording('train', None, {}) as r: time.sleep(90)")
     time.sleep(1)
     process.send_signal(signal.SIGKILL)
     wait_until(lambda: not worker_alive(root))
@@ -147,7 +147,7 @@ def worker_alive(root):
 
 
 def test_a_param_may_be_called_what_a_class_is_called(root):
-    with tracking.recording("validate", None, {"classes": {"pneumonia (viral)": "a", "ÖDEM": "b"}}):
+    with recording("validate", None, {"classes": {"pneumonia (viral)": "a", "ÖDEM": "b"}}):
         pass
     _, (_, child) = runs(root)
     assert child.data.params == {"classes.pneumonia _viral_": "a", "classes.ÖDEM": "b"}
@@ -155,7 +155,7 @@ def test_a_param_may_be_called_what_a_class_is_called(root):
 
 def test_four_processes_on_a_fresh_store_lose_nothing(root):
     code = """
-with tracking.recording("train", None, {"number": int(sys.argv[0] == "-c")}) as recorder:
+with recording("train", None, {"number": int(sys.argv[0] == "-c")}) as recorder:
     for step in range(20):
         recorder.report({"loss": 1 / (step + 1)}, step)
     recorder.result = Result({"done": 1.0})
@@ -171,7 +171,7 @@ with tracking.recording("train", None, {"number": int(sys.argv[0] == "-c")}) as 
 
 def test_an_inherited_run_id_is_not_written_into(root, monkeypatch):
     monkeypatch.setenv("MLFLOW_RUN_ID", "0123456789abcdef0123456789abcdef")
-    with tracking.recording("download", None, {}):
+    with recording("download", None, {}):
         pass
     _, found = runs(root)
     assert [run.info.run_name for run in found] == ["workspace@no commit", "download"]
@@ -189,7 +189,7 @@ def test_an_inherited_run_id_is_not_written_into(root, monkeypatch):
 def test_an_unreachable_server_fails_before_any_work(root, monkeypatch, uri, message):
     monkeypatch.setenv("MLFLOW_TRACKING_URI", uri)
     begun = False
-    with pytest.raises(UserError, match=message), tracking.recording("train", KEY, {}):
+    with pytest.raises(UserError, match=message), recording("train", KEY, {}):
         begun = True
     assert not begun
     assert not (root / "mlflow.db").exists()
@@ -204,7 +204,7 @@ def test_something_that_is_no_mlflow_server_is_told_apart(root, monkeypatch):
         monkeypatch.setenv("MLFLOW_TRACKING_URI", f"http://127.0.0.1:{server.server_port}")
         with (
             pytest.raises(UserError, match=r"no MLflow server there \(HTTP 501\)"),
-            tracking.recording("train", KEY, {}),
+            recording("train", KEY, {}),
         ):
             pass
         server.shutdown()
@@ -232,7 +232,7 @@ def test_a_real_server_gets_runs_and_artifacts(root, monkeypatch):
         wait_for(f"{address}/health")
         monkeypatch.setenv("MLFLOW_TRACKING_URI", address)
         (root / "curve.png").write_bytes(b"png")
-        with tracking.recording("evaluate", KEY, {"a": 1}) as recorder:
+        with recording("evaluate", KEY, {"a": 1}) as recorder:
             recorder.result = Result({"test_auroc": 0.9}, figures=(root / "curve.png",))
         client = MlflowClient(address)
         experiment = client.get_experiment_by_name("lightbox").experiment_id

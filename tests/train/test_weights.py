@@ -365,7 +365,7 @@ REGISTER = """
 import sys, mlflow
 from pathlib import Path
 from mlflow import MlflowClient
-from stages.shared.tracking import store
+from stages.shared.tracking.store import store
 from stages.shared.tracking.package import log_model
 address, artifacts = store()
 mlflow.set_tracking_uri(address)

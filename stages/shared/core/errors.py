@@ -1,4 +1,4 @@
-"""Errors that a user can mend: each message names the culprit, the bad value, the valid ones and the remedy."""
+"""Errors that a user can fix: each message names the cause, the bad value, the valid ones and the remedy."""
 
 from __future__ import annotations
 

@@ -34,7 +34,7 @@ class Matrix(Settings):
                 )
         twice = sorted({name for name in names if names.count(name) > 1})
         if twice:
-            raise ValueError(f"{', '.join(map(repr, twice))} is listed twice. List each name once: DVC refuses copies.")
+            raise ValueError(f"{', '.join(map(repr, twice))} is listed twice. List each name once.")
         return names
 
     def keys(self) -> list[Key]:

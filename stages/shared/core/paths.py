@@ -34,7 +34,7 @@ def report_dir(stage: str, key: Key | None = None) -> Path:
 
 
 def project_root() -> Path:
-    """The main repository. `dvc exp run --temp` and `--queue` run in a copy of it that holds tracked files only."""
+    """The main repository. `dvc exp run --temp` and `--queue` run in a copy of it with tracked files only."""
     return Path(os.environ.get("DVC_ROOT") or ".").resolve()
 
 

@@ -1,4 +1,4 @@
-"""A progress bar where somebody watches, and a line now and then where the output goes to a file."""
+"""A progress bar in a terminal, and a line now and then where the output goes to a file."""
 
 from __future__ import annotations
 
@@ -16,5 +16,5 @@ def progress(items: Iterable[Any] | None = None, **options: Any) -> Any:
     watched = sys.stderr.isatty()
     options = {"mininterval": 0.1 if watched else LINE_EVERY, "dynamic_ncols": watched, **options}
     if not watched:
-        options["leave"] = True  # else the next words stand on the bar's line
+        options["leave"] = True  # else the next message stands on the bar's line
     return tqdm(items, file=sys.stderr, **options)

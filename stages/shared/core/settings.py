@@ -1,11 +1,10 @@
-"""The base of every Params model, and params.yaml errors in words a user can act on."""
+"""The base of every Params model, params.yaml as plain values, and messages for what is wrong in it."""
 
 from __future__ import annotations
 
 import re
-import types
 import typing
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -53,18 +52,19 @@ def parse(model: type[T], values: Mapping[str, Any], where: str = "", elsewhere:
     try:
         return model.model_validate(values)
     except ValidationError as error:
-        lines = [_explain(model, fault, where, elsewhere or {}) for fault in error.errors()]
+        lines = [_explain(model, values, fault, where, elsewhere or {}) for fault in error.errors()]
         raise UserError("\n".join(f"{PARAMS}: {line}" for line in dict.fromkeys(lines))) from None
 
 
-def _explain(model: type[BaseModel], fault: Mapping[str, Any], where: str, elsewhere: Mapping[str, str]) -> str:
-    loc = list(fault["loc"])
-    owner, path = _follow(model, loc)
+def _explain(
+    model: type[BaseModel], values: Any, fault: Mapping[str, Any], where: str, elsewhere: Mapping[str, str]
+) -> str:
+    owner, path = _follow(model, values, fault["loc"])
     start = [elsewhere[path[0]]] if path and path[0] in elsewhere else [where, *path[:1]]
     dotted = ".".join(part for part in [*start, *path[1:]] if part)
     if fault["type"] == "extra_forbidden":
-        valid = [name for name in owner.model_fields if owner is not model or name not in elsewhere] if owner else []
-        guess = closest(loc[-1], valid)
+        valid = [name for name in owner.model_fields if owner is not model or name not in elsewhere]
+        guess = closest(fault["loc"][-1], valid)
         hint = f" Did you mean {guess!r}?" if guess else ""
         return f"{dotted}: unknown key.{hint} Valid keys: {', '.join(valid)}."
     if fault["type"] == "missing":
@@ -78,49 +78,36 @@ def _explain(model: type[BaseModel], fault: Mapping[str, Any], where: str, elsew
     return f"{dotted}: {message}; found {fault['input']!r}."
 
 
-def _follow(model: type[BaseModel], loc: list[Any]) -> tuple[type[BaseModel] | None, list[str]]:
-    """The model that owns the last item of `loc`, and `loc` as keys of the file (pydantic adds names of union
-    members, which are no keys)."""
-    owner: type[BaseModel] | None = model
-    candidates: list[Any] = [model]
-    path: list[str] = []
+def _follow(model: type[BaseModel], values: Any, loc: Sequence[int | str]) -> tuple[type[BaseModel], list[str]]:
+    """The model that owns the last item of `loc`, and `loc` as keys of the file: pydantic's also has names of members
+    of a union, which `values` does not have."""
+    owner, candidates, path = model, [model], list[str]()
     for part in loc:
-        models = [c for c in candidates if isinstance(c, type) and issubclass(c, BaseModel)]
-        named = [m for m in models if m.__name__ == part or (len(models) > 1 and part in _tags(m))]
-        if named:
-            candidates, owner = named, named[0]
+        owner = next((m for m in candidates if _is_meant(m, values)), owner)
+        field = owner.model_fields.get(str(part))
+        inside = isinstance(values, Mapping) and part in values
+        if not inside and not isinstance(part, int) and not (field and part == loc[-1]):
             continue
-        if isinstance(part, str) and any(part in m.model_fields for m in models):
-            owner = next(m for m in models if part in m.model_fields)
-            candidates = _flatten(owner.model_fields[part].annotation)
-        elif models:
-            owner, candidates = models[0], []
-        elif candidates:
-            owner, candidates = None, [a for c in candidates for a in _flatten_args(c)]
+        candidates = _models(field.annotation) if field else candidates
+        values = values[part] if inside else None
         path.append(str(part))
     return owner, path
 
 
-def _tags(model: type[BaseModel]) -> list[Any]:
-    """What tells this member of a union from the others: the values of fields that allow one only."""
-    literals = [typing.get_args(f.annotation) for f in model.model_fields.values() if _is_literal(f.annotation)]
-    return [values[0] for values in literals if len(values) == 1]
+def _is_meant(model: type[BaseModel], values: Any) -> bool:
+    """The member of a union whose tag `values` has. A tag is a field that allows one value only."""
+    literals = {
+        name: typing.get_args(field.annotation)
+        for name, field in model.model_fields.items()
+        if typing.get_origin(field.annotation) is typing.Literal
+    }
+    return isinstance(values, Mapping) and all(
+        values.get(name, options[0]) in options for name, options in literals.items() if len(options) == 1
+    )
 
 
-def _is_literal(annotation: Any) -> bool:
-    return typing.get_origin(annotation) is typing.Literal
-
-
-def _flatten(annotation: Any) -> list[Any]:
-    """The members of a union (through Annotated), or the annotation itself."""
-    origin = typing.get_origin(annotation)
-    if origin is typing.Annotated:
-        return _flatten(typing.get_args(annotation)[0])
-    if origin in (typing.Union, types.UnionType):
-        return [m for a in typing.get_args(annotation) for m in _flatten(a)]
-    return [annotation]
-
-
-def _flatten_args(annotation: Any) -> list[Any]:
-    """The element types of a container."""
-    return [m for a in typing.get_args(annotation) if a is not Ellipsis for m in _flatten(a)]
+def _models(annotation: Any) -> list[type[BaseModel]]:
+    """Every model in a type: the members of a union, the items of a container."""
+    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
+        return [annotation]
+    return [model for inner in typing.get_args(annotation) for model in _models(inner)]

@@ -10,22 +10,15 @@ from pathlib import Path
 import mlflow
 import pandas as pd
 from mlflow.models import ModelSignature
-from mlflow.types import ColSpec, DataType, Schema
+from mlflow.types import ColSpec, DataType, Schema, TensorSpec
 
 from ..model.recipe import Recipe
 
 CODE = Path(__file__).parents[2]
 REQUIREMENTS = (
-    "albumentations",
-    "mlflow",
-    "numpy",
-    "opencv-python-headless",
-    "pandas",
-    "pillow",
-    "pydantic",
-    "pydicom",
-)
-REQUIREMENTS += ("ruamel.yaml", "safetensors", "torch", "torchvision")
+    "albumentations", "mlflow", "numpy", "opencv-python-headless", "pandas", "pillow", "pydantic", "pydicom",
+    "ruamel.yaml", "safetensors", "torch", "torchvision",
+)  # fmt: skip
 
 
 def log_model(folder: Path) -> None:
@@ -48,7 +41,7 @@ def requirements(recipe: Recipe) -> list[str]:
 
 
 def signature(recipe: Recipe) -> ModelSignature:
-    outputs = [ColSpec(DataType.string, "predicted")]
+    outputs: list[ColSpec | TensorSpec] = [ColSpec(DataType.string, "predicted")]
     outputs += [ColSpec(DataType.double, f"prob_{name}") for name in recipe.classes]
     return ModelSignature(inputs=Schema([ColSpec(DataType.string, "image")]), outputs=Schema(outputs))
 

@@ -18,8 +18,7 @@ from filelock import FileLock
 from ..core.errors import UserError, unknown
 from ..core.paths import project_root
 from ..model.recipe import WEIGHTS
-from . import store
-from .reachable import check_reachable, hide_password
+from .store import check_reachable, hide_password, store
 
 
 def main(uri: str) -> int:
@@ -40,8 +39,8 @@ def fetch(uri: str) -> tuple[str, Path]:
     """(models:/name/version, its weights file).
 
     Raises:
-        UserError: the registry is out of reach, does not know that name, alias or version, or holds something that is
-            no model of this project.
+        UserError: the registry is out of reach, does not know that name, alias or version, or has something else than
+            a model of this project.
     """
     from mlflow.exceptions import MlflowException
 
@@ -76,7 +75,7 @@ def resolve(uri: str, address: str) -> tuple[str, str]:
         if alias not in aliases:
             raise unknown(f"{uri}: aliases of {name}", alias, aliases)
         return name, str(aliases[alias])
-    versions = [str(found.version) for found in client.search_model_versions(f"name = '{name}'")]
+    versions = [str(entry.version) for entry in client.search_model_versions(f"name = '{name}'")]
     if version not in versions:
         raise unknown(f"{uri}: versions of {name}", version, versions)
     return name, version
@@ -97,13 +96,13 @@ def weights_of(name: str, version: str, address: str) -> Path:
             mlflow.set_tracking_uri(address)
             mlflow.artifacts.download_artifacts(f"models:/{name}/{version}", dst_path=str(partial))
             os.replace(partial, folder)
-    found = sorted(folder.rglob(WEIGHTS))
-    if len(found) != 1:
+    files = sorted(folder.rglob(WEIGHTS))
+    if len(files) != 1:
         raise UserError(
-            f"models:/{name}/{version}: holds {len(found)} files called {WEIGHTS}; a model of this project holds one. "
+            f"models:/{name}/{version}: has {len(files)} files called {WEIGHTS}; a model of this project has one. "
             "Choose a version that `python -m stages train` logged."
         )
-    return found[0]
+    return files[0]
 
 
 if __name__ == "__main__":

@@ -26,8 +26,8 @@ LONGEST_VALUE = 6000  # characters of a param, MLflow's own limit
 def main() -> None:
     for name in ("mlflow", "alembic"):
         logging.getLogger(name).setLevel(logging.WARNING)
-    for said in ("The specified dataset source can be interpreted", "Hint: Inferred schema contains integer"):
-        warnings.filterwarnings("ignore", message=said)  # both are about the table, which is as it is meant
+    for message in ("The specified dataset source can be interpreted", "Hint: Inferred schema contains integer"):
+        warnings.filterwarnings("ignore", message=message)  # both are about the table, which is as it is meant
     answers = os.fdopen(os.dup(1), "w")
     os.dup2(2, 1)  # MLflow and what it starts print on stdout as they like: to stderr from here on
     try:
@@ -43,7 +43,7 @@ def main() -> None:
 def serve(answers: TextIO) -> None:
     first = json.loads(sys.stdin.readline() or "null")
     if first is None:
-        return  # the stage died before it said anything
+        return  # the stage died before it sent anything
     parent, status = None, "FAILED"  # unless we hear otherwise before the pipe closes
     try:
         parent = open_run(first)
@@ -64,7 +64,7 @@ def serve(answers: TextIO) -> None:
 
 
 def answer(answers: TextIO, **values: Any) -> None:
-    with contextlib.suppress(BrokenPipeError):  # the stage is gone, and with it whoever would read this
+    with contextlib.suppress(BrokenPipeError):  # the stage has ended, so nobody reads this
         print(json.dumps(values), file=answers, flush=True)
 
 
@@ -76,8 +76,8 @@ def open_run(first: dict[str, Any]) -> str:
     tags = {"stage": first["stage"], **identity(first), **key}
     if key:
         tags["key"] = "-".join(key.values())
-    mlflow.set_system_metrics_sampling_interval(SAMPLING)
-    mlflow.set_system_metrics_samples_before_logging(1)
+    mlflow.set_system_metrics_sampling_interval(SAMPLING)  # type: ignore[no-untyped-call]
+    mlflow.set_system_metrics_samples_before_logging(1)  # type: ignore[no-untyped-call]
     mlflow.start_run(
         experiment_id=experiment_id, run_name=name, tags=tags, parent_run_id=parent, log_system_metrics=True
     )
@@ -97,7 +97,7 @@ def identity(first: dict[str, Any]) -> dict[str, str]:
 
 
 def experiment_and_parent(first: dict[str, Any]) -> tuple[str, str]:
-    """(experiment id, parent run id), made on first use. Several fresh processes at once crash in the store's
+    """(experiment id, parent run id), created on first use. Several fresh processes at once crash in the store's
     migrations, and would each make a parent: so one at a time."""
     lock = Path(first["lock"])
     lock.parent.mkdir(parents=True, exist_ok=True)
@@ -122,7 +122,8 @@ def find_parent(client: MlflowClient, experiment_id: str, name: str) -> str | No
 
 
 def create_parent(client: MlflowClient, experiment_id: str, name: str, tags: dict[str, str]) -> str:
-    return client.create_run(experiment_id, run_name=name, tags={"stage": "experiment", **tags}).info.run_id
+    run = client.create_run(experiment_id, run_name=name, tags={"stage": "experiment", **tags})
+    return str(run.info.run_id)
 
 
 def flatten(values: Any, path: str = "") -> dict[str, Any]:

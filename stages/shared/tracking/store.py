@@ -1,4 +1,4 @@
-"""Is the tracking server there? Asked before any work, with a short patience."""
+"""Where runs are kept, and whether the server can be reached: asked before any work, with a short timeout."""
 
 from __future__ import annotations
 
@@ -6,12 +6,20 @@ import os
 from urllib.parse import urlsplit
 
 from ..core.errors import UserError
+from ..core.paths import project_root
 
-PATIENCE = 5.0  # seconds
+TIMEOUT = 5.0  # seconds
 REMEDY = (
     "Start the server, correct MLFLOW_TRACKING_URI, or unset it to write to mlflow.db in this repository. "
     "Nothing has been computed yet."
 )
+
+
+def store() -> tuple[str, str | None]:
+    """(tracking URI, artifact folder). MLFLOW_TRACKING_URI wins; a server decides about artifacts itself."""
+    root = project_root()
+    uri = os.environ.get("MLFLOW_TRACKING_URI") or f"sqlite:///{root / 'mlflow.db'}"
+    return uri, str(root / "mlartifacts") if uri.startswith("sqlite:") else None
 
 
 def check_reachable(uri: str) -> None:
@@ -26,11 +34,11 @@ def check_reachable(uri: str) -> None:
 
     shown = hide_password(uri)
     try:
-        answer = requests.get(f"{uri.rstrip('/')}/health", timeout=PATIENCE, verify=verification())
+        answer = requests.get(f"{uri.rstrip('/')}/health", timeout=TIMEOUT, verify=verification())
     except requests.RequestException as error:
         reason = str(error).replace(uri, shown)
         raise UserError(f"MLFLOW_TRACKING_URI={shown}: the server does not answer ({reason}). {REMEDY}") from None
-    # 401 and 403: it is there, and asks who we are; the client sends the credentials
+    # 401 and 403: it is there, and wants credentials, which the client sends
     if not answer.ok and answer.status_code not in (401, 403):
         code = answer.status_code
         raise UserError(f"MLFLOW_TRACKING_URI={shown}: no MLflow server there (HTTP {code}). {REMEDY}")
