@@ -94,7 +94,7 @@ WRONG = [
         "gone.safetensors",
         r"backbones\.small_cnn\.weights: gone\.safetensors: no such file",
     ),
-    ("compare.sort_by", "auc", r"compare\.sort_by: input should be .*'auroc'.*found 'auc'"),
+    ("compare.replicates", 1000, r"compare: replicates: unknown key. evaluate.bootstrap decides now"),
 ]
 
 

@@ -3,14 +3,24 @@
 Reads reports/train, evaluate and explain of the keys that params.yaml lists now, never what merely lies there. A model
 whose files are not all there is marked as missing; the rest is compared.
 Imports no torch: a comparison needs no weights.
+
+params.py    the settings
+read.py      the files of every model
+numbers/     leaderboard, means over repeats, contrasts: by any metric of the task
+figures/     the numbers as figures
+page/        the report
+text.py      numbers as text
+terminal.py  the leaderboard in the terminal
+stage.py     writes reports/compare/
 """
 
 from __future__ import annotations
 
+from ..shared.core.errors import unknown
 from ..shared.core.job import Job, Result
 from .params import Params
 
-__all__ = ["Params", "run", "show"]
+__all__ = ["Params", "check", "run", "show"]
 
 
 def run(params: Params, job: Job) -> Result:
@@ -24,8 +34,21 @@ def run(params: Params, job: Job) -> Result:
     return stage.run(params, job)
 
 
+def check(params: Params) -> None:
+    """Raises UserError when the task has no metric `sort_by`; the message begins with the field."""
+    from ..shared.measures import MEASURES
+
+    metrics = MEASURES[params.task].metrics
+    if params.sort_by not in metrics:
+        raise unknown("sort_by", params.sort_by, metrics)
+
+
 def show() -> None:
-    """Print the leaderboard. Raises UserError: nothing has been compared yet."""
+    """Print the leaderboard in the terminal.
+
+    Raises:
+        UserError: nothing has been compared yet.
+    """
     from . import terminal
 
     terminal.show()

@@ -2,28 +2,37 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from collections.abc import Mapping
+from typing import Any
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from ..shared.core.matrix import Matrix
 from ..shared.core.settings import Settings
 
 
 class Params(Settings):
+    task: str
+    """What the models were trained for (the top-level `task`): it decides which metrics there are."""
     matrix: Matrix
     """The models to compare (the top-level `matrix`)."""
     seed: int = Field(0, ge=0)
-    """Seed of the bootstrap and of the choice of sample films (the top-level `seed`)."""
+    """Seed of the draws of repeats and of the choice of sample films (the top-level `seed`)."""
     title: str | None = None
     """Heading of the report; null: the question that the matrix asks."""
-    sort_by: Literal[
-        "auroc", "auprc", "balanced_accuracy", "accuracy", "sensitivity", "specificity", "ppv", "npv", "f1"
-    ] = "auroc"
-    """Test metric that orders the leaderboard, highest first."""
+    sort_by: str = "auroc"
+    """Test metric that decides: rank, differences, ties and contrasts are by it."""
     baseline: str = "from_scratch"
     """Strategy that the others are measured against; without it in the matrix there is no such table."""
-    replicates: int = Field(1000, ge=100, le=100_000)
-    """Bootstrap replicates, drawn by patient, for the intervals of differences."""
     samples: int = Field(6, ge=0, le=40)
     """Test films that the report shows with every model's reading of each."""
+
+    @model_validator(mode="before")
+    @classmethod
+    def _no_bootstrap_here(cls, values: Any) -> Any:
+        if isinstance(values, Mapping) and "replicates" in values:
+            raise ValueError(
+                "replicates: unknown key. evaluate.bootstrap decides now how many bootstrap draws there are; set that "
+                "and remove this line."
+            )
+        return values

@@ -16,11 +16,12 @@ from ..shared.core import paths
 from ..shared.core.errors import UserError
 from ..shared.core.files import read_json
 from ..shared.core.paths import Key
+from ..shared.measures.classification import classes_of, codes, probabilities
 
 T = TypeVar("T")
 MADE_BY = {
     "train": ("history.csv", "plan.csv", "summary.json"),
-    "evaluate": ("metrics.json", "predictions.parquet"),
+    "evaluate": ("metrics.json", "predictions.parquet", "draws.parquet"),
     "explain": ("cases.json",),
 }
 
@@ -35,6 +36,7 @@ class Member:
     summary: Mapping[str, Any]
     metrics: Mapping[str, Any]
     predictions: pd.DataFrame
+    draws: pd.DataFrame  # one row per bootstrap draw of the test patients, one column per metric
     cases: Sequence[Mapping[str, Any]]
     classes: tuple[str, ...]
     fingerprint: str
@@ -52,17 +54,24 @@ class Member:
     @cached_property
     def truth(self) -> np.ndarray:
         """(N,) class numbers of the test images."""
-        return _codes(self.test["label"], self.classes)
+        return codes(self.test["label"], self.classes)
 
     @cached_property
     def predicted(self) -> np.ndarray:
         """(N,) class numbers."""
-        return _codes(self.test["predicted"], self.classes)
+        return codes(self.test["predicted"], self.classes)
 
     @cached_property
     def probabilities(self) -> np.ndarray:
         """(N, classes)."""
-        return self.test[[f"prob_{name}" for name in self.classes]].to_numpy(float)
+        return probabilities(self.test)
+
+    def value(self, split: str, metric: str, end: str = "value") -> float:
+        """A metric as evaluate has it; end: value, or low or high of its interval, which the test split alone has. NaN:
+        not defined."""
+        estimate = self.metrics[split].get(metric)
+        value = estimate.get(end) if isinstance(estimate, Mapping) else estimate
+        return np.nan if value is None else float(value)
 
 
 @dataclass(frozen=True)
@@ -122,11 +131,22 @@ def member(key: Key, classes: Sequence[str]) -> Member:
         plan=_read(read_plan, train / "plan.csv", key),
         summary=_read(read_json, train / "summary.json", key),
         metrics=_read(read_json, evaluate / "metrics.json", key),
-        predictions=_read(pd.read_parquet, evaluate / "predictions.parquet", key),
+        predictions=predictions(evaluate / "predictions.parquet", key, classes),
+        draws=_read(pd.read_parquet, evaluate / "draws.parquet", key),
         cases=_read(read_json, explain / "cases.json", key),
         classes=tuple(classes),
         fingerprint=sha256((evaluate / "predictions.parquet").read_bytes()).hexdigest(),
     )
+
+
+def predictions(path: Path, key: Key, classes: Sequence[str]) -> pd.DataFrame:
+    table = _read(pd.read_parquet, path, key)
+    if classes_of(table) != list(classes):
+        raise UserError(
+            f"{path}: classes {', '.join(classes_of(table)) or '(none)'}; data/processed/meta.json has "
+            f"{', '.join(classes)}. Run `dvc repro`."
+        )
+    return table
 
 
 def data() -> Data:
@@ -153,14 +173,3 @@ def _read(reader: Callable[[Path], T], path: Path, key: Key) -> T:
     except (ValueError, OSError) as error:  # JSON, CSV and parquet errors are all ValueErrors
         stage = path.parts[1]
         raise UserError(f"{path}: not readable ({error}). Make it again with `dvc repro -f {stage}@{key}`.") from None
-
-
-def _codes(labels: pd.Series, classes: Sequence[str]) -> np.ndarray:
-    codes = pd.Index(list(classes)).get_indexer(labels.astype(str))
-    if (codes < 0).any():
-        odd = labels.astype(str)[codes < 0].iloc[0]
-        raise UserError(
-            f"compare: predictions hold the class {odd!r}; data/processed/meta.json has {', '.join(classes)}. "
-            "Run `dvc repro`."
-        )
-    return codes

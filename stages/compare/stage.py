@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Mapping
 from pathlib import Path
 
 import pandas as pd
@@ -11,10 +12,12 @@ from ..shared.core import paths
 from ..shared.core.files import atomic, write_json
 from ..shared.core.job import Job, Result
 from ..shared.figures.style import save
+from ..shared.measures import MEASURES
 from . import terminal
 from .figures.draw import draw
-from .numbers.board import METRICS, histories, rocs, with_missing
+from .numbers.board import for_file, with_missing
 from .numbers.comparison import Study, analyse
+from .numbers.curves import histories, rocs
 from .page import render
 from .params import Params
 
@@ -36,27 +39,28 @@ def run(params: Params, job: Job) -> Result:
 def write_tables(out: Path, study: Study) -> None:
     first = study.ranked[0].test
     for name, table in {
-        "leaderboard": with_missing(study.board, study.missing),
-        "repeats": study.means.rename(columns={"sample": "size"}),
-        "contrasts": study.contrasts,
+        "leaderboard": for_file(with_missing(study.board, study.missing), study.metric),
+        "repeats": for_file(study.means, study.metric).rename(columns={"sample": "size"}),
+        "contrasts": for_file(study.contrasts, study.metric),
         "histories": histories(study.ranked),
         "roc": rocs(study.ranked),
         "confusion": pd.DataFrame({"truth": first["label"].astype(str), "predicted": first["predicted"].astype(str)}),
     }.items():
         with atomic(out / f"{name}.csv") as partial:
             table.to_csv(partial, index=False, float_format="%.6g", lineterminator="\n")
-    write_json(out / "metrics.json", {row["key"]: metrics(row) for row in study.board.to_dict("records")})
+    write_json(out / "metrics.json", {row["key"]: metrics(row, study) for row in study.board.to_dict("records")})
 
 
-def metrics(row: dict[str, float]) -> dict[str, float]:
+def metrics(row: Mapping[str, float], study: Study) -> dict[str, float]:
     """The test metrics that a model has, to six digits."""
-    return {name: float(f"{row[name]:.6g}") for name in METRICS if pd.notna(row[name])}
+    names = MEASURES[study.params.task].metrics
+    return {name: float(f"{row[name]:.6g}") for name in names if pd.notna(row[name])}
 
 
 def best_metrics(study: Study) -> dict[str, float]:
     """The first model's test metrics and how many share its place, for the tracking store."""
     board = study.board
-    first = {f"best.{name}": value for name, value in metrics(board.iloc[0].to_dict()).items()}
+    first = {f"best.{name}": value for name, value in metrics(board.iloc[0].to_dict(), study).items()}
     return first | {
         "models": float(len(board)),
         "missing": float(len(study.missing)),

@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 import csv
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ..shared.core.errors import UserError
 from ..shared.core.paths import report_dir
+from . import text
 
 if TYPE_CHECKING:
     from rich.console import Console, RenderableType
+
+    from ..shared.measures.measure import Measure
 
 MLFLOW_UI = "make ui"
 MLFLOW_UI_PLAIN = "mlflow ui --backend-store-uri sqlite:///mlflow.db"
@@ -42,33 +46,42 @@ def summary(folder: Path) -> list[RenderableType]:
         raise UserError(f"{path}: no leaderboard yet. Make it with `make run` (or `dvc repro`).")
     with path.open(encoding="utf-8", newline="") as file:
         rows = list(csv.DictReader(file))
-    whole = [row for row in rows if not missing(row)]
-    ties = any(row["tie"] == "True" for row in rows[1:])
-    gone = [row["key"] for row in rows if missing(row)]
-    level = f"{100 * float(rows[0]['confidence']):g}%"
-    lines = [f"= : the {level} interval of its AUROC difference to the first row holds zero, a tie"] if ties else []
-    if gone:
-        lines += [f"missing: {len(gone)} of {len(rows)} models are not made, so the rest is compared without them"]
-    if len(whole) > ROWS:
-        lines += [f"{len(whole) - ROWS} more models are in {path}"]
+    metric, level = rows[0]["metric"], text.level(float(rows[0]["confidence"]))
+    complete, missing = [row for row in rows if not is_missing(row)], [row for row in rows if is_missing(row)]
+    label = measures_in(rows[0])[metric].label
+    lines = []
+    if any(row["tie"] == "True" for row in complete[1:]):
+        lines += [f"= : the {level} interval of its difference in {label} to the first row includes zero, a tie"]
+    if missing:
+        lines += [f"missing: {len(missing)} of {len(rows)} models are incomplete; the others are compared without them"]
+    if len(complete) > ROWS:
+        lines += [f"{len(complete) - ROWS} more models are in {path}"]
     lines += ["", f"Report     {folder / 'index.html'}", f"All runs   {MLFLOW_UI}   (or: {MLFLOW_UI_PLAIN})"]
-    listed = whole[:ROWS] + [row for row in rows if missing(row)]
-    return [_table(listed, level), Text("\n".join(lines))]
+    return [_table(complete[:ROWS] + missing, metric, level), Text("\n".join(lines))]
 
 
-def _table(rows: list[dict[str, str]], level: str) -> RenderableType:
+def measures_in(row: Mapping[str, str]) -> dict[str, Measure]:
+    """The metrics that a leaderboard has columns of."""
+    from ..shared.measures import MEASURES
+
+    return {name: measure for task in MEASURES.values() for name, measure in task.metrics.items() if name in row}
+
+
+def _table(rows: list[dict[str, str]], metric: str, level: str) -> RenderableType:
+    """The metric that decides comes first, with its interval, then the others of the headline."""
     from rich import box
     from rich.table import Table
 
-    backbones = sorted({row["backbone"] for row in rows})
-    words = ["backbone"] * (len(backbones) > 1) + ["strategy", "sample"]
+    backbones, measures = sorted({row["backbone"] for row in rows}), measures_in(rows[0])
+    names = ["backbone"] * (len(backbones) > 1) + ["strategy", "sample"]
+    others = [name for name, measure in measures.items() if measure.headline and name != metric]
     title = f"Leaderboard on the test split, [{level} interval]"
     table = Table(
         box=box.SIMPLE_HEAD, padding=0, show_edge=False, title_justify="left",
         title=title if len(backbones) > 1 else f"{title}: {backbones[0]}",
     )  # fmt: skip
-    for name in ["", *words, "images", "AUROC", "bal.acc", "sens", "spec", "time"]:
-        wide = name in words
+    for name in ["", *names, "images", *(measures[name].short for name in (metric, *others)), "time"]:
+        wide = name in names
         table.add_column(
             name,
             justify="left" if wide else "right",
@@ -77,36 +90,27 @@ def _table(rows: list[dict[str, str]], level: str) -> RenderableType:
             min_width=8 if wide and name != "sample" else None,
         )
     for row in rows:
-        table.add_row(*_cells(row, words), style="bold" if row["rank"] == "1" else None)
+        table.add_row(*_cells(row, names, metric, others), style="bold" if row["rank"] == "1" else None)
     return table
 
 
-def missing(row: dict[str, str]) -> bool:
-    return row.get("status") == "missing"  # a leaderboard of an older version has no such column
+def is_missing(row: Mapping[str, str]) -> bool:
+    return row["status"] == "missing"
 
 
-def _cells(row: dict[str, str], words: list[str]) -> list[RenderableType]:
+def _cells(row: Mapping[str, str], names: Sequence[str], metric: str, others: Sequence[str]) -> list[RenderableType]:
     from rich.text import Text  # takes a name as it is; a plain string would be read as markup
 
-    if missing(row):
-        return [Text(cell) for cell in ["", *(row[name] for name in words), "–", "missing", "–", "–", "–", "–"]]
+    if is_missing(row):
+        dashes = [text.DASH] * (len(others) + 1)
+        return [Text(cell) for cell in ["", *(row[name] for name in names), text.DASH, "missing", *dashes]]
     tie = "=" if row["tie"] == "True" and row["rank"] != "1" else " "
-    interval = f"{_number(row['auroc'])} [{_number(row['auroc_low'])}–{_number(row['auroc_high'])}]"
-    rates = [_number(row[name], 2) for name in ("balanced_accuracy", "sensitivity", "specificity")]
-    cells = [row["rank"] + tie, *(row[name] for name in words), _count(row["train_images"]), interval, *rates]
-    return [Text(cell) for cell in [*cells, _time(row["seconds"])]]
+    value, low, high = (_value(row[name]) for name in (metric, f"{metric}_low", f"{metric}_high"))
+    cells = [row["rank"] + tie, *(row[name] for name in names), text.count(_value(row["train_images"]))]
+    cells += [f"{text.number(value)} [{text.span(low, high)}]"]
+    cells += [text.number(_value(row[name]), 2) for name in others]
+    return [Text(cell) for cell in [*cells, text.duration(_value(row["seconds"]))]]
 
 
-def _number(text: str, digits: int = 3) -> str:
-    return f"{float(text):.{digits}f}" if text else "–"
-
-
-def _count(text: str) -> str:
-    return f"{float(text):,.0f}" if text else "–"
-
-
-def _time(text: str) -> str:
-    seconds = float(text) if text else None
-    if seconds is None:
-        return "–"
-    return f"{seconds:.0f} s" if seconds < 100 else f"{seconds / 60:.0f} min"
+def _value(cell: str) -> float | None:
+    return float(cell) if cell else None

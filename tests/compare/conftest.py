@@ -335,7 +335,7 @@ def settings(**changes: object) -> compare.Params:
     """Params of the six models; `backbone`, `strategy`, `sample` change the matrix, the rest are compare's own."""
     matrix = {"backbone": ["small_cnn"], "strategy": STRATEGIES, "sample": SAMPLES}
     matrix |= {name: changes.pop(name) for name in list(matrix) if name in changes}
-    return compare.Params.model_validate({"matrix": matrix, "replicates": 300} | changes)
+    return compare.Params.model_validate({"task": "classification", "matrix": matrix} | changes)
 
 
 def compare_in(root: Path, **changes: object) -> Path:

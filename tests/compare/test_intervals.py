@@ -1,38 +1,184 @@
+"""Differences between models: the draws of evaluate against a plain loop over patients."""
+
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
 import numpy as np
+import pandas as pd
 import pytest
 from sklearn import metrics as reference
 
-from stages.compare.numbers import contrasts
+from stages import compare, evaluate
+from stages.compare.numbers.comparison import analyse
+from stages.compare.numbers.draws import Draws
+from stages.evaluate.judge import judge
+from stages.evaluate.stage import write
+from stages.shared.core.errors import UserError
+from stages.shared.measures import MEASURES
+from stages.shared.measures.statistics import interval
+from stages.shared.tasks import classification
+
+TASK = MEASURES["classification"]
+CLASSES = ["normal", "pneumonia"]
 
 
-@pytest.fixture
-def rng() -> np.random.Generator:
-    return np.random.default_rng(3)
+def predictions(truth: np.ndarray, patients: Sequence[str], score: np.ndarray) -> pd.DataFrame:
+    """A table of one test image per score, the probability of pneumonia; validation is the same images."""
+    index = pd.DataFrame(
+        {
+            "path": [f"{i:04d}.png" for i in range(len(truth))],
+            "label": pd.Categorical.from_codes(truth, CLASSES),
+            "patient": patients,
+            "split": "test",
+        }
+    )
+    both = pd.concat([index.assign(split="train"), index])
+    return classification.predictions(both, np.tile(np.stack([1 - score, score], axis=1), (2, 1)), CLASSES)
 
 
-def test_three_classes_average_one_against_the_rest(rng: np.random.Generator) -> None:
-    truth, prob = rng.integers(0, 3, 150), rng.dirichlet(np.ones(3), 150)
-    expected = reference.roc_auc_score(truth, prob, multi_class="ovr")
-    assert contrasts.model_auroc(truth, prob)[0] == pytest.approx(expected)
+def sigmoid(x: np.ndarray) -> np.ndarray:
+    return 1 / (1 + np.exp(-x))
 
 
-def test_difference_interval_agrees_with_a_plain_loop_over_patients(rng: np.random.Generator) -> None:
-    n = 240
+@pytest.mark.parametrize(
+    ("metric", "theirs"),
+    [
+        ("auroc", reference.roc_auc_score),
+        ("balanced_accuracy", lambda truth, score: reference.balanced_accuracy_score(truth, score > 0.5)),
+    ],
+)
+def test_the_interval_of_a_difference_agrees_with_a_plain_loop_over_patients(
+    metric: str, theirs: Callable[[np.ndarray, np.ndarray], float]
+) -> None:
+    rng, n = np.random.default_rng(3), 240
     patients = np.array([f"p{i // 3}" for i in range(n)])
     truth = np.repeat(rng.integers(0, 2, n // 3), 3)
     common = rng.normal(size=n)
-    scores = [truth * skill + common + 0.5 * rng.normal(size=n) for skill in (1.5, 1.0)]
-    probs = [np.stack([-s, s], 1) for s in scores]
+    scores = [sigmoid((2 * truth - 1) * skill + common + 0.5 * rng.normal(size=n)) for skill in (0.8, 0.4)]
 
-    ours = contrasts.aurocs(truth, probs, patients, 2000, seed=0)
-    low, high = contrasts.interval(ours[0] - ours[1], 0.95)
+    params = evaluate.Params(bootstrap=2000)
+    judged = [judge(predictions(truth, patients, score), TASK, params) for score in scores]
+    point = np.array([j.numbers["test"][metric]["value"] for j in judged])
+    draws = Draws(point, np.stack([j.draws[metric] for j in judged]), 0.95)
+    difference, low, high = draws.difference(0, 1)
 
     names, loop = np.unique(patients), []
     for _ in range(400):
         rows = np.concatenate([np.flatnonzero(patients == p) for p in rng.choice(names, len(names))])
-        a, b = (reference.roc_auc_score(truth[rows], s[rows]) for s in scores)
+        a, b = (theirs(truth[rows], score[rows]) for score in scores)
         loop.append(a - b)
-    assert [low, high] == pytest.approx(np.quantile(loop, [0.025, 0.975]), abs=0.012)
-    assert high - low < np.ptp(contrasts.interval(ours[0], 0.95)) * 1.2  # pairing pays: the images' own noise cancels
+    assert [low, high] == pytest.approx(np.quantile(loop, [0.025, 0.975]), abs=0.015)
+    assert difference == pytest.approx(theirs(truth, scores[0]) - theirs(truth, scores[1]))
+    assert high - low < np.ptp(interval(draws.replicates[0], 0.95)) * 1.2  # pairing: the images' own noise cancels
+
+
+@pytest.mark.parametrize(
+    ("low", "high", "higher", "lower"),
+    [(0.1, 0.2, "better", "worse"), (-0.2, -0.1, "worse", "better"), (-0.1, 0.1, "undecided", "undecided"),
+     (0.0, 0.1, "undecided", "undecided"), (np.nan, np.nan, "undecided", "undecided")],
+)  # fmt: skip
+def test_a_verdict_needs_an_interval_without_zero_and_knows_which_way_is_better(
+    low: float, high: float, higher: str, lower: str
+) -> None:
+    up = Draws(np.zeros(2), np.zeros((2, 3)), 0.95)
+    down = Draws(np.zeros(2), np.zeros((2, 3)), 0.95, higher_is_better=False)
+    assert (up.verdict(low, high), down.verdict(low, high)) == (higher, lower)
+
+
+@pytest.fixture
+def two_metrics(project: Path) -> Path:
+    """The AUROC says that fine_tune is better, for sure; balanced accuracy says the opposite: its good scores lie above
+    the threshold, nearly all of them."""
+    rng, n = np.random.default_rng(0), 200
+    truth, patients = np.arange(n) % 2, [f"p{i:03d}" for i in range(n)]
+    scores = {
+        "from_scratch": sigmoid(1.2 * (2 * truth - 1) + 1.0 * rng.normal(size=n)),
+        "fine_tune": sigmoid(3 + 2.5 * (2 * truth - 1) + 1.0 * rng.normal(size=n)),
+    }
+    for strategy, score in scores.items():
+        table = predictions(truth, patients, score)
+        judgement = judge(table, TASK, evaluate.Params(bootstrap=300))
+        write(project / f"reports/evaluate/small_cnn-{strategy}-full", table, judgement)
+    return project
+
+
+def test_the_metric_that_sorts_decides_rank_difference_tie_and_contrast(
+    two_metrics: Path, params: Callable[..., compare.Params]
+) -> None:
+    given = {"strategy": ["from_scratch", "fine_tune"], "sample": ["full"]}
+    area, balanced = (analyse(params(sort_by=name, **given)) for name in ("auroc", "balanced_accuracy"))
+    assert list(area.board.strategy) == ["fine_tune", "from_scratch"]
+    assert list(balanced.board.strategy) == ["from_scratch", "fine_tune"]
+    for study in (area, balanced):
+        board = study.board
+        assert (board.value == board[study.metric]).all()
+        assert board.difference[1] == pytest.approx(board[study.metric][1] - board[study.metric][0])
+        assert board.difference[1] < board.difference_high[1] < 0
+        assert not board.tie[1]
+        assert study.means.value.is_monotonic_decreasing
+    (row,) = area.contrasts.itertuples()
+    assert (row.verdict, row.difference) == ("better", -area.board.difference[1])
+    (row,) = balanced.contrasts.itertuples()
+    assert (row.verdict, row.difference) == ("worse", balanced.board.difference[1])
+
+
+def test_a_tie_is_of_the_metric_that_sorts(two_metrics: Path, params: Callable[..., compare.Params]) -> None:
+    """Without a threshold the two are apart; by sensitivity of two models that find nearly all, they are not."""
+    given = {"strategy": ["feature_extraction", "fine_tune"], "sample": ["full"]}
+    source = two_metrics / "reports/evaluate/small_cnn-fine_tune-full"
+    table = pd.read_parquet(source / "predictions.parquet")
+    noise = np.random.default_rng(1).normal(size=len(table))
+    score = sigmoid(np.log(table.prob_pneumonia / table.prob_normal) + 2 + 4 * noise * (table.label == "normal"))
+    table["prob_normal"], table["prob_pneumonia"] = 1 - score, score
+    table["predicted"] = pd.Categorical(np.where(score > 0.5, "pneumonia", "normal"), CLASSES)
+    other = two_metrics / "reports/evaluate/small_cnn-feature_extraction-full"
+    write(other, table, judge(table, TASK, evaluate.Params(bootstrap=300)))
+    assert list(analyse(params(sort_by="auroc", **given)).board.tie) == [True, False]
+    assert list(analyse(params(sort_by="sensitivity", **given)).board.tie) == [True, True]
+
+
+def test_an_unknown_metric_lists_the_valid_ones_with_the_nearest(params: Callable[..., compare.Params]) -> None:
+    compare.check(params(sort_by="f1"))
+    with pytest.raises(UserError, match=r"^sort_by: 'acuracy' is not known. Did you mean 'accuracy'\? Valid: .*auroc"):
+        compare.check(params(sort_by="acuracy"))
+
+
+def test_the_old_key_says_where_the_number_of_draws_is_set(params: Callable[..., compare.Params]) -> None:
+    with pytest.raises(ValueError, match=r"evaluate.bootstrap decides now"):
+        params(replicates=1000)
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"bootstrap": 200}, "was evaluated with bootstrap"),
+        ({"seed": 1}, "was evaluated with seed"),
+        ({"confidence": 0.9}, "was evaluated with confidence"),
+    ],
+)
+def test_draws_that_cannot_be_paired_are_refused(
+    project: Path, params: Callable[..., compare.Params], change: dict[str, float], message: str
+) -> None:
+    folder = project / "reports/evaluate/small_cnn-fine_tune-full"
+    table = pd.read_parquet(folder / "predictions.parquet")
+    write(folder, table, judge(table, TASK, evaluate.Params(**{"bootstrap": 300} | change)))
+    with pytest.raises(UserError, match=rf"{message}.*dvc repro -f evaluate@small_cnn"):
+        analyse(params())
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (lambda draws: draws.drop(columns="auprc"), "no draws of auprc"),
+        (lambda draws: draws.iloc[:-1], "has 299 draws, metrics.json says 300"),
+    ],
+)
+def test_draws_that_are_not_whole_are_refused(
+    project: Path, params: Callable[..., compare.Params], change: Callable[[pd.DataFrame], pd.DataFrame], message: str
+) -> None:
+    path = project / "reports/evaluate/small_cnn-fine_tune-full/draws.parquet"
+    change(pd.read_parquet(path)).to_parquet(path)
+    with pytest.raises(UserError, match=rf"{message}.*dvc repro -f evaluate@small_cnn-fine_tune-full"):
+        analyse(params())

@@ -11,9 +11,12 @@ import pytest
 from sklearn import metrics as reference
 
 from stages import compare
-from stages.compare.numbers import board, comparison, contrasts, repeats
+from stages.compare.numbers import comparison, repeats
 from stages.compare.numbers.comparison import analyse
+from stages.compare.numbers.draws import Draws, seed_weights
 from stages.shared.core.paths import Key
+from stages.shared.measures.statistics import auroc, interval
+from stages.shared.measures.statistics import draws as patient_draws
 
 
 def member(sample: str, strategy: str = "a", images: int = 20, **settings: object) -> SimpleNamespace:
@@ -61,13 +64,13 @@ def test_a_size_has_the_mean_number_of_images() -> None:
 @pytest.mark.parametrize("seeds", [2, 3, 6])
 def test_draws_of_seeds_give_a_mean_its_textbook_variance(seeds: int) -> None:
     values = np.random.default_rng(seeds).normal(size=seeds)
-    drawn = contrasts.seed_weights(seeds, 40_000, 0) @ values
+    drawn = seed_weights(seeds, 40_000, 0) @ values
     assert drawn.mean() == pytest.approx(values.mean(), abs=0.02)
     assert drawn.var() == pytest.approx(values.var(ddof=1) / seeds, rel=0.05)
 
 
 def test_one_seed_has_no_luck_of_its_own() -> None:
-    assert (contrasts.seed_weights(1, 50, 0) == 1).all()
+    assert (seed_weights(1, 50, 0) == 1).all()
 
 
 @pytest.fixture
@@ -82,18 +85,17 @@ def scored() -> SimpleNamespace:
     return SimpleNamespace(truth=truth, patients=patients, scores=scores, rng=rng)
 
 
-def draws_of(scored: SimpleNamespace, replicates: int, seed: int = 0) -> board.Draws:
-    probs = [np.stack([-s, s], 1) for s in scored.scores]
+def draws_of(scored: SimpleNamespace, replicates: int, seed: int = 0) -> Draws:
     point = np.array([reference.roc_auc_score(scored.truth, s) for s in scored.scores])
-    drawn = contrasts.aurocs(scored.truth, probs, scored.patients, replicates, seed)
-    return board.Draws(point, drawn, 0.95, seed)
+    (weights,) = patient_draws(scored.patients, replicates, seed)
+    return Draws(point, np.stack([auroc(scored.truth == 1, s, weights) for s in scored.scores]), 0.95, seed)
 
 
 def test_a_draw_is_scikit_learns_area_of_the_drawn_patients_and_seeds(scored: SimpleNamespace) -> None:
     draws = draws_of(scored, 30)
     point, drawn = draws.mean([0, 1, 2])
-    (images,) = contrasts.draws(scored.patients, 30, 0)
-    seeds = contrasts.seed_weights(3, 30, 0)
+    (images,) = patient_draws(scored.patients, 30, 0)
+    seeds = seed_weights(3, 30, 0)
     for b in range(30):
         rows = np.repeat(np.arange(120), images[b])
         areas = [reference.roc_auc_score(scored.truth[rows], s[rows]) for s in scored.scores[:3]]
@@ -128,8 +130,8 @@ def test_the_interval_covers_what_it_says_when_there_are_many_seeds() -> None:
         patient, seeds = 0.02 * rng.normal(), 0.03 * rng.normal(size=12)
         point = 0.8 + patient + seeds
         drawn = point[:, None] + 0.02 * rng.normal(size=600)
-        _, values = board.Draws(point, drawn, 0.95, trial).mean(range(12))
-        low, high = contrasts.interval(values, 0.95)
+        _, values = Draws(point, drawn, 0.95, trial).mean(range(12))
+        low, high = interval(values, 0.95)
         hits += low <= 0.8 <= high
     assert 0.91 <= hits / trials <= 0.98
 
@@ -177,7 +179,7 @@ def test_a_missing_repeat_is_left_out_of_the_pair_but_not_of_the_mean(
     row = found.contrasts.query("strategy == 'fine_tune' and sample == '4 a class'").iloc[0]
     assert row.seeds == 2
     base = [area(predictions(repeats_project, f"small_cnn-from_scratch-few_{i}")) for i in (0, 2)]
-    assert row.baseline_auroc == pytest.approx(np.mean(base))
+    assert row.baseline_value == pytest.approx(np.mean(base))
     means = found.means.set_index(["strategy", "sample"]).seeds
     assert means["fine_tune", "4 a class"] == 2
     assert means["from_scratch", "4 a class"] == 3

@@ -3,15 +3,16 @@ from __future__ import annotations
 import pandas as pd
 import pytest
 
+from stages.compare import text
 from stages.compare.page import sentences
 
 
 def contrast(strategy: str, images: int, val: float, difference: float, verdict: str) -> dict[str, object]:
     low, high = difference - 0.05, difference + 0.05
     return {
-        "backbone": "cnn", "sample": f"n{images}", "train_images": images, "strategy": strategy, "auroc": 0.8 + difference,
-        "auroc_low": 0.7, "auroc_high": 0.9, "baseline_auroc": 0.8, "baseline_low": 0.75, "baseline_high": 0.85,
-        "val_auroc": val, "difference": difference, "low": low, "high": high, "verdict": verdict, "seeds": 1,
+        "backbone": "cnn", "sample": f"n{images}", "train_images": images, "strategy": strategy, "value": 0.8 + difference,
+        "value_low": 0.7, "value_high": 0.9, "baseline_value": 0.8, "baseline_low": 0.75, "baseline_high": 0.85,
+        "val_value": val, "difference": difference, "low": low, "high": high, "verdict": verdict, "seeds": 1,
     }  # fmt: skip
 
 
@@ -26,7 +27,7 @@ TABLE = pd.DataFrame(
 
 
 def test_a_difference_that_rounds_to_nothing_has_no_sign() -> None:
-    assert [sentences.signed(v) for v in (-0.0004, 0.0004, -0.0006, 0.01)] == ["0.000", "0.000", "−0.001", "+0.010"]
+    assert [text.signed(v) for v in (-0.0004, 0.0004, -0.0006, 0.01)] == ["0.000", "0.000", "−0.001", "+0.010"]
 
 
 def test_what_a_model_started_from_is_said_as_far_as_it_is_known() -> None:
@@ -66,26 +67,26 @@ def test_findings_carry_numbers_and_intervals() -> None:
     board = pd.DataFrame(
         {
             "key": ["a", "b"],
-            "auroc": [0.9, 0.8],
-            "auroc_low": 0.7,
-            "auroc_high": 0.95,
+            "value": [0.9, 0.8],
+            "value_low": 0.7,
+            "value_high": 0.95,
             "confidence": 0.9,
             "tie": [True, True],
         }
     )
-    heading, text = sentences.findings(sentences.chosen(TABLE), board, "from_scratch", 120, TABLE.iloc[:0])[0]
+    heading, finding = sentences.findings(sentences.chosen(TABLE), board, "from_scratch", 120, TABLE.iloc[:0])[0]
     assert heading == "40 training images (n40)"
-    assert "0.880 [0.700–0.900], from_scratch 0.800 [0.750–0.850]" in text
-    assert "+0.080 with a 90% interval of +0.030 to +0.130, which excludes zero." in text
+    assert "0.880 [0.700–0.900], from_scratch 0.800 [0.750–0.850]" in finding
+    assert "+0.080 with a 90% interval of +0.030 to +0.130, which excludes zero." in finding
 
 
 def test_findings_on_means_say_how_many_seeds() -> None:
     picks = sentences.chosen(TABLE.assign(seeds=3))
     board = pd.DataFrame(
-        {"key": ["a"], "auroc": 0.9, "auroc_low": 0.7, "auroc_high": 0.95, "confidence": 0.9, "tie": True}
+        {"key": ["a"], "value": 0.9, "value_low": 0.7, "value_high": 0.95, "confidence": 0.9, "tie": True}
     )
     means = pd.DataFrame(
-        {"backbone": ["cnn"], "strategy": "fine_tune", "sample": "all", "seeds": 3, "auroc": 0.9, "auroc_low": 0.8, "auroc_high": 0.95}
+        {"backbone": ["cnn"], "strategy": "fine_tune", "sample": "all", "seeds": 3, "value": 0.9, "value_low": 0.8, "value_high": 0.95}
     )  # fmt: skip
     told = sentences.findings(picks, board, "from_scratch", 120, means)
     assert told[0][0] == "40 training images (n40; 3 seeds)"
@@ -106,7 +107,7 @@ def test_findings_on_means_say_how_many_seeds() -> None:
 )
 def test_the_first_place_is_shared_where_the_intervals_say_so(ties: list[bool], low: float, said: str) -> None:
     board = pd.DataFrame(
-        {"key": list("abc")[: len(ties)], "auroc": 0.9, "auroc_low": low, "auroc_high": 0.95, "tie": ties}
+        {"key": list("abc")[: len(ties)], "value": 0.9, "value_low": low, "value_high": 0.95, "tie": ties}
     )
     assert sentences.top(board).endswith(said)
 
@@ -118,6 +119,6 @@ def test_the_question_fits_the_matrix() -> None:
 
 
 def test_numbers_read_well() -> None:
-    assert sentences.signed(-0.0123) == "−0.012"
-    assert sentences.number(float("nan")) == "–"
-    assert [sentences.duration(s) for s in (12.4, 99, 600, 7300)] == ["12 s", "99 s", "10 min", "2 h 02 min"]
+    assert text.signed(-0.0123) == "−0.012"
+    assert text.number(float("nan")) == "–"
+    assert [text.duration(s) for s in (12.4, 99, 600, 7300)] == ["12 s", "99 s", "10 min", "2 h 02 min"]

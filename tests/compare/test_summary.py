@@ -53,9 +53,31 @@ def test_a_missing_model_has_a_row_and_is_counted(project: Path, params: Callabl
     assert any("1 of 6 models" in line for line in lines)
 
 
-def test_a_tie_is_marked(compared: dict[str, Path]) -> None:
+def test_a_tie_is_marked(compared: dict[str, Path], tmp_path: Path) -> None:
     table = pd.read_csv(compared["binary"] / "leaderboard.csv")
-    assert printed(compared["binary"]).count("= ") >= table.tie.iloc[1:].sum()
+    ties = [f"{row.rank}=" for row in table.iloc[1:].itertuples() if row.tie]
+    assert 0 < len(ties) < 5
+    text = printed(compared["binary"])
+    marks = [line.split()[0] for line in text.splitlines() if line.strip()[:1].isdigit()]
+    assert [mark for mark in marks if "=" in mark] == ties
+    assert "its difference in AUROC to the first row includes zero" in text
+    table.assign(tie=[True] + [False] * 5).to_csv(tmp_path / "leaderboard.csv", index=False)
+    assert "=" not in printed(tmp_path).split("Report")[0]
+
+
+@pytest.mark.parametrize("metric", ["balanced_accuracy", "f1"])
+def test_the_metric_that_sorts_comes_first_with_its_interval(
+    project: Path, params: Callable[..., compare.Params], metric: str
+) -> None:
+    compare.run(params(sort_by=metric, samples=0), Job())
+    text = printed(project / "reports/compare")
+    table = pd.read_csv(project / "reports/compare/leaderboard.csv")
+    short = {"balanced_accuracy": "bal.acc", "f1": "F1"}[metric]
+    assert next(line for line in text.splitlines() if "strategy" in line).split()[3:5] == [short, "AUROC"]
+    for value, low, high, area in table[[metric, f"{metric}_low", f"{metric}_high", "auroc"]].to_numpy():
+        assert f"{value:.3f} [{low:.3f}–{high:.3f}]" in text
+        assert f"{area:.2f}" in text
+    assert max(map(len, text.splitlines())) <= 100
 
 
 def test_a_long_leaderboard_is_cut_and_says_so(repeats: Path) -> None:

@@ -24,7 +24,6 @@ QUICK = {
     "train": {"epochs": 2, "batch_size": 16, "augment": []},
     "evaluate": {"bootstrap": 100},
     "explain": {"right": 1, "wrong": 1},
-    "compare": {"replicates": 100},
 }
 
 

@@ -10,7 +10,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from ...shared.figures.style import INK, PAPER, SEQUENTIAL, figure
-from ..numbers.board import confusion
+from ..numbers.curves import confusion
 from ..read import Member
 from .style import DOTTED, Look, mean_of, percent, plain
 
@@ -30,11 +30,11 @@ def auroc_intervals(board: pd.DataFrame, look: Look) -> Figure:
         )  # fmt: skip
         for row in rows.itertuples():
             y += 1
-            ax.plot([row.auroc_low, row.auroc_high], [y, y], color=look.colour[row.strategy], linewidth=2.2)
-            ax.plot(row.auroc, y, look.mark[sample][0], color=look.colour[row.strategy], markersize=7)
+            ax.plot([row.value_low, row.value_high], [y, y], color=look.colour[row.strategy], linewidth=2.2)
+            ax.plot(row.value, y, look.mark[sample][0], color=look.colour[row.strategy], markersize=7)
             ticks.append((y, f"{row.backbone}, {row.strategy}" if len(look.backbones) > 1 else row.strategy))
         y += 1.4
-    ax.axvline(board.auroc.iloc[0], **DOTTED)
+    ax.axvline(board.value.iloc[0], **DOTTED)
     ax.set_yticks([t for t, _ in ticks], [name for _, name in ticks])
     ax.tick_params(axis="y", length=0, labelcolor=INK)
     ax.set(ylim=(y - 0.8, -0.7), xlabel=f"{mean_of(board)}test AUROC, {percent(board)} interval; dotted: the first")

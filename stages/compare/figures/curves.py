@@ -12,7 +12,7 @@ from matplotlib.lines import Line2D
 from matplotlib.ticker import MaxNLocator
 
 from ...shared.figures.style import GRID, MUTED, figure
-from ..numbers.board import roc as roc_table
+from ..numbers.curves import roc as roc_table
 from ..read import Member
 from .style import DOTTED, Look
 

@@ -19,7 +19,7 @@ def data_efficiency(means: pd.DataFrame, board: pd.DataFrame, look: Look) -> Fig
     """AUROC against the number of training images: one panel per backbone, one line per strategy, a faint point per
     repeat. `means`: one row per backbone, strategy and size; `board`: one row per model."""
     fig, panels = _panels(means, look, height=3.5)
-    areas, repeated = board.set_index("key").auroc, bool((means.seeds > 1).any())
+    areas, repeated = board.set_index("key").value, bool((means.seeds > 1).any())
     shift = _shifts(means) if repeated else {}
     for ax, backbone in zip(panels, look.backbones, strict=True):
         for strategy, rows in means[means.backbone == backbone].groupby("strategy", sort=False):
@@ -72,14 +72,14 @@ def _panels(table: pd.DataFrame, look: Look, height: float) -> tuple[Figure, Seq
 
 def _line(ax: Axes, rows: pd.DataFrame, strategy: str, look: Look, repeated: bool) -> None:
     colour = look.colour[strategy]
-    ax.fill_between(rows.x, rows.auroc_low, rows.auroc_high, color=colour, alpha=0.12, linewidth=0)
-    ax.plot(rows.x, rows.auroc, color=colour, label=strategy)
+    ax.fill_between(rows.x, rows.value_low, rows.value_high, color=colour, alpha=0.12, linewidth=0)
+    ax.plot(rows.x, rows.value, color=colour, label=strategy)
     for row in rows.itertuples():
-        ax.plot(row.x, row.auroc, "o" if repeated else look.mark[row.sample][0], color=colour, markersize=6)
+        ax.plot(row.x, row.value, "o" if repeated else look.mark[row.sample][0], color=colour, markersize=6)
 
 
 def _repeats(ax: Axes, rows: pd.DataFrame, areas: pd.Series, colour: str) -> None:
-    ax.vlines(rows.x, rows.auroc_low, rows.auroc_high, color=colour, linewidth=1)
+    ax.vlines(rows.x, rows.value_low, rows.value_high, color=colour, linewidth=1)
     for row in rows.itertuples():
         values = areas[[f"{row.backbone}-{row.strategy}-{sample}" for sample in row.samples.split()]]
         beside = row.x / _step(rows.train_images) ** 0.4

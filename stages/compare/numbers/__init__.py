@@ -1,1 +1,9 @@
-"""The comparison as tables."""
+"""The comparison as numbers, by any metric of the task.
+
+comparison.py  reads everything, and gathers the tables below in one Study
+draws.py       one metric on every bootstrap draw: differences and their intervals
+board.py       the leaderboard
+repeats.py     means over seeds, and contrasts with the baseline
+curves.py      histories, ROC curves, confusion counts
+dataset.py     the data set, counted
+"""

@@ -7,11 +7,14 @@ from functools import cached_property
 
 import pandas as pd
 
+from ...shared.measures import MEASURES
+from ...shared.measures.measure import Measure
 from .. import read
 from ..params import Params
 from ..read import Member
 from . import repeats
-from .board import draw, leaderboard
+from .board import leaderboard
+from .draws import draws_of
 
 LIMIT = 15  # models in figures that show single ones
 
@@ -19,7 +22,9 @@ LIMIT = 15  # models in figures that show single ones
 @dataclass(frozen=True)
 class Study:
     """Everything known about the models; `ranked` is in the order of `board`, best first. `missing`: those that are
-    not complete, and so in none of the tables. `means`: one row per backbone, strategy and size of training set."""
+    not complete, and so in none of the tables. `means`: one row per backbone, strategy and size of training set.
+
+    In `board`, `means` and `contrasts`, the columns `value…` are of the metric that decides, `metric`."""
 
     params: Params
     data: read.Data
@@ -30,13 +35,28 @@ class Study:
     missing: list[read.Missing]
 
     @property
+    def metric(self) -> str:
+        """The metric that decides: rank, differences, ties and contrasts are by it."""
+        return self.params.sort_by
+
+    @property
+    def measure(self) -> Measure:
+        """What that metric is called, and which way is better."""
+        return MEASURES[self.params.task].metrics[self.metric]
+
+    @property
+    def beside(self) -> str:
+        """The metric shown beside it where there is room for one more."""
+        return beside(self.params)
+
+    @property
     def by_key(self) -> dict[str, Member]:
         return {str(m.key): m for m in self.ranked}
 
     @property
     def grows(self) -> bool:
         """Models were trained on different numbers of images, so there is a learning curve to draw."""
-        return self.means["train_images"].nunique() > 1
+        return bool(self.means["train_images"].nunique() > 1)
 
     @property
     def repeated(self) -> bool:
@@ -54,12 +74,20 @@ class Study:
         return self.board[self.board["key"].isin(names)].head(LIMIT).reset_index(drop=True)
 
 
+def beside(params: Params) -> str:
+    """The first metric of the task's headline that is not the one that decides."""
+    metrics = MEASURES[params.task].metrics
+    return next(name for name, measure in metrics.items() if measure.headline and name != params.sort_by)
+
+
 def analyse(params: Params) -> Study:
+    """Raises UserError when files are missing, damaged, stale or of other images than the rest."""
     data = read.data()
     members, missing = read.members(params.matrix.keys(), data.meta["classes"])
-    draws = draw(members, params.replicates, params.seed)
-    board = leaderboard(members, draws, params.sort_by)
+    task, metric = MEASURES[params.task], params.sort_by
+    draws = draws_of(members, metric, task, params.seed)
+    board = leaderboard(members, draws, metric, task.metrics)
     by_key = {str(m.key): m for m in members}
-    means = repeats.means(members, draws)
-    contrasts = repeats.contrasts(members, draws, params.baseline)
+    means = repeats.means(members, draws, metric, beside(params))
+    contrasts = repeats.contrasts(members, draws, metric, params.baseline)
     return Study(params, data, [by_key[key] for key in board.key], board, means, contrasts, missing)

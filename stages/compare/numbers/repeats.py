@@ -1,7 +1,7 @@
 """Models that differ in nothing but the seed of their sample are repeats: their means, and contrasts of these means.
 
-The interval of a mean holds two kinds of luck, that of the test patients and that of the seeds: every bootstrap draw
-takes patients with replacement, and seeds with replacement. One seed is no repeat; its interval is of patients alone.
+The interval of a mean covers two kinds of luck, that of the test patients and that of the seeds: every draw takes
+patients with replacement, and seeds with replacement. One seed is no repeat; its interval is of patients alone.
 """
 
 from __future__ import annotations
@@ -13,9 +13,8 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from ...shared.measures.statistics import interval
 from ..read import Member
-from .board import Draws
+from .draws import Draws
 
 
 @dataclass(frozen=True)
@@ -31,17 +30,17 @@ class Cell:
 def sizes(members: Sequence[Member]) -> dict[str, str]:
     """Sample name -> the size of training set it is a repeat of, such as "10 a class".
 
-    Without any repeats every sample keeps its name; so does one whose settings an older summary.json does not tell.
+    Without any repeats every sample keeps its name; so does one whose settings are missing from an older summary.json.
     """
-    known = {m.key.sample: m.summary["sample"] for m in members if m.summary.get("sample")}
+    settings = {m.key.sample: m.summary["sample"] for m in members if m.summary.get("sample")}
     alike: dict[tuple[Any, ...], set[int]] = {}
-    for sample in known.values():
+    for sample in settings.values():
         alike.setdefault((sample["per_class"], sample["fraction"], sample["fold"]), set()).add(sample["seed"])
     names = {m.key.sample: m.key.sample for m in members}
     if max(map(len, alike.values()), default=1) == 1:
         return names
-    folds = {sample["fold"] for sample in known.values()}
-    return names | {name: _size(sample, len(folds) > 1) for name, sample in known.items()}
+    folds = {sample["fold"] for sample in settings.values()}
+    return names | {name: _size(sample, len(folds) > 1) for name, sample in settings.items()}
 
 
 def _size(sample: Mapping[str, Any], with_fold: bool) -> str:
@@ -52,15 +51,16 @@ def _size(sample: Mapping[str, Any], with_fold: bool) -> str:
 
 def cells(members: Sequence[Member]) -> list[Cell]:
     """In the order of the matrix. Two samples with the same seed are the same training; the first stands for both."""
-    size, found = sizes(members), {}
+    size = sizes(members)
+    grid: dict[tuple[str, str, str], Cell] = {}
     for i, m in enumerate(members):
         place = m.key.backbone, m.key.strategy, size[m.key.sample]
-        found.setdefault(place, Cell(*place)).at.setdefault(_seed(m), i)
-    return list(found.values())
+        grid.setdefault(place, Cell(*place)).at.setdefault(_seed(m), i)
+    return list(grid.values())
 
 
 def _seed(m: Member) -> int:
-    return (m.summary.get("sample") or {}).get("seed", 0)
+    return int((m.summary.get("sample") or {}).get("seed", 0))
 
 
 def images(members: Sequence[Member]) -> dict[str, float]:
@@ -73,52 +73,43 @@ def images(members: Sequence[Member]) -> dict[str, float]:
     return {name: values[0] if len(set(values)) == 1 else round(float(np.mean(values))) for name, values in of.items()}
 
 
-def means(members: Sequence[Member], draws: Draws) -> pd.DataFrame:
-    """One row per cell, highest mean AUROC first. `auroc_sd`: over seeds; `samples`: the names of the repeats."""
+def means(members: Sequence[Member], draws: Draws, metric: str, beside: str) -> pd.DataFrame:
+    """One row per cell, the best mean first. `value…` is of the metric that decides, `value_sd` over seeds; another
+    metric, `beside`, has its mean in a column of its name; `samples`: the names of the repeats."""
     n, rows = images(members), []
     for cell in cells(members):
         repeats = [members[i] for i in cell.at.values()]
-        point, low, high = area(members, draws, list(cell.at.values()))
+        point, low, high = draws.mean_interval(list(cell.at.values()))
         values = [draws.point[i] for i in cell.at.values()]
         rows.append(
             {
                 "backbone": cell.backbone, "strategy": cell.strategy, "sample": cell.size, "train_images": n[cell.size],
-                "seeds": len(repeats), "auroc": point, "auroc_low": low, "auroc_high": high,
-                "auroc_sd": np.std(values, ddof=1) if len(values) > 1 else np.nan,
-                "balanced_accuracy": np.mean([_value(m, "test", "balanced_accuracy") for m in repeats]),
-                "val_auroc": np.mean([_value(m, "val", "auroc") for m in repeats]),
+                "seeds": len(repeats), "value": point, "value_low": low, "value_high": high,
+                "value_sd": np.std(values, ddof=1) if len(values) > 1 else np.nan,
+                beside: np.mean([m.value("test", beside) for m in repeats]),
+                "val_value": np.mean([m.value("val", metric) for m in repeats]),
                 "confidence": draws.level, "samples": " ".join(m.key.sample for m in repeats),
             }
         )  # fmt: skip
-    return pd.DataFrame(rows).sort_values("auroc", ascending=False, kind="stable", ignore_index=True)
+    ascending = not draws.higher_is_better
+    return pd.DataFrame(rows).sort_values("value", ascending=ascending, kind="stable", ignore_index=True)
 
 
-def area(members: Sequence[Member], draws: Draws, at: Sequence[int]) -> tuple[float, float, float]:
-    """Mean AUROC, low, high; of a single model, the interval that evaluate gave it."""
-    point, replicates = draws.mean(at)
-    if len(at) == 1:
-        stated = members[at[0]].metrics["test"].get("auroc") or {}
-        low, high = (np.nan if stated.get(end) is None else stated[end] for end in ("low", "high"))
-    else:
-        low, high = interval(replicates, draws.level)
-    return point, float(low), float(high)
-
-
-def contrasts(members: Sequence[Member], draws: Draws, baseline: str) -> pd.DataFrame:
+def contrasts(members: Sequence[Member], draws: Draws, metric: str, baseline: str) -> pd.DataFrame:
     """Each strategy against `baseline` on the same backbone and size; empty without a baseline in the matrix.
 
-    `low` and `high` are of the difference, `auroc_…` and `baseline_…` of the two means; `verdict` is better, worse or
-    undecided; `seeds`: how many either mean is over.
+    `low` and `high` are of the difference, `value_…` and `baseline_…` of the two means of the metric that decides;
+    `verdict` is better, worse or undecided; `seeds`: how many either mean is over.
     """
-    n, found = images(members), cells(members)
-    bases = {(c.backbone, c.size): c for c in found if c.strategy == baseline}
+    n, grid = images(members), cells(members)
+    bases = {(c.backbone, c.size): c for c in grid if c.strategy == baseline}
     rows = []
-    for cell in found:
+    for cell in grid:
         base = bases.get((cell.backbone, cell.size))
         if base is not None and cell is not base:
             rows.append(
                 {"backbone": cell.backbone, "sample": cell.size, "train_images": n[cell.size]}
-                | {"strategy": cell.strategy} | _contrast(members, draws, *paired(cell, base))
+                | {"strategy": cell.strategy} | _contrast(members, draws, metric, *paired(cell, base))
             )  # fmt: skip
     return pd.DataFrame(rows)
 
@@ -131,23 +122,15 @@ def paired(one: Cell, other: Cell) -> tuple[list[int], list[int]]:
     )  # fmt: skip
 
 
-def _contrast(members: Sequence[Member], draws: Draws, own: list[int], base: list[int]) -> dict[str, Any]:
+def _contrast(members: Sequence[Member], draws: Draws, metric: str, own: list[int], base: list[int]) -> dict[str, Any]:
     seed_of = [[_seed(members[i]) for i in side] for side in (own, base)]
     difference, low, high = draws.difference_of_means(own, base, paired=seed_of[0] == seed_of[1])
-    value, *ends = area(members, draws, own)
-    base_value, *base_ends = area(members, draws, base)
+    value, value_low, value_high = draws.mean_interval(own)
+    base_value, base_low, base_high = draws.mean_interval(base)
     return {
-        "auroc": value, "baseline_auroc": base_value,
-        "val_auroc": np.mean([_value(members[i], "val", "auroc") for i in own]),
+        "value": value, "baseline_value": base_value,
+        "val_value": np.mean([members[i].value("val", metric) for i in own]),
         "difference": difference, "low": low, "high": high,
-        "auroc_low": ends[0], "auroc_high": ends[1], "baseline_low": base_ends[0], "baseline_high": base_ends[1],
-        "verdict": "better" if low > 0 else "worse" if high < 0 else "undecided",
-        "seeds": min(len(own), len(base)),
+        "value_low": value_low, "value_high": value_high, "baseline_low": base_low, "baseline_high": base_high,
+        "verdict": draws.verdict(low, high), "seeds": min(len(own), len(base)),
     }  # fmt: skip
-
-
-def _value(m: Member, split: str, metric: str) -> float:
-    """Validation metrics are plain numbers, those of the test split have an interval around them."""
-    stated = m.metrics[split].get(metric)
-    value = stated.get("value") if isinstance(stated, Mapping) else stated
-    return np.nan if value is None else value

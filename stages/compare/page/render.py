@@ -16,9 +16,10 @@ from ...shared.core import paths
 from ..figures import curves, films, plans
 from ..figures.style import Look, percent
 from ..numbers import dataset
-from ..numbers.board import confusion
 from ..numbers.comparison import Study
+from ..numbers.curves import confusion
 from ..read import Member
+from ..text import count, duration, number, signed
 from . import pictures, sentences
 from .svg import plot
 
@@ -69,15 +70,18 @@ def page(study: Study, drawn: Mapping[str, Figure]) -> str:
         look=look,
         plans_left_out=plans.left_out(board, study.by_key),
         level=percent(board),
-        evaluate_draws=first.metrics.get("bootstrap"),
+        draws=first.metrics["bootstrap"],
+        metric=study.metric,
+        measure=study.measure,
+        beside=study.beside,
     )  # fmt: skip
 
 
 class Scale:
-    """AUROC to the x of an inline bar, 0 to 100, on a range that holds every interval of the table."""
+    """A value of the metric that decides -> x of an inline bar, 0 to 100, on a range that includes every interval."""
 
     def __init__(self, board: pd.DataFrame) -> None:
-        low = np.nanmin(board[["auroc_low", "auroc"]].to_numpy(float), initial=1.0)
+        low = np.nanmin(board[["value_low", "value"]].to_numpy(float), initial=1.0)
         self.low, self.high = min(np.floor(low * 10) / 10, 0.9), 1.0
 
     def __call__(self, value: float) -> float:
@@ -132,10 +136,5 @@ def _environment() -> Environment:
         loader=FileSystemLoader(HERE), autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
     )
     environment.globals["inline"] = lambda name: Markup((HERE / name).read_text(encoding="utf-8"))
-    environment.filters |= {
-        "number": sentences.number,
-        "signed": sentences.signed,
-        "duration": sentences.duration,
-        "count": lambda n: "–" if pd.isna(n) else f"{n:,.0f}",
-    }
+    environment.filters |= {"number": number, "signed": signed, "duration": duration, "count": count}
     return environment

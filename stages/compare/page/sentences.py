@@ -8,38 +8,10 @@ from typing import Any
 import pandas as pd
 
 from ..figures.style import percent
+from ..text import number, signed, signed_span, span
 
 VERDICT = {"better": "yes", "worse": "no, it hurt", "undecided": "not shown"}
 LEAD = {"better": "Transfer helps", "worse": "Transfer hurts", "undecided": "Not shown that transfer helps"}
-
-
-def number(value: float, digits: int = 3) -> str:
-    return "–" if pd.isna(value) else f"{value:.{digits}f}"
-
-
-def signed(value: float) -> str:
-    """With a true minus sign, so that columns line up."""
-    if pd.isna(value):
-        return "–"
-    told = f"{value:+.3f}".replace("-", "−")
-    return "0.000" if told[1:] == "0.000" else told
-
-
-def span(low: float, high: float) -> str:
-    return f"{number(low)}–{number(high)}"
-
-
-def signed_span(low: float, high: float) -> str:
-    return f"{signed(low)} to {signed(high)}"
-
-
-def duration(seconds: float) -> str:
-    if pd.isna(seconds):
-        return "–"
-    if seconds < 100:
-        return f"{seconds:.0f} s"
-    minutes = round(seconds / 60)
-    return f"{minutes} min" if minutes < 100 else f"{minutes // 60} h {minutes % 60:02d} min"
 
 
 def start(summary: Mapping[str, Any]) -> str:
@@ -62,7 +34,7 @@ def chosen(contrasts: pd.DataFrame) -> pd.DataFrame:
     would flatter it."""
     if contrasts.empty:
         return contrasts
-    best = contrasts.groupby("sample", sort=False)["val_auroc"].idxmax().dropna()
+    best = contrasts.groupby("sample", sort=False)["val_value"].idxmax().dropna()
     return contrasts.loc[best].sort_values("train_images", kind="stable")
 
 
@@ -94,13 +66,13 @@ def _contrast(row: object, baseline: str, images: int, level: str) -> str:
     ends = {
         "better": "which excludes zero.",
         "worse": "which excludes zero: transfer did harm.",
-        "undecided": f"which holds zero: {images:,} test images cannot tell the two apart.",
+        "undecided": f"which includes zero: {images:,} test images cannot tell the two apart.",
     }
     if row.seeds > 1:
         return _contrast_of_means(row, baseline, images, level)
     return (
-        f"{row.strategy} of {row.backbone}, the best on validation, reaches a test AUROC of {number(row.auroc)} "
-        f"[{span(row.auroc_low, row.auroc_high)}], {baseline} {number(row.baseline_auroc)} "
+        f"{row.strategy} of {row.backbone}, the best on validation, reaches a test AUROC of {number(row.value)} "
+        f"[{span(row.value_low, row.value_high)}], {baseline} {number(row.baseline_value)} "
         f"[{span(row.baseline_low, row.baseline_high)}]. The difference is {signed(row.difference)} with a {level} "
         f"interval of {signed_span(row.low, row.high)}, {ends[row.verdict]}"
     )
@@ -110,8 +82,8 @@ def _contrast_of_means(row: object, baseline: str, images: int, level: str) -> s
     held = f" {images:,} test images and {row.seeds} seeds cannot tell the two apart."
     return (
         f"{LEAD[row.verdict]}: {signed(row.difference)}, {level} interval {signed_span(row.low, row.high)}. "
-        f"{row.strategy} of {row.backbone} reaches a mean test AUROC of {number(row.auroc)} "
-        f"[{span(row.auroc_low, row.auroc_high)}], {baseline} {number(row.baseline_auroc)} "
+        f"{row.strategy} of {row.backbone} reaches a mean test AUROC of {number(row.value)} "
+        f"[{span(row.value_low, row.value_high)}], {baseline} {number(row.baseline_value)} "
         f"[{span(row.baseline_low, row.baseline_high)}].{held if row.verdict == 'undecided' else ''}"
     )
 
@@ -119,8 +91,8 @@ def _contrast_of_means(row: object, baseline: str, images: int, level: str) -> s
 def top(board: pd.DataFrame) -> str:
     first, others = board.iloc[0], len(board) - 1
     ties = int(board.tie.iloc[1:].sum())
-    lead = f"{first.key} {'leads with' if others else 'has'} an AUROC of {number(first.auroc)}"
-    chance = " Its interval holds 0.5, the AUROC of a coin." if first.auroc_low <= 0.5 else ""
+    lead = f"{first.key} {'leads with' if others else 'has'} an AUROC of {number(first.value)}"
+    chance = " Its interval holds 0.5, the AUROC of a coin." if first.value_low <= 0.5 else ""
     if not others:
         told = "it is the only model here"
     elif ties == 0:
@@ -129,7 +101,7 @@ def top(board: pd.DataFrame) -> str:
         told = "but no other model can be told apart from it on these images"
     else:
         told = f"but {ties} of the {others} other models cannot be told apart from it on these images"
-    return f"{lead} [{span(first.auroc_low, first.auroc_high)}], {told}.{chance}"
+    return f"{lead} [{span(first.value_low, first.value_high)}], {told}.{chance}"
 
 
 def top_mean(means: pd.DataFrame) -> str:
@@ -139,7 +111,7 @@ def top_mean(means: pd.DataFrame) -> str:
     first = means.iloc[0]
     over = f" over {first.seeds} seeds" if first.seeds > 1 else ", of one seed"
     return (
-        f" Seeds put aside, the highest mean is {number(first.auroc)} [{span(first.auroc_low, first.auroc_high)}]"
+        f" Seeds put aside, the highest mean is {number(first.value)} [{span(first.value_low, first.value_high)}]"
         f"{over}: {first.strategy} of {first.backbone} with {first['sample']}."
     )
 

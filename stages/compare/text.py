@@ -1,0 +1,46 @@
+"""Numbers as text, the same on the page and in the terminal. None and NaN are values that are not defined: a dash."""
+
+from __future__ import annotations
+
+import math
+
+DASH = "–"
+
+
+def number(value: float | None, digits: int = 3) -> str:
+    return DASH if value is None or math.isnan(value) else f"{value:.{digits}f}"
+
+
+def count(value: float | None) -> str:
+    """With thousands separated: 1,234."""
+    return DASH if value is None or math.isnan(value) else f"{value:,.0f}"
+
+
+def signed(value: float | None) -> str:
+    """With a true minus sign, so that columns line up; what rounds to zero has no sign."""
+    if value is None or math.isnan(value):
+        return DASH
+    text = f"{value:+.3f}".replace("-", "−")
+    return "0.000" if text[1:] == "0.000" else text
+
+
+def span(low: float | None, high: float | None) -> str:
+    return f"{number(low)}–{number(high)}"
+
+
+def signed_span(low: float | None, high: float | None) -> str:
+    return f"{signed(low)} to {signed(high)}"
+
+
+def duration(seconds: float | None) -> str:
+    if seconds is None or math.isnan(seconds):
+        return DASH
+    if seconds < 100:
+        return f"{seconds:.0f} s"
+    minutes = round(seconds / 60)
+    return f"{minutes} min" if minutes < 100 else f"{minutes // 60} h {minutes % 60:02d} min"
+
+
+def level(confidence: float) -> str:
+    """Coverage of an interval: 0.95 -> 95%."""
+    return f"{100 * confidence:g}%"
