@@ -14,7 +14,7 @@ import argparse
 import os
 import sys
 import traceback
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from pydantic import BaseModel
@@ -31,9 +31,14 @@ from .shared.core.process import Terminated, is_main, sigterm_raises
 
 def main(argv: Sequence[str] | None = None) -> int:
     arguments = arguments_of(argv)
+    return exit_code(lambda: arguments.action(arguments))
+
+
+def exit_code(action: Callable[[], None]) -> int:
+    """Run it; what ends it early becomes a message and an exit code."""
     try:
         with sigterm_raises():
-            arguments.action(arguments)
+            action()
     except UserError as error:
         return complain(error)
     except OSError as error:

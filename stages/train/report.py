@@ -14,6 +14,7 @@ from ..shared.core import paths
 from ..shared.core.files import write_json
 from ..shared.core.job import Job, Result
 from ..shared.model.model import Classifier
+from .loop.checkpoints import CHOICES
 from .loop.history import History
 from .machine.machine import Machine
 from .params import Params
@@ -21,7 +22,7 @@ from .plan.apply import ever_learning, groups_of
 from .plan.strategies import Plan
 from .plan.table import plan_table
 from .sample import Rows
-from .start.sources import started_from
+from .start.start import Start
 
 
 @dataclass(frozen=True)
@@ -35,7 +36,7 @@ class Trained:
     best_epoch: int
 
 
-def write_report(trained: Trained, params: Params, arrays: Arrays, rows: Rows, job: Job) -> Result:
+def write_report(trained: Trained, params: Params, arrays: Arrays, rows: Rows, start: Start | None, job: Job) -> Result:
     """reports/train/<key>: history.csv, plan.csv and summary.json, which holds what was measured and nothing derived:
     whoever shows a number makes it, so that showing another one trains no model again."""
     folder = paths.report_dir("train", job.key)
@@ -45,7 +46,7 @@ def write_report(trained: Trained, params: Params, arrays: Arrays, rows: Rows, j
     rates = plan_table(trained.plan[: len(table)], params.optimizer.lr, table["lr_factor"].tolist())
     rates.to_csv(folder / "plan.csv", index=False)
     measured = measurements(trained, arrays, rows)
-    write_json(folder / "summary.json", {**measured, **choices(trained.machine, params)})
+    write_json(folder / "summary.json", {**measured, **choices(trained.machine, params, start)})
     return Result(metrics=measured | derived(trained, measured), model=paths.model_dir(job.member))
 
 
@@ -65,10 +66,10 @@ def measurements(trained: Trained, arrays: Arrays, rows: Rows) -> dict[str, floa
     }
 
 
-def choices(machine: Machine, params: Params) -> dict[str, Any]:
+def choices(machine: Machine, params: Params, start: Start | None) -> dict[str, Any]:
     """What was chosen for this machine, the weights it started from, and which part of the patients trained."""
-    chosen = {name: getattr(machine, name) for name in ("precision", "channels_last", "accumulate")}
-    return chosen | {"start": started_from(params), "sample": params.sample.model_dump(mode="json")}
+    chosen = {name: getattr(machine, name) for name in CHOICES}
+    return chosen | {"start": start.name if start else None, "sample": params.sample.model_dump(mode="json")}
 
 
 def derived(trained: Trained, measured: dict[str, float]) -> dict[str, float]:

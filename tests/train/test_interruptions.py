@@ -22,34 +22,6 @@ from stages.train import run
 
 KEY = Key("small_cnn", "from_scratch", "full")
 WEIGHTS = "models/small_cnn-from_scratch-full/weights.safetensors"
-SCRIPT = """
-import sys
-from stages.shared.core.job import Job
-from stages.shared.core.paths import Key
-from stages.train import Params, run
-result = run(Params.model_validate_json(sys.argv[1]), Job(Key("small_cnn", "from_scratch", "full")))
-result.discard()
-"""
-
-
-# through __main__, which gives the last word and the exit code
-AS_COMMAND = SCRIPT.replace("result = run(", "import stages.__main__ as m; m.check = lambda _: run(").replace(
-    "result.discard()", "sys.exit(m.main(['check']))"
-)
-
-
-def dies_by(name, epoch, batch):
-    """A script's first lines: this signal comes in that batch of that epoch (both from 0)."""
-    return f"""
-import os, signal
-from stages.train.loop.module import Learner
-step = Learner.training_step
-def dying(self, batch, number):
-    if (self.current_epoch, number) == ({epoch}, {batch}):
-        os.kill(os.getpid(), signal.{name})
-    return step(self, batch, number)
-Learner.training_step = dying
-"""
 
 
 class Killed(BaseException):
@@ -66,9 +38,11 @@ def dies_in(epoch):
     return report
 
 
-def start(params, repository, script=SCRIPT):
+def start(params, repository, *options):
+    """A training in a process of its own; `options` of training_process.py."""
     environment = {**os.environ, "PYTHONPATH": str(repository), "OMP_WAIT_POLICY": "PASSIVE"}
-    arguments = [sys.executable, "-c", script, params.model_dump_json()]
+    script = Path(__file__).with_name("training_process.py")
+    arguments = [sys.executable, str(script), params.model_dump_json(), *options]
     return subprocess.Popen(arguments, env=environment, stderr=subprocess.PIPE, text=True)
 
 
@@ -92,7 +66,7 @@ def test_a_killed_training_goes_on_from_its_last_epoch_and_ends_with_the_same_we
     params = train_params(epochs=8, augment=augment, early_stopping={"monitor": monitor, "patience": None})
     expected, history = uninterrupted(params)
 
-    process = start(params, repository, dies_by("SIGKILL", epoch=6, batch=1) + SCRIPT)
+    process = start(params, repository, "--signal=SIGKILL", "--epoch=6", "--batch=1")
     assert "epoch 6/8" in process.communicate()[1]
     assert process.returncode == -signal.SIGKILL
     again = start(params, repository)
@@ -185,7 +159,7 @@ def test_a_resumed_training_reports_its_earlier_epochs_too(processed, train_para
 
 
 def test_ctrl_c_ends_with_a_word_and_code_130(processed, train_params, repository):
-    process = start(train_params(epochs=200), repository, AS_COMMAND)
+    process = start(train_params(epochs=200), repository)
     until(process, "epoch 2/200")
     process.send_signal(signal.SIGINT)
     said = process.communicate(timeout=60)[1]
@@ -226,7 +200,7 @@ def test_sigterm_in_the_middle_of_an_epoch_ends_with_a_word_and_loses_no_whole_e
     """Afterwards the same weights as without it."""
     params = train_params(epochs=3, min_steps_per_epoch=30, optimizer={"name": "adamw", "lr": 1e-3})
     expected, _ = uninterrupted(params)
-    process = start(params, repository, dies_by("SIGTERM", epoch=1, batch=10) + AS_COMMAND)
+    process = start(params, repository, "--signal=SIGTERM", "--epoch=1", "--batch=10")
     said = process.communicate()[1]
     assert process.returncode == 143, said
     assert "Terminated. `dvc repro` goes on" in said
@@ -237,17 +211,9 @@ def test_sigterm_in_the_middle_of_an_epoch_ends_with_a_word_and_loses_no_whole_e
     assert all(torch.equal(expected[name], found[name]) for name in expected)
 
 
-def test_sigterm_before_the_first_epoch_ends_with_a_word_too(processed, train_params, repository, shipped):
-    """While features are cached, say."""
-    script = """
-import signal, sys, time
-import stages.train.features.source as feed
-feed.FeatureStore.fill = lambda *_: (print("filling", file=sys.stderr, flush=True), time.sleep(60))
-"""
-    backbone = {"source": "lightbox", "name": "small_cnn", "weights": str(shipped)}
-    params = train_params(strategy={"plan": "feature_extraction"}, backbone=backbone)
-    process = start(params, repository, script + AS_COMMAND)
-    until(process, "filling")
+def test_sigterm_before_the_first_epoch_ends_with_a_word_too(processed, train_params, repository):
+    process = start(train_params(), repository, "--pause")
+    until(process, "pausing")
     process.send_signal(signal.SIGTERM)
     said = process.communicate(timeout=60)[1]
     assert process.returncode == 143, said

@@ -12,8 +12,10 @@ from stages.shared.core.errors import UserError
 from stages.shared.model.backbones import build
 from stages.shared.model.recipe import Architecture, Head, Recipe
 from stages.train.params import Backbone
+from stages.train.start.matching import fill
 from stages.train.start.registered import fetch
-from stages.train.start.sources import fill, load_pretrained, not_downloaded, start_of
+from stages.train.start.sources import not_downloaded
+from stages.train.start.start import Start, find_start, load_weights
 
 SMALL = Architecture(source="lightbox", name="small_cnn")
 RESNET = Architecture(source="torchvision", name="resnet18")
@@ -25,6 +27,10 @@ def choice(weights, name="small_cnn", source="lightbox"):
 
 def from_timm(weights, name="test_vit"):
     return Backbone(source="timm", name=name, weights=str(weights))
+
+
+def load_pretrained(backbone, choice):
+    load_weights(backbone, find_start(choice))
 
 
 def same(first, second):
@@ -89,6 +95,16 @@ def test_a_failed_download_says_what_to_do_and_uses_nothing_else(tmp_path, monke
     ):
         load_pretrained(target, choice("imagenet", "resnet18", "torchvision"))
     assert torch.equal(before, target.network.conv1.weight)
+
+
+def test_a_start_is_a_file_by_its_content_a_name_of_the_library_or_none(workspace):
+    """SHA-256 of "abc": FIPS 180-2, appendix B.1."""
+    path = workspace / "w.safetensors"
+    path.write_bytes(b"abc")
+    digest = "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad"
+    assert find_start(choice(path)) == Start(str(path), "lightbox", "small_cnn", path, digest)
+    assert find_start(choice("none")) is None
+    assert find_start(from_timm("r160_in1k")) == Start("r160_in1k", "timm", "test_vit.r160_in1k")
 
 
 def test_what_does_not_fit_is_listed():
@@ -389,7 +405,7 @@ def test_a_registered_model_starts_the_next_training(registry):
     target = build(SMALL)
     load_pretrained(target, choice("models:/chest x-ray@champion"))
     assert same(first.backbone, target)
-    assert start_of(choice("models:/chest x-ray@champion")) == "models:/chest x-ray/1"
+    assert find_start(choice("models:/chest x-ray@champion")).name == "models:/chest x-ray/1"
     load_pretrained(target, choice("models:/chest x-ray/2"))
     assert same(second.backbone, target)
     from stages.shared.tracking.registry import fetch as ask  # here: each process takes seconds to import MLflow

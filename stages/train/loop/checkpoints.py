@@ -1,52 +1,98 @@
 """Where an interrupted training waits. DVC deletes a stage's outs before it runs, so checkpoints lie outside them, in
-the main repository, under a name that changes with anything the training depends on."""
+the main repository, under a name that changes with anything that changes the numbers."""
 
 from __future__ import annotations
 
 import hashlib
 import json
+import os
 import shutil
+import signal
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
+import torch
 from filelock import FileLock, Timeout
+from lightning.fabric.plugins import TorchCheckpointIO
+from lightning.pytorch.callbacks import ModelCheckpoint
 
-from ...shared.core.files import sha256
+from ...shared.core.code import STAGES, digest_of
+from ...shared.core.errors import UserError
+from ...shared.core.files import atomic, read_json, write_json
 from ...shared.core.paths import Key, project_root
-from ...shared.core.process import is_main
+from ..machine.machine import Machine
 from ..params import Params
-from ..start.sources import weights_file
+from ..start.start import Start
 
-CODE = Path(__file__).parents[2]
+CODE = ("train", "shared")
+NO_NUMBERS = (  # what of this code changes nothing that a training computes
+    "train/report.py",
+    "train/library.py",
+    *(f"shared/{package}" for package in ("core", "figures", "images", "measures", "tracking")),
+)
+NO_NUMBERS_IN_PARAMS: Any = {"workers": True, "auto_batch": True, "cache": {"max_gb"}}
+CHOICES = ("precision", "channels_last", "accumulate")  # of the machine; a resumed training keeps them
 
 
-def name_of(key: Key, params: Params, data: str) -> str:
-    """A digest of key, params, data, the weights file it starts from, and the code that trains."""
-    start = weights_file(params.backbone) if params.strategy.plan != "from_scratch" else None
-    told = [str(key), params.model_dump(mode="json"), data, sha256(start) if start and start.is_file() else None]
-    digest = hashlib.sha256(json.dumps(told, sort_keys=True).encode())
-    for path in sorted(
-        [
-            *(CODE / "train").rglob("*.py"),
-            *(CODE / "shared").rglob("*.py"),
-        ]
-    ):
-        digest.update(path.read_bytes())
-    return f"{key}-{digest.hexdigest()[:16]}"
+def name_of(key: Key, params: Params, data: str, start: Start | None, root: Path = STAGES) -> str:
+    """The key and a digest of all that the numbers depend on: params, data, the weights it starts from, and code."""
+    settings = params.model_dump(mode="json", exclude=NO_NUMBERS_IN_PARAMS)
+    weights = (start.name, start.sha256) if start else None
+    facts = [str(key), settings, data, weights, digest_of(*CODE, without=NO_NUMBERS, root=root)]
+    return f"{key}-{hashlib.sha256(json.dumps(facts, sort_keys=True).encode()).hexdigest()[:16]}"
+
+
+@dataclass(frozen=True)
+class Checkpoints:
+    """The folder of one training: its last and its best epoch, the choices it began with, and whether it ended."""
+
+    folder: Path
+
+    @property
+    def last(self) -> Path:
+        return self.folder / "last.ckpt"
+
+    @property
+    def best(self) -> Path:
+        return self.folder / "best.ckpt"
+
+    @property
+    def ended(self) -> bool:
+        return (self.folder / "ended").exists()
+
+    def end(self) -> None:
+        (self.folder / "ended").touch()
+
+    def keep_choices(self, machine: Machine) -> Machine:
+        """`machine` with the choices that this training began with, wherever it goes on; of parts, the more."""
+        path = self.folder / "choices.json"
+        kept = read_json(path) if path.exists() else {}
+        accumulate = max(machine.accumulate, kept.get("accumulate", 1))
+        machine = replace(machine, **kept | {"accumulate": accumulate})
+        if machine.is_main:
+            write_json(path, {name: getattr(machine, name) for name in CHOICES})
+        return machine
+
+    def callbacks(self, monitor: str, mode: str, weights_only: bool) -> list[ModelCheckpoint]:
+        """Every epoch ends in `last`, the best one in `best` too, with its weights alone where these are enough."""
+        best = Keep(self.best, monitor=monitor, mode=mode, save_weights_only=weights_only)
+        return [best, Keep(self.last)]  # in this order, so that `last` holds best's state as well
 
 
 @contextmanager
-def checkpoints(name: str) -> Iterator[Path]:
-    """The folder of this training's checkpoints, alone to us. It stays until `discard`.
+def checkpoints(name: str, is_main: bool = True) -> Iterator[Checkpoints]:
+    """This training's checkpoints, alone to us. They stay until `discard`.
 
     Two queued experiments may need the very same model at once: the second waits.
     """
     folder = project_root() / ".lightbox" / "checkpoints" / name
     folder.mkdir(parents=True, exist_ok=True)
-    if not is_main():  # the first process of this training holds the lock for all
-        yield folder
+    if not is_main:  # the first process of this training holds the lock for all
+        yield Checkpoints(folder)
         return
     lock = FileLock(folder.with_suffix(".lock"))
     try:
@@ -56,12 +102,67 @@ def checkpoints(name: str) -> Iterator[Path]:
         lock.acquire()
     try:
         folder.mkdir(exist_ok=True)
-        yield folder
+        yield Checkpoints(folder)
     finally:
         lock.release()
 
 
 def discard(name: str) -> None:
     """Delete a training's checkpoints, unless somebody else who needed the same model already has."""
-    with checkpoints(name) as folder:
-        shutil.rmtree(folder)
+    with checkpoints(name) as kept:
+        shutil.rmtree(kept.folder)
+
+
+def read_checkpoint(path: Path) -> dict[str, Any]:
+    """Raises UserError when it is damaged (the machine went down while it was written, say)."""
+    try:
+        state: dict[str, Any] = torch.load(path, map_location="cpu", weights_only=True)
+    except Exception as error:  # damaged bytes can fail anywhere in torch's unpickler
+        reason = (str(error) or type(error).__name__).splitlines()[0]
+        raise UserError(
+            f"{path}: not a readable checkpoint ({reason}). Delete the folder {path.parent} and run `dvc repro` again: "
+            "this training then starts from its beginning."
+        ) from None
+    return state
+
+
+class AtomicCheckpoints(TorchCheckpointIO):
+    """A checkpoint is there whole or not at all; a full disk leaves the one before it."""
+
+    def save_checkpoint(self, checkpoint: dict[str, Any], path: Any, storage_options: Any | None = None) -> None:
+        with ctrl_c_waits(), atomic(path) as partial, partial.open("wb") as file:
+            torch.save(checkpoint, file)
+            file.flush()
+            os.fsync(file.fileno())
+
+    def load_checkpoint(self, path: Any, map_location: Any = None, weights_only: bool | None = True) -> dict[str, Any]:
+        return read_checkpoint(Path(path))
+
+
+@contextmanager
+def ctrl_c_waits() -> Iterator[None]:
+    """Until the end of the block: torch.save, interrupted, ends in an error of its own that hides the interruption."""
+    handler, signals = signal.getsignal(signal.SIGINT), []
+    signal.signal(signal.SIGINT, lambda *arguments: signals.append(arguments))
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, handler)
+    if signals and callable(handler):
+        handler(*signals[-1])
+
+
+class Keep(ModelCheckpoint):
+    """Finds its files again when the project has been moved, or is seen under another path."""
+
+    def __init__(self, path: Path, **options: Any) -> None:
+        options |= {"save_on_train_epoch_end": True, "enable_version_counter": False}
+        super().__init__(path.parent, filename=path.stem, **options)
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        def here(path: str) -> str:
+            return str(Path(str(self.dirpath)) / Path(path).name) if path else path
+
+        state = {**state_dict, "dirpath": self.dirpath}
+        state |= {name: here(state[name]) for name in ("best_model_path", "kth_best_model_path", "last_model_path")}
+        super().load_state_dict(state | {"best_k_models": {here(k): v for k, v in state["best_k_models"].items()}})

@@ -1,88 +1,44 @@
-"""The training loop on Lightning: its trainer, its checkpoints, and how it ends when it does not end well."""
+"""The training loop on Lightning: its trainer, and how it ends when it does not end well."""
 
 from __future__ import annotations
 
 import logging
-import os
 import signal
 import sys
 import warnings
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
 from pathlib import Path
 from types import FrameType
 from typing import Any
 
 import lightning.pytorch as pl
-import torch
-from lightning.fabric.plugins import TorchCheckpointIO
 from lightning.fabric.plugins.environments.slurm import SLURMEnvironment
-from lightning.pytorch.callbacks import Callback, EarlyStopping, ModelCheckpoint, TQDMProgressBar
+from lightning.pytorch.callbacks import Callback, EarlyStopping, TQDMProgressBar
 from lightning.pytorch.utilities.exceptions import SIGTERMException
+from torch.utils.data import DataLoader
 
-from ...shared.core.errors import UserError
-from ...shared.core.files import atomic
 from ...shared.core.process import Terminated
+from ..data.batches import Batch
 from ..machine.machine import Machine
 from ..params.recipe import EarlyStopping as EarlyStoppingRule
 from ..params.recipe import Ema
 from ..recipe.ema import MovingAverage
+from .checkpoints import AtomicCheckpoints, Checkpoints
 from .history import History
 from .module import Learner
-
-
-class AtomicCheckpoints(TorchCheckpointIO):
-    """A checkpoint is there whole or not at all; a full disk leaves the one before it."""
-
-    def save_checkpoint(self, checkpoint: dict[str, Any], path: Any, storage_options: Any | None = None) -> None:
-        with ctrl_c_waits(), atomic(path) as partial, partial.open("wb") as file:
-            torch.save(checkpoint, file)
-            file.flush()
-            os.fsync(file.fileno())
-
-    def load_checkpoint(self, path: Any, map_location: Any = None, weights_only: bool | None = True) -> dict[str, Any]:
-        return read_checkpoint(Path(path))
-
-
-@contextmanager
-def ctrl_c_waits() -> Iterator[None]:
-    """Until the end of the block: torch.save, interrupted, ends in an error of its own that hides the interruption."""
-    handler, came = signal.getsignal(signal.SIGINT), []
-    signal.signal(signal.SIGINT, lambda *told: came.append(told))
-    try:
-        yield
-    finally:
-        signal.signal(signal.SIGINT, handler)
-    if came and callable(handler):
-        handler(*came[-1])
-
-
-class Keep(ModelCheckpoint):
-    """Knows its files again when the project has been moved, or is seen under another path."""
-
-    def __init__(self, folder: Path, name: str, **options: Any) -> None:
-        super().__init__(folder, filename=name, save_on_train_epoch_end=True, enable_version_counter=False, **options)
-
-    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
-        def here(path: str) -> str:
-            return str(Path(str(self.dirpath)) / Path(path).name) if path else path
-
-        state = {**state_dict, "dirpath": self.dirpath}
-        state |= {name: here(state[name]) for name in ("best_model_path", "kth_best_model_path", "last_model_path")}
-        super().load_state_dict(state | {"best_k_models": {here(k): v for k, v in state["best_k_models"].items()}})
 
 
 def train_loop(
     learner: Learner,
     history: History,
-    data: tuple[Any, Any],
+    data: tuple[DataLoader[Batch], DataLoader[Batch]],
     machine: Machine,
-    folder: Path,
+    kept: Checkpoints,
     rule: EarlyStoppingRule,
     ema: Ema | None,
     **options: Any,
 ) -> None:
-    """Every epoch ends in last.ckpt, the best one in best.ckpt too; goes on from last.ckpt where there is one.
+    """From the last checkpoint where there is one, to the last epoch.
 
     Args:
         data: loaders of training and validation.
@@ -93,18 +49,17 @@ def train_loop(
         NotFinite, torch.OutOfMemoryError: for the caller to explain.
     """
     # what EMA keeps comes into a checkpoint with the callbacks' state only
-    best = Keep(folder, "best", monitor=rule.monitor, mode=rule.mode, save_weights_only=ema is None)
-    every = Keep(folder, "last")  # behind `best`, so that it holds best's state as well
+    saving = kept.callbacks(rule.monitor, rule.mode, weights_only=ema is None)
     averaging = [] if ema is None else [MovingAverage(ema.decay)]
-    trainer = make_trainer(machine, [*averaging, history, *stopping(rule), best, every], folder, options)
-    last = folder / "last.ckpt"
-    if last.exists() and machine.is_main:
+    trainer = make_trainer(machine, [*averaging, history, *stopping(rule), *saving], kept.folder, options)
+    last = kept.last if kept.last.exists() else None
+    if last and machine.is_main:
         print(f"{history.name}: resuming from {last}", file=sys.stderr)
     handlers = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
     signal.signal(signal.SIGTERM, until_lightning)
     try:
         train, validation = data
-        trainer.fit(learner, train, validation, ckpt_path=last if last.exists() else None, weights_only=True)
+        trainer.fit(learner, train, validation, ckpt_path=last, weights_only=True)
         if trainer.received_sigterm:  # behind the last batch: Lightning goes on to the end
             raise Terminated
     except SIGTERMException:
@@ -120,19 +75,6 @@ def until_lightning(number: int, frame: FrameType | None) -> None:
     """Lightning handles SIGTERM its own way, behind a whole batch; it calls the handler it found as well."""
     if signal.getsignal(number) is until_lightning:
         raise Terminated
-
-
-def read_checkpoint(path: Path) -> dict[str, Any]:
-    """Raises UserError when it is damaged (the machine went down while it was written, say)."""
-    try:
-        state: dict[str, Any] = torch.load(path, map_location="cpu", weights_only=True)
-    except Exception as error:  # damaged bytes can fail anywhere in torch's unpickler
-        told = (str(error) or type(error).__name__).splitlines()[0]
-        raise UserError(
-            f"{path}: not a readable checkpoint ({told}). Delete the folder {path.parent} and run `dvc repro` again: "
-            "this training then starts from its beginning."
-        ) from None
-    return state
 
 
 def stopping(rule: EarlyStoppingRule) -> list[Callback]:

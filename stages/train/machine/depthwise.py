@@ -29,21 +29,23 @@ class MixedGradients(torch.autograd.Function):
     ) -> torch.Tensor:
         ctx.save_for_backward(images, weight)
         ctx.geometry = geometry
-        near = [None if t is None else t.to(images.dtype) for t in (weight, bias)]
-        return F.conv2d(images, *near, *geometry)
+        bias = None if bias is None else bias.to(images.dtype)
+        return F.conv2d(images, weight.to(images.dtype), bias, *geometry)
 
     @staticmethod
-    @once_differentiable  # type: ignore[untyped-decorator]
+    @once_differentiable
     def backward(ctx: Any, slope: torch.Tensor) -> tuple[torch.Tensor | None, ...]:
         images, weight = ctx.saved_tensors
         of_images, of_weight, of_bias, _ = ctx.needs_input_grad
         found: list[torch.Tensor | None] = [None] * 4
         if of_images:
             dtype = torch.float32 if max(ctx.geometry[0]) > 1 else slope.dtype
-            found[0] = conv2d_input(images.shape, weight.to(dtype), slope.to(dtype), *ctx.geometry).to(images.dtype)
+            slope_of = conv2d_input(images.shape, weight.to(dtype), slope.to(dtype), *ctx.geometry)  # type: ignore[no-untyped-call]
+            found[0] = slope_of.to(images.dtype)
         if of_weight:
             dtype = slope.dtype if tuple(weight.shape[2:]) == (3, 3) else torch.float32
-            found[1] = conv2d_weight(images.to(dtype), weight.shape, slope.to(dtype), *ctx.geometry).to(weight.dtype)
+            slope_of = conv2d_weight(images.to(dtype), weight.shape, slope.to(dtype), *ctx.geometry)  # type: ignore[no-untyped-call]
+            found[1] = slope_of.to(weight.dtype)
         if of_bias:
             found[2] = slope.float().sum((0, 2, 3)).to(weight.dtype)
         return tuple(found)
@@ -55,7 +57,8 @@ class DepthwiseConv2d(nn.Conv2d):
     def _conv_forward(self, input: torch.Tensor, weight: torch.Tensor, bias: torch.Tensor | None) -> torch.Tensor:
         here = input.device.type == "cpu" and torch.is_grad_enabled() and torch.is_autocast_enabled("cpu")
         if not here or torch.get_autocast_dtype("cpu") != torch.bfloat16:
-            return super()._conv_forward(input, weight, bias)
+            usual: torch.Tensor = super()._conv_forward(input, weight, bias)
+            return usual
         geometry = (self.stride, self.padding, self.dilation, self.groups)
         with torch.autocast("cpu", enabled=False):
             found: torch.Tensor = MixedGradients.apply(input.to(torch.bfloat16), weight, bias, geometry)

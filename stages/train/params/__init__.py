@@ -71,6 +71,11 @@ class Params(Settings):
     trainer: Trainer = Trainer()
     """Devices and nodes."""
 
+    @property
+    def training_seed(self) -> int:
+        """Of this training: the study's seed and its sample's."""
+        return self.seed + self.sample.seed
+
     @model_validator(mode="after")
     def _something_to_transfer(self) -> Params:
         if self.strategy.plan != "from_scratch" and self.backbone.weights == "none":

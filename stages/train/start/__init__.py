@@ -1,2 +1,7 @@
-"""The weights a training starts from: sources.py reads them, registered.py fetches a model of the registry, matching.py
-fits their names to the backbone's."""
+"""The weights a training starts from.
+
+start.py       which ones, resolved once
+sources.py     the tensors of a file, of torchvision, of timm
+registered.py  a model of the MLflow registry, fetched
+matching.py    their names and the network's
+"""

@@ -26,7 +26,11 @@ class Registered:
 
 @cache
 def fetch(uri: str) -> Registered:
-    """Raises UserError: no such model, alias or version; no model of this project; the registry is out of reach."""
+    """Within a process an alias stands for one version.
+
+    Raises:
+        UserError: no such model, alias or version; no model of this project; the registry is out of reach.
+    """
     command = [sys.executable, "-m", "stages.shared.tracking.registry", uri]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     last = done.stdout.strip().rpartition("\n")[2]

@@ -1,5 +1,5 @@
-"""Pretrained weights into a backbone: from torchvision, timm, a file or the registry. A download that fails says what
-to do; nothing else is used in its place."""
+"""Pretrained tensors by name: out of a file, from torchvision or from timm. A download that fails says what to do;
+nothing else is used in its place."""
 
 from __future__ import annotations
 
@@ -15,75 +15,14 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file
 
 from ...shared.core.errors import UserError, unknown
-from ...shared.core.files import read_json
-from ...shared.core.paths import find_input
-from ...shared.model.backbones import Backbone, tags
-from ..params import Backbone as Choice
-from ..params import Params
-from .matching import Tensors, fill
-from .registered import fetch
-
-__all__ = ["fill", "load_pretrained", "started_from", "weights_file"]
+from ...shared.model.backbones import tags
+from .matching import Tensors
 
 HOLDERS = ("state_dict", "model_state_dict", "model")  # what training programs call the weights in their files
 
 
-def load_pretrained(backbone: Backbone, choice: Choice) -> None:
-    """Fill `backbone` in place with the weights `choice` names.
-
-    Raises:
-        UserError: the weights are not to be had, or do not fit; lists what does not.
-    """
-    if choice.weights == "none":
-        return
-    if path := weights_file(choice):
-        check_same_input(path, choice)
-        fill(backbone, read(path), start_of(choice) or str(path))
-    elif choice.source == "timm":
-        fill(backbone, from_timm(choice), f"timm's {choice.weights} weights of {choice.name}")
-    else:
-        fill(backbone, imagenet(choice.name), f"ImageNet weights of {choice.name}")
-
-
-def check_same_input(path: Path, choice: Choice) -> None:
-    """A model of this project says in its recipe which weights it started from, and so which normalisation it knows."""
-    recipe = path.with_name("recipe.json")
-    if choice.source != "timm" or not recipe.is_file():
-        return
-    known, named = read_json(recipe)["architecture"]["name"], choice.architecture.name
-    if known != named and known.partition(".")[0] == named.partition(".")[0]:
-        raise UserError(
-            f"params.yaml: backbones: name: {path} was trained as {known}, and {named} would normalise its images "
-            f"otherwise. Give name: {known}."
-        )
-
-
-def weights_file(choice: Choice) -> Path | None:
-    """The file that the weights are read from, where the user or the registry names one. A registered model is
-    fetched; within a process an alias stands for one version."""
-    if choice.kind == "registry":
-        return fetch(choice.weights).path
-    return find_input(choice.weights) if choice.kind == "file" else None
-
-
-def start_of(choice: Choice) -> str | None:
-    """`weights` for the recipe: an alias as the version it stands for; None for random weights."""
-    if choice.kind == "registry":
-        return fetch(choice.weights).version
-    return None if choice.weights == "none" else choice.weights
-
-
-def started_from(params: Params) -> str | None:
-    """The weights a training started from; None: random ones."""
-    return None if params.strategy.plan == "from_scratch" else start_of(params.backbone)
-
-
 def read(path: Path) -> Tensors:
     """The tensors of a .safetensors, .pth or .pt file."""
-    if not path.is_file():
-        raise UserError(
-            f"params.yaml: backbones: weights: {path}: no such file. Put it there, or give none or imagenet."
-        )
     if path.suffix != ".safetensors":
         return tensors_of(read_torch(path), path)
     try:
@@ -156,8 +95,8 @@ def imagenet(name: str) -> Tensors:
         ) from None
 
 
-def from_timm(choice: Choice) -> Tensors:
-    """The weights of a tag (`imagenet`: timm's first choice), as timm itself loads and renames them.
+def from_timm(name: str) -> Tensors:
+    """The weights of `name`, with a tag or timm's first choice, as timm itself loads and renames them.
 
     timm is asked for its original network with the head those weights were made with, because only then does it insist
     that every name fits.
@@ -165,14 +104,14 @@ def from_timm(choice: Choice) -> Tensors:
     import timm
     from httpx2 import HTTPError  # what huggingface_hub downloads with
 
-    name = choice.architecture.name
-    if choice.kind == "tag" and choice.weights not in tags(choice.name):
-        raise unknown(f"backbones: weights of timm's {choice.name!r}", choice.weights, tags(choice.name))
+    network, _, tag = name.partition(".")
+    if tag and tag not in tags(network):
+        raise unknown(f"backbones: weights of timm's {network!r}", tag, tags(network))
     made_for = timm.get_pretrained_cfg(name)
     if made_for is None or not made_for.has_weights:
         raise UserError(
-            f"backbones: weights: {choice.weights}: timm has no pretrained weights for {choice.name!r}. "
-            "Give none or the path of a .safetensors file."
+            f"backbones: weights: timm has no pretrained weights for {name!r}. Give none or the path of a "
+            ".safetensors file."
         )
     try:
         return timm.create_model(name, pretrained=True).state_dict()
@@ -180,7 +119,7 @@ def from_timm(choice: Choice) -> Tensors:
         raise not_downloaded(name, made_for.hf_hub_id, made_for.url, error) from None
 
 
-def not_downloaded(name: str, repository: str | None, url: str, error: Exception) -> UserError:
+def not_downloaded(name: str, repository: str | None, url: Any, error: Exception) -> UserError:
     """`repository`: of the Hugging Face Hub; None: timm takes the weights from `url`."""
     from huggingface_hub import constants
 
