@@ -37,18 +37,18 @@ class MixedGradients(torch.autograd.Function):
     def backward(ctx: Any, slope: torch.Tensor) -> tuple[torch.Tensor | None, ...]:
         images, weight = ctx.saved_tensors
         of_images, of_weight, of_bias, _ = ctx.needs_input_grad
-        found: list[torch.Tensor | None] = [None] * 4
+        gradients: list[torch.Tensor | None] = [None] * 4
         if of_images:
             dtype = torch.float32 if max(ctx.geometry[0]) > 1 else slope.dtype
-            slope_of = conv2d_input(images.shape, weight.to(dtype), slope.to(dtype), *ctx.geometry)  # type: ignore[no-untyped-call]
-            found[0] = slope_of.to(images.dtype)
+            gradient = conv2d_input(images.shape, weight.to(dtype), slope.to(dtype), *ctx.geometry)  # type: ignore[no-untyped-call]
+            gradients[0] = gradient.to(images.dtype)
         if of_weight:
             dtype = slope.dtype if tuple(weight.shape[2:]) == (3, 3) else torch.float32
-            slope_of = conv2d_weight(images.to(dtype), weight.shape, slope.to(dtype), *ctx.geometry)  # type: ignore[no-untyped-call]
-            found[1] = slope_of.to(weight.dtype)
+            gradient = conv2d_weight(images.to(dtype), weight.shape, slope.to(dtype), *ctx.geometry)  # type: ignore[no-untyped-call]
+            gradients[1] = gradient.to(weight.dtype)
         if of_bias:
-            found[2] = slope.float().sum((0, 2, 3)).to(weight.dtype)
-        return tuple(found)
+            gradients[2] = slope.float().sum((0, 2, 3)).to(weight.dtype)
+        return tuple(gradients)
 
 
 class DepthwiseConv2d(nn.Conv2d):
