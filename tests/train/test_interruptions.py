@@ -298,17 +298,17 @@ class Small:
 @pytest.fixture
 def memory_for(monkeypatch):
     """Every network made from now on runs out of memory above so many images."""
-    from stages.shared.model import model
+    from stages.train import stage
 
-    build = model.build
+    create = stage.create
 
     def limit(images):
-        def limited(architecture):
-            backbone = build(architecture)
-            backbone.register_forward_pre_hook(Small(images))
-            return backbone
+        def limited(*arguments):
+            model = create(*arguments)
+            model.backbone.register_forward_pre_hook(Small(images))
+            return model
 
-        monkeypatch.setattr(model, "build", limited)
+        monkeypatch.setattr(stage, "create", limited)
 
     return limit
 
