@@ -56,5 +56,5 @@ def as_map(values: torch.Tensor, skip: int) -> torch.Tensor:
     """B×H×W×C or B×T×C -> B×C×h×w, without the first `skip` tokens."""
     if values.dim() == 3:
         cells = math.isqrt(values.shape[1] - skip)
-        values = values[:, skip:].unflatten(1, (cells, cells))
+        values = values[:, skip:].reshape(len(values), cells, cells, -1)
     return values.permute(0, 3, 1, 2)

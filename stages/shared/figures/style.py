@@ -13,6 +13,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import matplotlib
 import numpy as np
@@ -37,7 +38,7 @@ _STRATEGIES = {
 _CYCLE = ["#0072b2", "#d55e00", "#009e73", "#b8609a", "#e69f00", "#56b4e9", "#7b838c", "#9a7d0a"]
 _MARKS = [("o", "-"), ("s", "--"), ("^", ":"), ("D", "-."), ("v", (0, (5, 1))), ("P", (0, (1, 1)))]
 
-_STYLE = {
+_STYLE: dict[Any, Any] = {
     "font.family": "sans-serif",
     "font.sans-serif": ["DejaVu Sans"],  # ships with matplotlib: the same bytes on every machine
     "font.size": 9,
@@ -69,7 +70,7 @@ _STYLE = {
 }
 
 
-def figure(width: float, height: float, rows: int = 1, cols: int = 1, **grid: object) -> tuple[Figure, np.ndarray]:
+def figure(width: float, height: float, rows: int = 1, cols: int = 1, **grid: Any) -> tuple[Figure, np.ndarray]:
     """An empty figure of `width` × `height` inches in the house style, and its (rows, cols) array of axes.
 
     `grid` goes to `Figure.subplots`: sharex, sharey, width_ratios, …

@@ -7,12 +7,13 @@ import base64
 import binascii
 from typing import Any
 
-import mlflow
+import mlflow.models
 import numpy as np
 import pandas as pd
+from mlflow.pyfunc.model import PythonModel
 
 
-class ServedClassifier(mlflow.pyfunc.PythonModel):
+class ServedClassifier(PythonModel):
     """Column `image`: an image file (PNG, JPEG, DICOM, …), base64. Back come `predicted` and one `prob_<class>`."""
 
     def load_context(self, context: Any) -> None:

@@ -41,8 +41,10 @@ class Backbone(Settings):
     @property
     def kind(self) -> Kind:
         """What `weights` is."""
-        if self.weights == "none" or self.weights == "imagenet":
-            return self.weights
+        if self.weights == "none":
+            return "none"
+        if self.weights == "imagenet":
+            return "imagenet"
         if self.weights.startswith("models:"):
             return "registry"
         return "file" if self.weights.endswith(FILES) else "tag"

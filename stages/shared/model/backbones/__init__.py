@@ -41,6 +41,8 @@ def only_size(architecture: Architecture) -> tuple[int, int] | None:
         import timm
 
         made_for = timm.get_pretrained_cfg(architecture.name)
+        if made_for is None:  # a network without published weights says nothing about its size
+            return None
         size, fixed = made_for.input_size[1:], made_for.fixed_input_size
     else:
         from .torchvision import input_size
