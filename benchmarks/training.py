@@ -118,8 +118,6 @@ def compare(task: str, contenders: list[str], folder: Path, options: argparse.Na
         "set": options.set,
     }
     workers = {c: faster_workers(c, job, folder, options) for c in contenders if c != "c"}
-    tell(f"{task} (c): one epoch on a part, so that the probe has measured")
-    run_training(folder, options, {**job, "contender": "c", "epochs": 1, "fraction": 0.5}, learn_speed=True)
     found: dict[str, list[dict[str, Any]]] = {c: [] for c in contenders}
     for repetition in range(options.repetitions):
         for contender in contenders:
@@ -142,23 +140,14 @@ def faster_workers(contender: str, job: dict[str, Any], folder: Path, options: a
     return min(seconds, key=seconds.__getitem__)
 
 
-def run_training(
-    folder: Path, options: argparse.Namespace, job: dict[str, Any], learn_speed: bool = False
-) -> dict[str, Any]:
-    """In a fresh folder, so that nothing is cached but the probe's answer."""
+def run_training(folder: Path, options: argparse.Namespace, job: dict[str, Any]) -> dict[str, Any]:
+    """In a fresh folder, so that nothing is cached."""
     place = folder / f"run-{next(NUMBERS)}"
     place.mkdir()
     for name in ("data", "files", "weights"):
         if (folder / name).exists():
             (place / name).symlink_to(folder / name, target_is_directory=True)
-    speed = Path(".lightbox/speed.json")
-    if (folder / speed).exists():
-        (place / speed).parent.mkdir()
-        shutil.copyfile(folder / speed, place / speed)
     answer = run_job(place, options, job)
-    if learn_speed and (place / speed).exists():
-        (folder / speed).parent.mkdir(exist_ok=True)
-        shutil.copyfile(place / speed, folder / speed)
     if not options.keep:
         shutil.rmtree(place)
     return answer

@@ -10,7 +10,7 @@ import pytest
 COUNT = """
 import resource, sys
 import numpy as np
-from stages.shared.allocator import keep_freed_memory
+from stages.shared.core.allocator import keep_freed_memory
 
 if sys.argv[1] == "kept":
     keep_freed_memory()
@@ -35,8 +35,22 @@ def test_memory_that_was_freed_serves_again_without_the_kernel(repository):
     assert pages("usual") >= 40  # 100 MB, in pages of 4 kB or of 2 MB
 
 
-def test_elsewhere_nothing_happens(monkeypatch):
+class Library:
+    """A C library that notes what it is asked; with glibc's mallopt or without."""
+
+    def __init__(self, glibc):
+        self.calls = []
+        if glibc:
+            self.mallopt = lambda *setting: self.calls.append(setting)
+
+
+@pytest.mark.parametrize("glibc", [True, False])
+def test_only_glibc_is_asked_and_elsewhere_nothing_fails(monkeypatch, glibc):
+    """The numbers are those of glibc's malloc.h, and of mallopt(3)."""
     from stages.shared.core import allocator
 
-    monkeypatch.setattr(allocator.ctypes, "pythonapi", object())
+    library = Library(glibc)
+    monkeypatch.setattr(allocator.ctypes, "pythonapi", library)
     allocator.keep_freed_memory()
+    m_mmap_max, m_trim_threshold, m_top_pad = -4, -1, -2
+    assert library.calls == ([(m_mmap_max, 0), (m_trim_threshold, -1), (m_top_pad, 2**28)] if glibc else [])
