@@ -78,7 +78,7 @@ def derived(trained: Trained, measured: dict[str, float]) -> dict[str, float]:
     seconds = max(measured["seconds"] - measured["preparation_seconds"], 1e-9)
     return {
         "images_per_second": round(measured["images_shown"] / seconds, 1),
-        **{f"best_{name}": best[name] for name in ("val_loss", "val_accuracy", "val_auroc")},
+        **{f"best_{name}": value for name, value in best.items() if name.startswith("val_")},
     }
 
 

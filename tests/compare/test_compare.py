@@ -105,7 +105,8 @@ def test_a_class_of_three_is_compared_too(compared: dict[str, Path]) -> None:
 def test_figures_are_pictures(compared: dict[str, Path], name: str) -> None:
     drawn = {path.stem: Image.open(path) for path in (compared[name] / "figures").iterdir()}
     assert set(drawn) == {
-        "auroc_intervals", "confusion", "data_efficiency", "histories", "plans", "precision_recall_f1", "roc", "samples",
+        "confusion", "data_efficiency", "histories", "intervals", "plans", "precision_recall", "precision_recall_f1", "roc",
+        "samples",
     }  # fmt: skip
     for image in drawn.values():
         assert np.asarray(image.convert("L")).std() > 5

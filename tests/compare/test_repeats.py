@@ -201,7 +201,7 @@ def test_figures_show_the_first_seed_whatever_its_score(
 
 def test_repeats_have_a_learning_curve_and_the_gain_over_the_baseline(repeats: Path) -> None:
     drawn = {path.stem for path in (repeats / "reports/compare/figures").iterdir()}
-    assert {"data_efficiency", "gains", "auroc_intervals", "roc"} <= drawn
+    assert {"data_efficiency", "gains", "intervals", "roc"} <= drawn
 
 
 def test_without_repeats_every_number_is_that_of_the_single_models(compared: dict[str, Path]) -> None:

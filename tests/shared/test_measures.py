@@ -120,6 +120,16 @@ def test_the_roc_curve_has_scikit_learns_corners_and_area():
     assert set(zip(np.round(fpr, 9), np.round(tpr, 9), strict=True)) <= points
 
 
+def test_the_precision_recall_curve_is_scikit_learns_and_has_the_average_precision_below_it():
+    targets, probs, _, _ = sample(2)
+    recall, precision = statistics.precision_recall_curve(targets == 1, probs[:, 1])
+    theirs_precision, theirs_recall, _ = sk.precision_recall_curve(targets, probs[:, 1])
+    theirs = set(zip(theirs_recall.round(9), theirs_precision.round(9), strict=True))
+    assert set(zip(recall[1:].round(9), precision[1:].round(9), strict=True)) <= theirs
+    assert recall[0] == 0
+    assert (np.diff(recall) * precision[1:]).sum() == pytest.approx(sk.average_precision_score(targets, probs[:, 1]))
+
+
 def test_draws_take_whole_patients_and_always_as_many(monkeypatch):
     patients = ["a", "a", "a", "b", "b", "c"]
     monkeypatch.setattr(statistics, "CHUNK", 60)

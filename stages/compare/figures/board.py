@@ -12,13 +12,13 @@ from matplotlib.figure import Figure
 from ...shared.figures.style import INK, PAPER, SEQUENTIAL, figure
 from ..numbers.curves import confusion
 from ..read import Member
-from .style import DOTTED, Look, mean_of, percent, plain
+from ..text import level
+from .style import DOTTED, Look, mean_of, plain
 
-TALL = 8  # models; more have precision, recall and F1 side by side
 
-
-def auroc_intervals(board: pd.DataFrame, look: Look) -> Figure:
-    """Forest plot: one block per training-set size, one line per row of the leaderboard or of the table of means."""
+def intervals(board: pd.DataFrame, label: str, look: Look) -> Figure:
+    """Forest plot: one block per training-set size, one line per row of the leaderboard or of the table of means.
+    `label`: what the metric is called."""
     fig, axes = figure(5.6, 1.0 + 0.28 * (len(board) + 1.4 * len(look.samples)))
     ax, y, ticks = axes[0, 0], 0.0, []
     for sample in look.samples:
@@ -37,7 +37,10 @@ def auroc_intervals(board: pd.DataFrame, look: Look) -> Figure:
     ax.axvline(board.value.iloc[0], **DOTTED)
     ax.set_yticks([t for t, _ in ticks], [name for _, name in ticks])
     ax.tick_params(axis="y", length=0, labelcolor=INK)
-    ax.set(ylim=(y - 0.8, -0.7), xlabel=f"{mean_of(board)}test AUROC, {percent(board)} interval; dotted: the first")
+    ax.set(
+        ylim=(y - 0.8, -0.7),
+        xlabel=f"{mean_of(board)}test {label}, {level(board.confidence[0])} interval; dotted: the first",
+    )
     ax.spines["left"].set_visible(False)
     ax.grid(axis="x")
     return fig
@@ -47,12 +50,8 @@ def precision_recall_f1(board: pd.DataFrame, members: Mapping[str, Member], look
     """Bars per model with intervals: a row per class, or the positive class alone when there are two."""
     models = [members[key] for key in board.key]
     classes = models[0].classes if len(models[0].classes) > 2 else models[0].classes[-1:]
-    if len(classes) == 1 and len(board) <= TALL:
-        fig, axes = figure(5.2, 1.2 + 0.6 * len(board), 3, 1, sharex=True, sharey=True)
-        axes = axes.T
-    else:
-        height = 0.9 + len(classes) * (0.35 + 0.24 * len(board))
-        fig, axes = figure(9, height, len(classes), 3, sharex=True, sharey=True)
+    height = 0.9 + len(classes) * (0.35 + 0.24 * len(board))
+    fig, axes = figure(9, height, len(classes), 3, sharex=True, sharey=True)
     for name, line in zip(classes, axes, strict=True):
         for ax, metric in zip(line, ("precision", "recall", "f1"), strict=True):
             _bars(ax, [m.metrics["per_class"][name][metric] for m in models], [look.colour[s] for s in board.strategy])

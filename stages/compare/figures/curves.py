@@ -1,74 +1,104 @@
-"""Figures along an axis of epochs or thresholds: training histories, ROC curves, and both for one model."""
+"""Figures along an axis of epochs or thresholds: training histories, ROC and precision–recall curves, and all three for
+one model. Of several classes, curves are means over one class versus the rest."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import Any
 
-import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.ticker import MaxNLocator
 
-from ...shared.figures.style import GRID, MUTED, figure
-from ..numbers.curves import roc as roc_table
+from ...shared.figures.style import GRID, MUTED, colours, figure
+from ..numbers import curves as numbers
+from ..numbers.curves import Curve
 from ..read import Member
-from .style import DOTTED, Look
+from .style import DOTTED, Look, plain
 
-Curve = tuple[np.ndarray, np.ndarray]
-
-
-def mean_roc(m: Member) -> Curve:
-    """(fpr, tpr); several classes: the mean height of their curves, with every vertical rise kept vertical."""
-    curves = [(rows.fpr.to_numpy(), rows.tpr.to_numpy()) for _, rows in roc_table(m).groupby("class", sort=False)]
-    if len(curves) == 1:
-        return curves[0]
-    at = np.unique(np.concatenate([fpr for fpr, _ in curves]))
-    high = np.mean([np.interp(at, fpr, tpr) for fpr, tpr in curves], axis=0)  # at a rise, interp takes its end
-    low = np.mean([np.interp(-at, -fpr[::-1], tpr[::-1]) for fpr, tpr in curves], axis=0)  # mirrored, its beginning
-    return np.repeat(at, 2), np.stack([low, high], 1).ravel()
+Curves = Mapping[str, Curve]  # by key
+STEPS = "steps-pre"
+DASHED: dict[str, Any] = {"color": MUTED, "linewidth": 1.2, "linestyle": "--"}
 
 
-def roc(board: pd.DataFrame, curves: Mapping[str, Curve], look: Look) -> Figure:
-    """Every model's curve (by key), one panel per backbone; several classes: the mean of one-versus-rest curves."""
-    cols = min(len(look.backbones), 3)
-    rows = -(-len(look.backbones) // cols)
-    fig, axes = figure(4.6 * cols, 4.5 * rows, rows, cols)
-    for ax in list(axes.flat)[len(look.backbones) :]:
-        ax.set_visible(False)
-    for ax, backbone in zip(axes.flat, look.backbones, strict=False):
-        for row in board[board.backbone == backbone].itertuples():
-            style = look.mark[row.sample][1]
-            label = f"{row.strategy}, {row.sample}  {row.auroc:.3f}"
-            ax.plot(*curves[row.key], color=look.colour[row.strategy], linestyle=style, label=label)
-        unit(ax)
-        ax.set_title(backbone)
+def roc(board: pd.DataFrame, curves: Curves, look: Look) -> Figure:
+    """Every model's curve, one panel per backbone."""
+    fig, axes = _by_backbone(board, curves, look, "auroc", "default")
+    for ax in axes:
+        _roc_axes(ax)
         ax.legend(loc="lower right", title="test AUROC", title_fontsize=8, alignment="right", handlelength=2.4)
     return fig
 
 
+def precision_recall(board: pd.DataFrame, curves: Curves, prevalence: float, look: Look) -> Figure:
+    """Every model's curve, one panel per backbone. Dotted: a model that guesses has the prevalence as its precision."""
+    fig, axes = _by_backbone(board, curves, look, "auprc", STEPS)
+    for ax in axes:
+        _precision_recall_axes(ax, prevalence)
+        ax.legend(loc="lower left", title="test AUPRC", title_fontsize=8, alignment="left", handlelength=2.4)
+    return fig
+
+
+def _by_backbone(
+    board: pd.DataFrame, curves: Curves, look: Look, metric: str, drawstyle: str
+) -> tuple[Figure, list[Axes]]:
+    cols = min(len(look.backbones), 3)
+    rows = -(-len(look.backbones) // cols)
+    fig, axes = figure(4.6 * cols, 4.5 * rows, rows, cols)
+    for ax in axes.flat[len(look.backbones) :]:
+        ax.set_visible(False)
+    for ax, backbone in zip(axes.flat, look.backbones, strict=False):
+        for row in board[board.backbone == backbone].to_dict("records"):
+            ax.plot(
+                *curves[row["key"]], color=look.colour[row["strategy"]], linestyle=look.mark[row["sample"]][1],
+                drawstyle=drawstyle, label=f"{row['strategy']}, {row['sample']}  {row[metric]:.3f}",
+            )  # fmt: skip
+        ax.set_title(backbone)
+    return fig, list(axes.flat[: len(look.backbones)])
+
+
+def _roc_axes(ax: Axes) -> None:
+    ax.plot([0, 1], [0, 1], **DOTTED)
+    _unit(ax)
+    ax.set(xlabel="1 − specificity (false positives)", ylabel="sensitivity (true positives)")
+
+
+def _precision_recall_axes(ax: Axes, prevalence: float) -> None:
+    ax.axhline(prevalence, **DOTTED)
+    _unit(ax)
+    ax.set(xlabel="recall (sensitivity)", ylabel="precision (PPV)")
+
+
+def _unit(ax: Axes) -> None:
+    ax.set(xlim=(-0.02, 1.02), ylim=(-0.02, 1.02), aspect="equal")
+    ax.grid()
+
+
 def histories(board: pd.DataFrame, members: Mapping[str, Member], look: Look) -> Figure:
-    """Small multiples: above the loss, below the validation AUROC, one column per model."""
+    """Small multiples: above the loss, below accuracy and AUROC on the validation split, one column per model."""
     cols = min(len(board), 3)
     rows = -(-len(board) // cols)
     fig, axes = figure(3.1 * cols, 3.2 * rows, 2 * rows, cols, sharex=True, sharey=False)
     for ax in axes.flat:
         ax.set_visible(False)
+    lowest = min(members[key].history[["val_auroc", "val_accuracy"]].min().min() for key in board.key)
     for i, row in enumerate(board.itertuples()):
         upper, lower = axes[2 * (i // cols) : 2 * (i // cols) + 2, i % cols]
-        history(upper, lower, members[row.key], look.colour[row.strategy])
+        _history(upper, lower, members[row.key], look.colour[row.strategy])
         upper.set_title(look.name(row), fontsize=9)
-        lower.set_ylim(0.4, 1.02)
+        lower.set_ylim(min(0.4, lowest - 0.02), 1.02)
     fig.supxlabel("epoch (dotted: the one kept)", fontsize=9)
     return fig
 
 
-def history(upper: Axes, lower: Axes, m: Member, colour: str) -> None:
+def _history(upper: Axes, lower: Axes, m: Member, colour: str) -> None:
     h, best = m.history, m.summary.get("best_epoch")
     epoch = h.epoch + m.epoch_offset
-    upper.plot(epoch, h.train_loss, color=MUTED, linewidth=1.2, linestyle="--", label="training loss")
+    upper.plot(epoch, h.train_loss, label="training loss", **DASHED)
     upper.plot(epoch, h.val_loss, color=colour, label="validation loss")
+    lower.plot(epoch, h.val_accuracy, label="validation accuracy", **DASHED)
     lower.plot(epoch, h.val_auroc, color=colour, label="validation AUROC")
     for ax in (upper, lower):
         ax.set_visible(True)
@@ -79,27 +109,34 @@ def history(upper: Axes, lower: Axes, m: Member, colour: str) -> None:
         ax.legend(loc="best", handlelength=1.2)
 
 
-def card(m: Member, curves: Mapping[str, Curve], look: Look) -> Figure:
-    """One model: loss, validation AUROC, and its ROC curve among `curves`, those of the models that figures show."""
-    colour = look.colour[m.key.strategy]
-    fig, axes = figure(9, 2.9, 1, 3)
+def card(m: Member, rocs: Curves, precision_recalls: Curves, prevalence: float, look: Look) -> Figure:
+    """One model: loss, validation metrics, and its curves among those of the other models that figures show. With
+    several classes, a thin line per class."""
+    colour, key = look.colour[m.key.strategy], str(m.key)
+    fig, axes = figure(11, 2.7, 1, 4)
     fig.set_layout_engine("none")  # there is one per model, and constrained layout takes half their time
-    for ax, left, width in zip(axes[0], (0.055, 0.39, 0.72), (0.27, 0.27, 0.275), strict=True):
-        ax.set_position((left, 0.165, width, 0.8))
-    history(axes[0, 0], axes[0, 1], m, colour)
+    for ax, left, width in zip(axes[0], (0.045, 0.29, 0.53, 0.775), (0.2, 0.2, 0.22, 0.22), strict=True):
+        ax.set_position((left, 0.175, width, 0.795))
+    _history(axes[0, 0], axes[0, 1], m, colour)
     for ax in axes[0, :2]:
         ax.set_xlabel("epoch (dotted: the one kept)")
-    for curve in curves.values():
-        axes[0, 2].plot(*curve, color=GRID, linewidth=1)
-    axes[0, 2].plot(*curves[str(m.key)], color=colour, linewidth=2)
-    unit(axes[0, 2])
-    handles = [Line2D([], [], color=colour, label="test ROC"), Line2D([], [], color=GRID, label="other models")]
+    _among(axes[0, 2], rocs, key, colour, numbers.roc(m), "default")
+    _roc_axes(axes[0, 2])
+    _among(axes[0, 3], precision_recalls, key, colour, numbers.precision_recall(m), STEPS)
+    _precision_recall_axes(axes[0, 3], prevalence)
+    handles = [Line2D([], [], color=colour, label="this model"), Line2D([], [], color=GRID, label="other models")]
+    if len(m.classes) > 2:
+        handles += [Line2D([], [], color=c, linewidth=1, label=plain(n)) for n, c in colours(m.classes).items()]
     axes[0, 2].legend(handles=handles, loc="lower right", handlelength=1.2)
     return fig
 
 
-def unit(ax: Axes) -> None:
-    ax.plot([0, 1], [0, 1], **DOTTED)
-    ax.set(xlim=(-0.02, 1.02), ylim=(-0.02, 1.02), aspect="equal")
-    ax.set(xlabel="1 − specificity (false positives)", ylabel="sensitivity (true positives)")
-    ax.grid()
+def _among(ax: Axes, curves: Curves, key: str, colour: str, per_class: pd.DataFrame, drawstyle: str) -> None:
+    """The curve of model `key` over those of the others. `per_class`: columns class, x, y."""
+    for curve in curves.values():
+        ax.plot(*curve, color=GRID, linewidth=1, drawstyle=drawstyle)
+    groups = list(per_class.groupby("class", sort=False))
+    class_colour = colours([str(name) for name, _ in groups])
+    for name, rows in groups if len(groups) > 1 else ():
+        ax.plot(rows.iloc[:, 1], rows.iloc[:, 2], color=class_colour[str(name)], linewidth=0.9, drawstyle=drawstyle)
+    ax.plot(*curves[key], color=colour, linewidth=2, drawstyle=drawstyle)

@@ -5,28 +5,44 @@ from __future__ import annotations
 from matplotlib.figure import Figure
 
 from ..numbers.comparison import Study
+from ..numbers.curves import mean_precision_recall, mean_roc, prevalence
+from ..text import level as coverage
 from . import board, curves, films, growth, plans
-from .style import Look, percent
+from .style import Look
 
 
 def draw(study: Study) -> dict[str, Figure]:
     """A learning curve needs two sizes of training set, the film sheet at least one film."""
-    shown, by_key, params = study.shown, study.by_key, study.params
+    shown, by_key, label, level = study.shown, study.by_key, study.measure.label, coverage(study.board.confidence[0])
     look, forest = Look(shown, study.board), study.means if study.repeated else study.board
+    rocs = {key: mean_roc(by_key[key]) for key in shown.key}
+    precision_recalls = {key: mean_precision_recall(by_key[key]) for key in shown.key}
+    share = prevalence(study.ranked[0])
     figures = {
-        "auroc_intervals": board.auroc_intervals(forest, Look(forest, study.board)),
+        "intervals": board.intervals(forest, label, Look(forest, study.board)),
         "precision_recall_f1": board.precision_recall_f1(shown, by_key, look),
         "histories": curves.histories(shown, by_key, look),
         "plans": plans.plans(study.board, by_key),
-        "roc": curves.roc(shown, {key: curves.mean_roc(by_key[key]) for key in shown.key}, look),
+        "roc": curves.roc(shown, rocs, look),
+        "precision_recall": curves.precision_recall(shown, precision_recalls, share, look),
         "confusion": board.confusions(shown, by_key, look),
     }
     if study.grows:
-        figures["data_efficiency"] = growth.data_efficiency(study.means, study.board, Look(study.means, study.board))
+        look_of_means = Look(study.means, study.board)
+        figures["data_efficiency"] = growth.data_efficiency(study.means, study.board, label, look_of_means)
     if study.grows and study.repeated and len(study.contrasts):
-        contrasted = Look(study.contrasts, study.board)
-        figures["gains"] = growth.gains(study.contrasts, params.baseline, percent(study.board), contrasted)
-    if rows := films.choose(study.ranked[0], params.samples, params.seed):
+        look_of_contrasts = Look(study.contrasts, study.board)
+        figures["gains"] = growth.gains(study.contrasts, study.params.baseline, label, level, look_of_contrasts)
+    if rows := films.choose(study.ranked[0], study.params.samples, study.params.seed):
         named = {look.name(row): by_key[row.key] for row in shown.itertuples()}
         figures["samples"] = films.sheet(films.pixels_of(study.data, study.ranked[0], rows), rows, named)
     return figures
+
+
+def cards(study: Study) -> dict[str, Figure]:
+    """History and threshold curves of each model that figures show, by key."""
+    shown, by_key, look = study.shown, study.by_key, Look(study.board)
+    rocs = {key: mean_roc(by_key[key]) for key in shown.key}
+    precision_recalls = {key: mean_precision_recall(by_key[key]) for key in shown.key}
+    share = prevalence(study.ranked[0])
+    return {key: curves.card(by_key[key], rocs, precision_recalls, share, look) for key in shown.key}

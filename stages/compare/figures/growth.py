@@ -10,16 +10,17 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import NullLocator
 
 from ...shared.figures.style import MUTED, figure
-from .style import Look, mean_of, percent
+from ..text import level as coverage
+from .style import Look, mean_of
 
 STEP = 0.014  # between strategies at one size, as a share of the axis: their intervals stand side by side
 
 
-def data_efficiency(means: pd.DataFrame, board: pd.DataFrame, look: Look) -> Figure:
-    """AUROC against the number of training images: one panel per backbone, one line per strategy, a faint point per
-    repeat. `means`: one row per backbone, strategy and size; `board`: one row per model."""
+def data_efficiency(means: pd.DataFrame, board: pd.DataFrame, label: str, look: Look) -> Figure:
+    """The metric called `label` against the number of training images: one panel per backbone, one line per strategy,
+    a faint point per repeat. `means`: one row per backbone, strategy and size; `board`: one row per model."""
     fig, panels = _panels(means, look, height=3.5)
-    areas, repeated = board.set_index("key").value, bool((means.seeds > 1).any())
+    values, repeated = board.set_index("key").value, bool((means.seeds > 1).any())
     shift = _shifts(means) if repeated else {}
     for ax, backbone in zip(panels, look.backbones, strict=True):
         for strategy, rows in means[means.backbone == backbone].groupby("strategy", sort=False):
@@ -27,14 +28,14 @@ def data_efficiency(means: pd.DataFrame, board: pd.DataFrame, look: Look) -> Fig
             rows = rows.assign(x=rows.train_images * shift.get(strategy, 1.0))
             _line(ax, rows, strategy, look, repeated)
             if repeated:
-                _repeats(ax, rows, areas, look.colour[strategy])
-    panels[0].set_ylabel(f"{mean_of(means)}test AUROC, shaded: {percent(means)} interval")
+                _repeats(ax, rows, values, look.colour[strategy])
+    panels[0].set_ylabel(f"{mean_of(means)}test {label}, shaded: {coverage(means.confidence[0])} interval")
     panels[0].legend(loc="lower right")
     return fig
 
 
-def gains(contrasts: pd.DataFrame, baseline: str, level: str, look: Look) -> Figure:
-    """Difference to the baseline against the number of training images, with intervals. Above zero: transfer helps."""
+def gains(contrasts: pd.DataFrame, baseline: str, label: str, level: str, look: Look) -> Figure:
+    """Difference to the baseline against the number of training images, with intervals."""
     fig, panels = _panels(contrasts, look, height=3.0)
     shift = _shifts(contrasts)
     for ax, backbone in zip(panels, look.backbones, strict=True):
@@ -44,7 +45,7 @@ def gains(contrasts: pd.DataFrame, baseline: str, level: str, look: Look) -> Fig
             x, colour = rows.train_images * shift[strategy], look.colour[strategy]
             ax.vlines(x, rows.low, rows.high, color=colour, linewidth=2)
             ax.plot(x, rows.difference, "o-", color=colour, linewidth=0.8, markersize=6, label=strategy)
-    panels[0].set_ylabel(f"mean test AUROC minus\nthat of {baseline}, {level} interval")
+    panels[0].set_ylabel(f"mean test {label} minus\nthat of {baseline}, {level} interval")
     panels[0].legend(loc="upper right")
     return fig
 
@@ -78,12 +79,12 @@ def _line(ax: Axes, rows: pd.DataFrame, strategy: str, look: Look, repeated: boo
         ax.plot(row.x, row.value, "o" if repeated else look.mark[row.sample][0], color=colour, markersize=6)
 
 
-def _repeats(ax: Axes, rows: pd.DataFrame, areas: pd.Series, colour: str) -> None:
+def _repeats(ax: Axes, rows: pd.DataFrame, values: pd.Series, colour: str) -> None:
     ax.vlines(rows.x, rows.value_low, rows.value_high, color=colour, linewidth=1)
     for row in rows.itertuples():
-        values = areas[[f"{row.backbone}-{row.strategy}-{sample}" for sample in row.samples.split()]]
+        own = values[[f"{row.backbone}-{row.strategy}-{sample}" for sample in row.samples.split()]]
         beside = row.x / _step(rows.train_images) ** 0.4
-        ax.plot([beside] * len(values), values, "o", color=colour, markersize=4, alpha=0.45, markeredgewidth=0)
+        ax.plot([beside] * len(own), own, "o", color=colour, markersize=4, alpha=0.45, markeredgewidth=0)
 
 
 def _shifts(table: pd.DataFrame) -> dict[str, float]:

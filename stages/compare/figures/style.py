@@ -31,11 +31,6 @@ class Look:
         return ", ".join(parts + ([row.sample] if len(self.samples) > 1 else []))
 
 
-def percent(board: pd.DataFrame) -> str:
-    """Coverage of the intervals, as "95%"."""
-    return f"{100 * board.confidence[0]:g}%"
-
-
 def mean_of(board: pd.DataFrame) -> str:
     """What an axis label puts before the name of a metric."""
     return "mean " if "seeds" in board and (board.seeds > 1).any() else ""

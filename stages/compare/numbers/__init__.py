@@ -4,6 +4,6 @@ comparison.py  reads everything, and gathers the tables below in one Study
 draws.py       one metric on every bootstrap draw: differences and their intervals
 board.py       the leaderboard
 repeats.py     means over seeds, and contrasts with the baseline
-curves.py      histories, ROC curves, confusion counts
+curves.py      histories, ROC and precision–recall curves, confusion counts
 dataset.py     the data set, counted
 """

@@ -1,4 +1,4 @@
-"""What one model did: training history, ROC curve, confusion counts; and tables of them over all models."""
+"""What one model did: history, ROC and precision–recall curves, confusion counts; tables of them over all models."""
 
 from __future__ import annotations
 
@@ -10,6 +10,8 @@ import pandas as pd
 from ...shared.measures import statistics
 from ...shared.measures.classification import shown_classes
 from ..read import Member
+
+Curve = tuple[np.ndarray, np.ndarray]  # x, y
 
 
 def histories(members: Sequence[Member]) -> pd.DataFrame:
@@ -28,6 +30,39 @@ def roc(m: Member) -> pd.DataFrame:
 
 def rocs(members: Sequence[Member]) -> pd.DataFrame:
     return pd.concat([_named(m, roc(m)) for m in members], ignore_index=True)
+
+
+def precision_recall(m: Member) -> pd.DataFrame:
+    """Columns class, recall, precision: one curve per class (two classes: the last one's)."""
+    curves = []
+    for k in shown_classes(m.classes):
+        recall, precision = statistics.precision_recall_curve(m.truth == k, m.probabilities[:, k])
+        curves.append(pd.DataFrame({"class": m.classes[k], "recall": recall, "precision": precision}))
+    return pd.concat(curves, ignore_index=True)
+
+
+def mean_roc(m: Member) -> Curve:
+    """(fpr, tpr); several classes: the mean height of their curves, with every vertical rise kept vertical."""
+    curves = [(rows.fpr.to_numpy(), rows.tpr.to_numpy()) for _, rows in roc(m).groupby("class", sort=False)]
+    if len(curves) == 1:
+        return curves[0]
+    at = np.unique(np.concatenate([fpr for fpr, _ in curves]))
+    high = np.mean([np.interp(at, fpr, tpr) for fpr, tpr in curves], axis=0)  # at a rise, interp takes its end
+    low = np.mean([np.interp(-at, -fpr[::-1], tpr[::-1]) for fpr, tpr in curves], axis=0)  # mirrored, its beginning
+    return np.repeat(at, 2), np.stack([low, high], 1).ravel()
+
+
+def mean_precision_recall(m: Member) -> Curve:
+    """(recall, precision), steps that end at each recall; several classes: the mean height of their curves."""
+    groups = precision_recall(m).groupby("class", sort=False)
+    curves = [(rows.recall.to_numpy(), rows.precision.to_numpy()) for _, rows in groups]
+    at = np.unique(np.concatenate([recall for recall, _ in curves]))
+    return at, np.mean([precision[np.searchsorted(recall, at)] for recall, precision in curves], axis=0)
+
+
+def prevalence(m: Member) -> float:
+    """Share of the test images that are of the class whose curve is shown; several classes: the mean share."""
+    return float(np.mean([np.mean(m.truth == k) for k in shown_classes(m.classes)]))
 
 
 def confusion(m: Member) -> np.ndarray:

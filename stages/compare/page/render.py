@@ -1,4 +1,4 @@
-"""The page: gathers what the template shows and renders one file that needs no network."""
+"""The page: gathers what the templates show and renders one file that needs no network."""
 
 from __future__ import annotations
 
@@ -13,43 +13,38 @@ from markupsafe import Markup
 from matplotlib.figure import Figure
 
 from ...shared.core import paths
-from ..figures import curves, films, plans
-from ..figures.style import Look, percent
+from ...shared.measures import MEASURES
+from .. import text
+from ..figures import films, plans
+from ..figures.draw import cards
+from ..figures.style import Look
 from ..numbers import dataset
 from ..numbers.comparison import Study
 from ..numbers.curves import confusion
 from ..read import Member
-from ..text import count, duration, number, signed
 from . import pictures, sentences
 from .svg import plot
 
 HERE = Path(__file__).parent / "templates"
 HEADER_FILMS = 6
-LABELS = {  # read out in place of the figures that the page shows as vectors
-    "auroc_intervals": "Test AUROC of every model with its interval; the numbers are in the leaderboard.",
-    "data_efficiency": "Test AUROC against the number of training images, one line per strategy.",
-    "gains": "Difference of mean test AUROC to the baseline against the number of training images, with intervals.",
-    "roc": "ROC curve of every model on the test split.",
-    "precision_recall_f1": "Precision, recall and F1 of every model with intervals.",
-    "plans": "Learning rate of every block in every epoch, for each backbone and strategy.",
-}
+COLUMNS = 5  # metrics on the leaderboard beside the one that decides; each model's card has the others
 
 
-def page(study: Study, drawn: Mapping[str, Figure]) -> str:
-    """The report as HTML. `drawn`: the figures by name."""
-    params, board, first = study.params, study.board, study.ranked[0]
+def page(study: Study, figures: Mapping[str, Figure]) -> str:
+    """The report as HTML. `figures`: by name."""
+    params, board, first, look = study.params, study.board, study.ranked[0], Look(study.board)
     means = study.means if study.repeated else study.means.iloc[:0]
-    picks = sentences.chosen(study.contrasts)
-    shown = films.choose(first, max(params.samples, HEADER_FILMS), params.seed)
-    uris = [pictures.array_uri(pixels) for pixels in films.pixels_of(study.data, first, shown)]
-    roc = {key: curves.mean_roc(study.by_key[key]) for key in study.shown["key"]}
-    shown_models = [study.by_key[key] for key in study.shown["key"]]
-    look = Look(board)
+    picks = sentences.chosen(study.contrasts, study.measure)
+    rows = films.choose(first, max(params.samples, HEADER_FILMS), params.seed)
+    uris = [pictures.array_uri(pixels) for pixels in films.pixels_of(study.data, first, rows)]
+    models, names, drawn = [study.by_key[key] for key in study.shown["key"]], labels(study.measure.label), cards(study)
+    metrics = MEASURES[params.task].metrics
+    others = sorted((name for name in metrics if name != study.metric), key=lambda name: not metrics[name].headline)
     return _environment().get_template("report.html.j2").render(
         params=params,
         title=params.title or sentences.question(study.contrasts),
         verdict=sentences.verdict(picks) if params.title is None else "",
-        findings=sentences.findings(picks, board, params.baseline, len(first.truth), means),
+        findings=sentences.findings(picks, board, params.baseline, len(first.truth), means, study.measure),
         header_films=uris[:HEADER_FILMS],
         classes=first.classes,
         test={"images": len(first.truth), "patients": int(first.test["patient"].nunique())},
@@ -60,69 +55,79 @@ def page(study: Study, drawn: Mapping[str, Figure]) -> str:
         missing=study.missing,
         scale=Scale(board),
         contrasts=study.contrasts.to_dict("records"),
-        figures={name: plot(drawn[name], name, label) for name, label in LABELS.items() if name in drawn},
-        panel=[_reading(shown_models, i, uri) for i, uri in zip(shown[: params.samples], uris, strict=False)],
+        figures={name: plot(figures[name], name, names[name]) for name in names if name in figures},
+        panel=[_readings(models, row, uri) for row, uri in zip(rows[: params.samples], uris, strict=False)],
         data=study.data,
         counts=dataset.count(study.data.index, first.classes),
-        cards=[_card(m, row, look, roc) for m, row in zip(shown_models, study.shown.itertuples(), strict=True)],
+        cards=[_card(m, row, drawn[str(m.key)]) for m, row in zip(models, study.shown.to_dict("records"), strict=True)],
         carded=set(study.shown["key"]),
         made=[(str(m.key), sentences.start(m.summary), m.fingerprint) for m in study.ranked],
         look=look,
         plans_left_out=plans.left_out(board, study.by_key),
-        level=percent(board),
+        level=text.level(board.confidence[0]),
         draws=first.metrics["bootstrap"],
         metric=study.metric,
         measure=study.measure,
         beside=study.beside,
+        metrics=metrics,
+        columns=others[:COLUMNS],
+        rest=others[COLUMNS:],
     )  # fmt: skip
 
 
-class Scale:
-    """A value of the metric that decides -> x of an inline bar, 0 to 100, on a range that includes every interval."""
-
-    def __init__(self, board: pd.DataFrame) -> None:
-        low = np.nanmin(board[["value_low", "value"]].to_numpy(float), initial=1.0)
-        self.low, self.high = min(np.floor(low * 10) / 10, 0.9), 1.0
-
-    def __call__(self, value: float) -> float:
-        return round(100 * (value - self.low) / (self.high - self.low), 2)
-
-
-def _reading(ranked: Sequence[Member], i: int, uri: str) -> dict[str, Any]:
-    """One film and what every model read in it."""
-    first = ranked[0]
-    readings = [
-        {
-            "predicted": m.classes[m.predicted[i]],
-            "right": bool(m.predicted[i] == m.truth[i]),
-            "confidence": float(m.probabilities[i, m.predicted[i]]),
-        }
-        for m in ranked
-    ]
+def labels(metric: str) -> dict[str, str]:
+    """What is read out in place of the figures that the page shows as vectors."""
     return {
-        "film": uri,
-        "truth": first.classes[first.truth[i]],
-        "path": first.test["path"].iloc[i],
-        "readings": readings,
+        "intervals": f"Test {metric} of every model with its interval; the numbers are in the leaderboard.",
+        "data_efficiency": f"Test {metric} against the number of training images, one line per strategy.",
+        "gains": f"Difference in mean test {metric} to the baseline, with intervals, by number of training images.",
+        "roc": "ROC curve of every model on the test split.",
+        "precision_recall": "Precision–recall curve of every model on the test split.",
+        "precision_recall_f1": "Precision, recall and F1 of every model with intervals.",
+        "plans": "Learning rate of every block in every epoch, for each backbone and strategy.",
     }
 
 
-def _card(m: Member, row: Any, look: Look, roc: Mapping[str, curves.Curve]) -> dict[str, Any]:
-    folder = paths.report_dir("explain", m.key)
-    counts = confusion(m)
-    share = counts / np.maximum(counts.sum(1, keepdims=True), 1)
+class Scale:
+    """A value to the x of an inline bar, 0 to 100, on a range that includes every interval of the table."""
+
+    def __init__(self, board: pd.DataFrame) -> None:
+        low = np.nanmin(board[["value_low", "value"]].to_numpy(float), initial=1.0)
+        self.low = min(float(np.floor(low * 10)) / 10, 0.9)
+
+    def __call__(self, value: float) -> float:
+        return round(100 * (value - self.low) / (1 - self.low), 2)
+
+
+def _readings(models: Sequence[Member], row: int, uri: str) -> dict[str, Any]:
+    """One film and what every model predicted for it."""
+    first = models[0]
+    return {
+        "film": uri,
+        "truth": first.classes[first.truth[row]],
+        "path": first.test["path"].iloc[row],
+        "readings": [
+            {
+                "predicted": m.classes[m.predicted[row]],
+                "right": bool(m.predicted[row] == m.truth[row]),
+                "confidence": float(m.probabilities[row, m.predicted[row]]),
+            }
+            for m in models
+        ],
+    }
+
+
+def _card(m: Member, row: Mapping[str, Any], figure: Figure) -> dict[str, Any]:
+    folder, counts = paths.report_dir("explain", m.key), confusion(m)
     cases = [_case(case, folder) for case in m.cases]
     return {
         "key": str(m.key),
         "row": row,
-        "kept": row.best_epoch + m.epoch_offset,
-        "figure": plot(curves.card(m, roc, look), f"card-{m.key}", f"Training history and ROC curve of {m.key}."),
-        "confusion": [
-            (c, list(zip(counts[i].tolist(), share[i].tolist(), strict=True))) for i, c in enumerate(m.classes)
-        ],
+        "kept": row["best_epoch"] + m.epoch_offset,
+        "figure": plot(figure, f"card-{m.key}", f"Training history, ROC and precision–recall curve of {m.key}."),
+        "confusion": list(zip(m.classes, counts.tolist(), strict=True)),
         "per_class": m.metrics["per_class"],
         "groups": [("Right", [c for c in cases if c["correct"]]), ("Wrong", [c for c in cases if not c["correct"]])],
-        "fingerprint": m.fingerprint,
     }
 
 
@@ -136,5 +141,6 @@ def _environment() -> Environment:
         loader=FileSystemLoader(HERE), autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
     )
     environment.globals["inline"] = lambda name: Markup((HERE / name).read_text(encoding="utf-8"))
-    environment.filters |= {"number": number, "signed": signed, "duration": duration, "count": count}
+    environment.filters |= {name: getattr(text, name) for name in ("number", "signed", "duration", "count")}
+    environment.filters["sentence"] = lambda label: label[:1].upper() + label[1:]
     return environment

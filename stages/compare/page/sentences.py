@@ -1,4 +1,7 @@
-"""What the numbers say, in sentences that claim no more than the intervals allow."""
+"""What the numbers say, in sentences that claim no more than the intervals allow.
+
+`label` is what the metric that decides is called; the columns `value…` of the tables are of that metric.
+"""
 
 from __future__ import annotations
 
@@ -7,15 +10,15 @@ from typing import Any
 
 import pandas as pd
 
-from ..figures.style import percent
-from ..text import number, signed, signed_span, span
+from ...shared.measures.measure import Measure
+from ..text import level, number, signed, signed_span, span
 
 VERDICT = {"better": "yes", "worse": "no, it hurt", "undecided": "not shown"}
 LEAD = {"better": "Transfer helps", "worse": "Transfer hurts", "undecided": "Not shown that transfer helps"}
 
 
 def start(summary: Mapping[str, Any]) -> str:
-    """What a model started from and computed in, as far as an older summary.json tells."""
+    """What a model started from and computed in, as far as an older summary.json has it."""
     if "start" not in summary:
         return "start unknown"
     layout = "channels last" if summary["channels_last"] else "contiguous"
@@ -29,12 +32,13 @@ def question(contrasts: pd.DataFrame) -> str:
     return "Does transfer help, and with how few images?" if few else "Does transfer help?"
 
 
-def chosen(contrasts: pd.DataFrame) -> pd.DataFrame:
-    """Per sample, fewest images first, the strategy with the best *validation* AUROC: choosing it on the test split
-    would flatter it."""
+def chosen(contrasts: pd.DataFrame, measure: Measure) -> pd.DataFrame:
+    """Per sample, fewest images first, the strategy that is best on the *validation* split: choosing it on the test
+    split would flatter it."""
     if contrasts.empty:
         return contrasts
-    best = contrasts.groupby("sample", sort=False)["val_value"].idxmax().dropna()
+    values = contrasts.groupby("sample", sort=False)["val_value"]
+    best = (values.idxmax() if measure.higher_is_better else values.idxmin()).dropna()
     return contrasts.loc[best].sort_values("train_images", kind="stable")
 
 
@@ -51,67 +55,71 @@ def verdict(picks: pd.DataFrame) -> str:
 
 
 def findings(
-    picks: pd.DataFrame, board: pd.DataFrame, baseline: str, images: int, means: pd.DataFrame
+    picks: pd.DataFrame, board: pd.DataFrame, baseline: str, images: int, means: pd.DataFrame, measure: Measure
 ) -> list[tuple[str, str]]:
     """(heading, text): one per size, then one on the top of the leaderboard. `means`: empty without repeats."""
-    told = [(_size(row), _contrast(row, baseline, images, percent(board))) for row in picks.itertuples()]
-    return [*told, ("The leaderboard", top(board) + top_mean(means))]
+    coverage = level(board.confidence[0])
+    answers = [(_size(row), _contrast(row, baseline, images, coverage, measure.label)) for row in picks.itertuples()]
+    return [*answers, ("The leaderboard", top(board, measure) + top_mean(means))]
 
 
-def _size(row: object) -> str:
+def _size(row: Any) -> str:
     return f"{row.train_images:,.0f} training images ({row.sample}{f'; {row.seeds} seeds' if row.seeds > 1 else ''})"
 
 
-def _contrast(row: object, baseline: str, images: int, level: str) -> str:
+def _contrast(row: Any, baseline: str, images: int, coverage: str, label: str) -> str:
+    values = f"{number(row.value)} [{span(row.value_low, row.value_high)}]"
+    base = f"{baseline} {number(row.baseline_value)} [{span(row.baseline_low, row.baseline_high)}]"
+    if row.seeds > 1:
+        apart = f" {images:,} test images and {row.seeds} seeds cannot tell the two apart."
+        return (
+            f"{LEAD[row.verdict]}: {signed(row.difference)}, {coverage} interval {signed_span(row.low, row.high)}. "
+            f"{row.strategy} of {row.backbone} reaches a mean test {label} of {values}, {base}."
+            f"{apart if row.verdict == 'undecided' else ''}"
+        )
     ends = {
         "better": "which excludes zero.",
         "worse": "which excludes zero: transfer did harm.",
         "undecided": f"which includes zero: {images:,} test images cannot tell the two apart.",
     }
-    if row.seeds > 1:
-        return _contrast_of_means(row, baseline, images, level)
     return (
-        f"{row.strategy} of {row.backbone}, the best on validation, reaches a test AUROC of {number(row.value)} "
-        f"[{span(row.value_low, row.value_high)}], {baseline} {number(row.baseline_value)} "
-        f"[{span(row.baseline_low, row.baseline_high)}]. The difference is {signed(row.difference)} with a {level} "
-        f"interval of {signed_span(row.low, row.high)}, {ends[row.verdict]}"
+        f"{row.strategy} of {row.backbone}, the best on validation, reaches a test {label} of {values}, {base}. "
+        f"The difference is {signed(row.difference)} with a {coverage} interval of {signed_span(row.low, row.high)}, "
+        f"{ends[row.verdict]}"
     )
 
 
-def _contrast_of_means(row: object, baseline: str, images: int, level: str) -> str:
-    held = f" {images:,} test images and {row.seeds} seeds cannot tell the two apart."
-    return (
-        f"{LEAD[row.verdict]}: {signed(row.difference)}, {level} interval {signed_span(row.low, row.high)}. "
-        f"{row.strategy} of {row.backbone} reaches a mean test AUROC of {number(row.value)} "
-        f"[{span(row.value_low, row.value_high)}], {baseline} {number(row.baseline_value)} "
-        f"[{span(row.baseline_low, row.baseline_high)}].{held if row.verdict == 'undecided' else ''}"
-    )
-
-
-def top(board: pd.DataFrame) -> str:
+def top(board: pd.DataFrame, measure: Measure) -> str:
     first, others = board.iloc[0], len(board) - 1
     ties = int(board.tie.iloc[1:].sum())
-    lead = f"{first.key} {'leads with' if others else 'has'} an AUROC of {number(first.value)}"
-    chance = " Its interval holds 0.5, the AUROC of a coin." if first.value_low <= 0.5 else ""
+    lead = f"{first.key} {'leads with' if others else 'has'} a test {measure.label} of {number(first.value)}"
     if not others:
-        told = "it is the only model here"
+        rest = "it is the only model here"
     elif ties == 0:
-        told = "the interval of its difference to every other model excludes zero"
+        rest = "the interval of its difference to every other model excludes zero"
     elif ties == others:
-        told = "but no other model can be told apart from it on these images"
+        rest = "but no other model can be told apart from it on these images"
     else:
-        told = f"but {ties} of the {others} other models cannot be told apart from it on these images"
-    return f"{lead} [{span(first.value_low, first.value_high)}], {told}.{chance}"
+        rest = f"but {ties} of the {others} other models cannot be told apart from it on these images"
+    return f"{lead} [{span(first.value_low, first.value_high)}], {rest}.{_chance(first, measure)}"
+
+
+def _chance(first: Any, measure: Measure) -> str:
+    """A warning where the best model may be no better than a guess."""
+    chance = measure.chance
+    if chance is None or (first.value_low > chance if measure.higher_is_better else first.value_high < chance):
+        return ""
+    return f" Its interval includes {chance:g}, the {measure.label} of a model that guesses."
 
 
 def top_mean(means: pd.DataFrame) -> str:
-    """A sentence to go after that on the top of the leaderboard."""
+    """A sentence to follow the one on the top of the leaderboard."""
     if means.empty:
         return ""
     first = means.iloc[0]
     over = f" over {first.seeds} seeds" if first.seeds > 1 else ", of one seed"
     return (
-        f" Seeds put aside, the highest mean is {number(first.value)} [{span(first.value_low, first.value_high)}]"
+        f" Of the means, the best is {number(first.value)} [{span(first.value_low, first.value_high)}]"
         f"{over}: {first.strategy} of {first.backbone} with {first['sample']}."
     )
 

@@ -61,6 +61,15 @@ def roc_curve(positive: np.ndarray, score: np.ndarray) -> tuple[np.ndarray, np.n
     return fp[corner] / max(fp[-1], 1), tp[corner] / max(tp[-1], 1)
 
 
+def precision_recall_curve(positive: np.ndarray, score: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """(recall, precision) from recall 0 on, at each threshold that adds positives. Between two recalls the precision is
+    that of the higher one: the area below these steps is `average_precision`."""
+    hits, false_alarms = (count[0] for count in threshold_counts(positive, score, once(len(score))))
+    tp, called = np.cumsum(hits), np.cumsum(hits + false_alarms)
+    precision = tp[hits > 0] / called[hits > 0]
+    return np.r_[0, tp[hits > 0] / max(tp[-1], 1)], np.r_[precision[:1] if len(precision) else 0, precision]
+
+
 def confusion(targets: np.ndarray, predicted: np.ndarray, classes: int, weights: np.ndarray) -> np.ndarray:
     """R×K×K sums of weights, truth × prediction. `targets`, `predicted`: N class numbers."""
     cell = targets * classes + predicted
