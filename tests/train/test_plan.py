@@ -186,7 +186,7 @@ def test_a_linear_probe_comes_before_fine_tuning(probe, epochs, alone):
         ("fine_tune", {"last_blocks": 9}, 1, r"last_blocks is 9.*4 blocks \(stem, block1, block2, block3\).*1 to 4"),
         ("linear_probe_fine_tune", {"last_blocks": 9}, 5, r"last_blocks is 9.*4 blocks"),
         ("progressive_unfreezing", {"every": 1, "last_blocks": 9}, 5, r"last_blocks is 9.*4 blocks"),
-        ("progressive_unfreezing", {"at": [1, 2, 3, 4, 5]}, 9, r"at holds 5 epochs.*4 blocks \(stem"),
+        ("progressive_unfreezing", {"at": [1, 2, 3, 4, 5]}, 9, r"at has 5 epochs.*4 blocks \(stem"),
         ("progressive_unfreezing", {"at": [2, 5]}, 5, r"at is \[2, 5\].*train.epochs is 5.*Give 0 to 4"),
         ("progressive_unfreezing", {"every": 5}, 5, r"every is 5.*train.epochs is 5.*Give less than 5"),
         ("discriminative_lr", {"frozen_epochs": 5}, 5, r"frozen_epochs is 5.*train.epochs is 5.*less than 5"),

@@ -1,12 +1,12 @@
-"""How features lie on the disk. An entry holds what a frozen prefix gives for one view of the images:
+"""How features lie on the disk. An entry is what a frozen prefix gives for one view of the images:
 
     <digest>/0.npy, 1.npy, …  one file per tensor, a row per image; rows never asked for take no disk
     <digest>/state.npy        uint8 per row: EMPTY, CLAIMED (it has its room on the disk) or FILLED (its values too)
     <digest>/entry.json       what the numbers depend on, for people; its time is that of the last use
     <digest>/fill.lock        of the process that computes
-    .lock                     held for moments: who opens, claims room or deletes does so alone
+    .lock                     locked for moments: one process at a time opens, claims room or deletes
 
-Who reads an entry holds a shared flock on its state.npy; nobody deletes it then. A row becomes FILLED behind its
+Readers of an entry share a flock on its state.npy, and nobody deletes it then. A row becomes FILLED behind its
 values, so that a crash leaves none that only looks complete. Rows are read with preadv: mapped pages would count as
 memory of the process.
 

@@ -113,7 +113,7 @@ def joining_epochs(strategy: ProgressiveUnfreezing, blocks: Sequence[str], epoch
             raise never_learns("every", strategy.every, epochs, "progressive_unfreezing")
         return [strategy.every * turn for turn in range(1, last(strategy, blocks) + 1)]
     if len(strategy.at) > len(blocks):
-        raise too_many(f"at holds {len(strategy.at)} epochs", blocks, "Give one epoch a block at most.")
+        raise too_many(f"at has {len(strategy.at)} epochs", blocks, "Give one epoch a block at most.")
     if strategy.at[-1] >= epochs:
         raise UserError(
             f"strategy: at is {strategy.at} (plan: progressive_unfreezing), and train.epochs is "

@@ -12,7 +12,7 @@ def mix(images: Tensor, targets: Tensor, settings: Mix, generator: torch.Generat
     """float images B×C×H×W and soft targets B×K, each mixed with the one before it in the batch (the first with the
     last); new tensors. One share for the whole batch, from the CPU generator `generator`."""
     if not images.is_floating_point():
-        raise TypeError(f"mix wants float images, found {images.dtype}")
+        raise TypeError(f"mix needs float images, not {images.dtype}")
     from torchvision.transforms import v2  # takes seconds to import, and few trainings mix
 
     kind = {"mixup": v2.MixUp, "cutmix": v2.CutMix}[settings.name]

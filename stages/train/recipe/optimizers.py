@@ -32,4 +32,4 @@ def split_decay(group: Mapping[str, Any], weight_decay: float) -> list[dict[str,
         (weight_decay, [p for p in parameters if p.ndim > 1]),
         (0.0, [p for p in parameters if p.ndim <= 1]),
     )
-    return [{**group, "params": found, "weight_decay": decay} for decay, found in parts if found]
+    return [{**group, "params": part, "weight_decay": decay} for decay, part in parts if part]
