@@ -23,10 +23,11 @@ declared by its name.
 
 Parameters are those without the head. Strategies speak of the blocks, in this order. A size is height × width in
 pixels: the one that the weights were made for; most networks take others too. VGG and AlexNet end with the average of
-their last map: the fully connected layers behind it are left away.
+their last map: the fully connected layers behind it are left away. Maps are what the blocks end with, as channels at a
+share of the image's side.
 
-| backbone | source: name | parameters | features | blocks | input size | weights |
-|---|---|---:|---:|---|---|---|
+| backbone | source: name | parameters | features | blocks | maps | input size | weights |
+|---|---|---:|---:|---|---|---|---|
 """
 
 
@@ -43,13 +44,14 @@ def write(raw: Mapping[str, Any], page: Path = PAGE) -> None:
 def row(name: str, choice: Choice, backbone: Backbone) -> str:
     count = sum(p.numel() for p in backbone.network.parameters())
     size = "{} × {}".format(*backbone.input_size) + (", no other" if backbone.fixed_size else "")
+    maps = shortened([f"{layer.channels} at 1/{layer.stride}" for layer in backbone.map_layers.values()])
     cells = [
-        f"`{name}`", f"{choice.source}: {choice.name}", f"{count:,}", str(backbone.features),
-        blocks(list(backbone.blocks)), size, f"`{choice.weights}`",
+        f"`{name}`", f"{choice.source}: {choice.name}", f"{count:,}", str(backbone.feature_count),
+        shortened(list(backbone.blocks)), maps, size, f"`{choice.weights}`",
     ]  # fmt: skip
     return f"| {' | '.join(cells)} |\n"
 
 
-def blocks(names: list[str]) -> str:
+def shortened(names: list[str]) -> str:
     """All of them, or the first two and the last where there are many."""
     return ", ".join(names) if len(names) <= 6 else f"{names[0]}, {names[1]} … {names[-1]}"

@@ -1,4 +1,11 @@
-"""Where one model looked: models/<key> + data/processed + its predictions -> reports/explain/<key>/."""
+"""Where one model looked: models/<key> + data/processed + its predictions -> reports/explain/<key>/.
+
+params.py   what a user may say
+stage.py    reads, chooses, computes, writes
+choose.py   which test cases are shown
+methods/    ways to ask a model where it looked
+gallery.py  one picture of all cases
+"""
 
 from __future__ import annotations
 

@@ -14,7 +14,7 @@ def choose(predictions: pd.DataFrame, classes: list[str], params: Params) -> pd.
     Adds `confidence` (the probability of what was predicted) and `correct`. Ordered by class, right before wrong.
     """
     test = predictions[predictions["split"] == "test"].copy()
-    test["confidence"] = test[[f"prob_{name}" for name in classes]].max(axis=1)
+    test["confidence"] = test.filter(regex="^prob_").max(axis=1)
     test["correct"] = test["label"].astype(str) == test["predicted"].astype(str)
     test = ordered(test, params)
     parts = []

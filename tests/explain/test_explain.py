@@ -2,6 +2,7 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
+from captum.attr import LayerAttribution, LayerGradCam
 from PIL import Image
 
 from stages.explain import Params, run
@@ -10,7 +11,7 @@ from stages.explain.methods.grad_cam import grad_cam
 from stages.shared.core.files import read_json
 from stages.shared.core.job import Job
 from stages.shared.core.paths import Key
-from stages.shared.model.backbones.base import Backbone, Normalisation
+from stages.shared.model.backbones.base import Backbone, MapLayer, Normalisation
 from stages.shared.model.model import Classifier
 from stages.shared.model.recipe import Architecture
 from stages.shared.tasks.models import create
@@ -58,19 +59,16 @@ def test_confident_takes_the_surest_and_uncertain_the_least_sure():
 
 
 def test_grad_cam_equals_its_definition():
-    """Selvaraju et al. 2017, equations 1 and 2, written out with plain autograd."""
+    """As captum has it, which knows maps but no tokens."""
     torch.manual_seed(0)
     model = create("classification", Architecture(source="lightbox", name="small_cnn"), 2).eval()
     images = np.random.default_rng(0).integers(0, 256, (3, 64, 64, 1), dtype=np.uint8)
     found = grad_cam(model, images, np.array([0, 1, 1]))
 
-    held = []
-    layer = model.backbone.network.get_submodule(model.backbone.cam)
-    layer.register_forward_hook(lambda m, i, output: held.append(output))
-    score = model(torch.from_numpy(images).permute(0, 3, 1, 2))[range(3), [0, 1, 1]].sum()
-    alpha = torch.autograd.grad(score, held[0])[0].mean(dim=(2, 3), keepdim=True)
-    maps = torch.relu((alpha * held[0]).sum(dim=1, keepdim=True))
-    maps = torch.nn.functional.interpolate(maps, (64, 64), mode="bilinear")[:, 0].detach()
+    layer = model.backbone.network.get_submodule(model.backbone.cam.module)
+    tensor = torch.from_numpy(images).permute(0, 3, 1, 2).float()
+    maps = LayerGradCam(model, layer).attribute(tensor, target=torch.tensor([0, 1, 1]), relu_attributions=True)
+    maps = LayerAttribution.interpolate(maps, (64, 64), "bilinear")[:, 0].detach()
     peaks = maps.flatten(1).amax(dim=1).clamp_min(1e-12)
     assert found == pytest.approx((maps / peaks[:, None, None]).numpy(), abs=1e-4)
 
@@ -88,7 +86,7 @@ class BrightSpots(torch.nn.Module):
 
 def test_the_heat_map_lies_where_the_evidence_is():
     network = BrightSpots()
-    backbone = Backbone(network, {}, 1, Normalisation((0.5,) * 3, (0.25,) * 3), cam="bright")
+    backbone = Backbone(network, {}, 1, Normalisation((0.5,) * 3, (0.25,) * 3), cam=MapLayer("bright", 1, 8))
     model = Classifier(backbone, torch.nn.Linear(1, 2))
     with torch.no_grad():
         model.head.weight.copy_(torch.tensor([[-1.0], [1.0]]))

@@ -61,9 +61,52 @@ def test_images_become_features_and_logits(built, films):
     backbone = built.model.backbone
     with torch.no_grad():
         features = backbone(built.model.normalise(films))
-    assert features.shape == (len(films), backbone.features)
+    assert features.shape == (len(films), backbone.feature_count)
     assert built.model.head(features).shape == (len(films), 2)
     assert features.std() > 0
+
+
+AVERAGED = {*DECLARED} - {
+    "mobilenet_v3_small",
+    "vit_b_16",
+    "vit_base_patch16_224",
+}  # their features: the last map's mean
+
+
+def test_maps_are_in_order_and_the_last_one_is_what_becomes_the_features(built, films):
+    backbone = built.model.backbone
+    images = built.model.normalise(films)
+    with torch.no_grad():
+        features, maps = backbone.features(images), backbone.maps(images)
+        assert torch.equal(features, backbone(images))
+    assert len(maps) == len(backbone.map_layers) >= 4
+    order = list(backbone.blocks)
+    places = [order.index(block) for block in backbone.map_layers]
+    assert places == sorted(places)
+    assert places[-1] >= len(order) - 2  # behind mobilenet's last map comes a block without one
+    assert [m.shape[:2] for m in maps] == [(len(films), layer.channels) for layer in backbone.map_layers.values()]
+    assert all(m.shape[2] == m.shape[3] for m in maps)
+    sides = [m.shape[2] for m in maps]
+    assert sides == sorted(sides, reverse=True)
+    if built.name != "inception_resnet_v2":  # it does not pad, so that small images lose much of their sides
+        assert all(
+            abs(side - built.size / layer.stride) <= 1
+            for side, layer in zip(sides, backbone.map_layers.values(), strict=True)
+        )
+    if built.name in AVERAGED:
+        torch.testing.assert_close(maps[-1].mean(dim=(2, 3)), features, rtol=1e-4, atol=1e-5)
+
+
+def test_maps_of_tokens_lie_where_the_patches_do(built, films):
+    """A patch that changes, before any attention, changes its own cell of the first map and no other."""
+    if "vit" not in built.name:
+        pytest.skip("no tokens")
+    images = built.model.normalise(films)
+    changed = images.clone()
+    changed[..., 32:48, 80:96] += 1  # row 2, column 5 of 16 × 16 pixels
+    with torch.no_grad():
+        before, after = (built.model.backbone.maps(x)[0] for x in (images, changed))
+    assert (after - before).abs().sum(dim=(0, 1)).nonzero().tolist() == [[2, 5]]
 
 
 def test_blocks_cover_every_parameter_exactly_once(built):
@@ -221,7 +264,7 @@ def test_blocks_have_the_names_that_people_use():
     vgg = build(Architecture(source="torchvision", name="vgg16"))
     assert list(vgg.blocks) == ["block1", "block2", "block3", "block4", "block5"]
     assert vgg.blocks["block5"] == ["features.24", "features.26", "features.28"]
-    assert vgg.features == 512
+    assert vgg.feature_count == 512
     assert build(Architecture(source="torchvision", name="resnet18")).blocks == {
         "stem": ["conv1", "bn1"], "block1": ["layer1"], "block2": ["layer2"], "block3": ["layer3"], "block4": ["layer4"],
     }  # fmt: skip
@@ -343,6 +386,44 @@ def test_grad_cam_of_a_network_without_a_map_says_so():
     model.backbone.cam = None
     with pytest.raises(UserError, match="nothing to look at. Take it out of matrix.backbone"):
         grad_cam(model, np.zeros((1, 64, 64, 1), dtype=np.uint8), np.array([0]))
+
+
+def test_the_maps_have_the_resolutions_that_people_expect():
+    """As in the papers' tables, of 224 pixels: channels and pixels per cell."""
+    expected = {
+        "vgg16": [(64, 2), (128, 4), (256, 8), (512, 16), (512, 32)],
+        "resnet18": [(64, 2), (64, 4), (128, 8), (256, 16), (512, 32)],
+        "densenet121": [(64, 2), (128, 8), (256, 16), (512, 32), (1024, 32)],
+    }
+    for name, layers in expected.items():
+        with torch.device("meta"):
+            backbone = build(Architecture(source="torchvision", name=name))
+        assert [(layer.channels, layer.stride) for layer in backbone.map_layers.values()] == layers
+
+
+@pytest.mark.parametrize("name", ["resnet18", "vit_b_16"])
+def test_maps_carry_gradients_leave_modes_alone_and_work_in_bf16(name):
+    backbone = build(Architecture(source="torchvision", name=name)).to(memory_format=torch.channels_last)
+    frozen = backbone.modules_of(next(iter(backbone.blocks)))
+    for module in frozen:
+        module.eval()
+    with torch.autocast("cpu", dtype=torch.bfloat16):
+        maps = backbone.maps(torch.rand(2, 3, 224, 224).contiguous(memory_format=torch.channels_last))
+    maps[2].float().mean().backward()
+    third = list(backbone.map_layers)[2]
+    assert all(p.grad is not None for p in backbone.parameters_of(third))
+    assert not any(p.grad is not None for p in backbone.parameters_of(list(backbone.blocks)[-1]))
+    assert not any(module.training for module in frozen)
+    assert backbone.training
+
+
+def test_a_network_without_maps_says_which_have_them():
+    backbone = build(Architecture(source="lightbox", name="small_cnn"))
+    backbone.map_layers = {}
+    with pytest.raises(
+        UserError, match="no block of SmallCNN ends in a map of the image. Choose one .*: small_cnn, VGG"
+    ):
+        backbone.maps(torch.zeros(1, 3, 64, 64))
 
 
 def test_the_table_is_written_for_whatever_params_declare(tmp_path):

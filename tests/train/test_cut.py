@@ -104,7 +104,7 @@ class Attention(nn.Module):
 def attention(blocks: dict[str, list[str]], dropout: float = 0.0) -> Classifier:
     torch.manual_seed(0)
     normalisation = Normalisation((0.5,) * 3, (0.5,) * 3)
-    return Classifier(Backbone(Attention(dropout), blocks, 8, normalisation, "blocks.0"), nn.Linear(8, 3))
+    return Classifier(Backbone(Attention(dropout), blocks, 8, normalisation), nn.Linear(8, 3))
 
 
 BY_BLOCK = {"stem": ["token", "positions", "patch"], "block1": ["blocks.0"], "block2": ["blocks.1"]}
@@ -148,7 +148,7 @@ class Ending(nn.Module):
 
 def test_dropout_behind_the_last_block_is_in_the_tail_too():
     blocks = {"one": ["one"], "two": ["last.1"]}
-    model = Classifier(Backbone(Ending(), blocks, 8, Normalisation((0.5,) * 3, (0.5,) * 3), "one"), nn.Linear(8, 3))
+    model = Classifier(Backbone(Ending(), blocks, 8, Normalisation((0.5,) * 3, (0.5,) * 3)), nn.Linear(8, 3))
     prefix, tail = split(model, list(blocks), (1, 64, 64))
     features = prefix(images())
     train_mode(model, list(blocks))
@@ -206,14 +206,14 @@ class TwoWays(Odd):
 
 @pytest.mark.parametrize(("network", "told"), [(Odd, "cannot trace"), (TwoWays, "another way in training")])
 def test_what_cannot_be_cut_says_why(network, told):
-    backbone = Backbone(network(), {"one": ["one"], "two": ["two"]}, 4, Normalisation((0.5,) * 3, (0.5,) * 3), "two")
+    backbone = Backbone(network(), {"one": ["one"], "two": ["two"]}, 4, Normalisation((0.5,) * 3, (0.5,) * 3))
     with pytest.raises(NoCut, match=told):
-        split(Classifier(backbone, nn.Linear(backbone.features, 2)), ["one"], (1, 64, 64))
+        split(Classifier(backbone, nn.Linear(backbone.feature_count, 2)), ["one"], (1, 64, 64))
 
 
 def test_an_untraceable_network_can_be_kept_as_a_whole():
-    backbone = Backbone(Odd(), {"one": ["one"], "two": ["two"]}, 4, Normalisation((0.5,) * 3, (0.5,) * 3), "two")
-    model = Classifier(backbone, nn.Linear(backbone.features, 2)).eval()
+    backbone = Backbone(Odd(), {"one": ["one"], "two": ["two"]}, 4, Normalisation((0.5,) * 3, (0.5,) * 3))
+    model = Classifier(backbone, nn.Linear(backbone.feature_count, 2)).eval()
     prefix, tail = split(model, ["one", "two"], (1, 64, 64))
     torch.testing.assert_close(tail(*prefix(images())), model(images()))
 

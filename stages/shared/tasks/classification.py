@@ -30,7 +30,7 @@ def head(backbone: Backbone, settings: Architecture, classes: int) -> nn.Module:
     """B×F -> logits B×K. Dropout and a linear layer; before them, for each hidden width: dropout, linear, norm,
     activation."""
     layers: list[nn.Module] = []
-    features = backbone.features
+    features = backbone.feature_count
     for width in settings.head.hidden:
         layers += [nn.Dropout(settings.dropout), nn.Linear(features, width)]
         layers += [nn.BatchNorm1d(width)] if settings.head.norm == "batch" else []
@@ -164,3 +164,8 @@ def predict(model: Classifier, arrays: Arrays, rows: np.ndarray) -> pd.DataFrame
 def answer(model: Classifier, images: np.ndarray, classes: list[str]) -> pd.DataFrame:
     """What a server says about uint8 images N×H×W×C: columns predicted and prob_<class>…"""
     return answers(probabilities(model, images), classes)
+
+
+def columns(classes: list[str]) -> dict[str, type]:
+    """Of `answer`: their names, and str or float."""
+    return {"predicted": str} | {f"prob_{name}": float for name in classes}

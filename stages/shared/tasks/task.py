@@ -49,3 +49,6 @@ class Task(Protocol):
 
     def answer(self, model: Classifier, images: np.ndarray, classes: list[str]) -> pd.DataFrame:
         """What a server says about uint8 images N×H×W×C, one row per image."""
+
+    def columns(self, classes: list[str]) -> dict[str, type]:
+        """Of `answer`: their names, and str or float."""

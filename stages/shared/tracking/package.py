@@ -17,7 +17,7 @@ from ..model.recipe import Recipe
 CODE = Path(__file__).parents[2]
 REQUIREMENTS = (
     "albumentations", "mlflow", "numpy", "opencv-python-headless", "pandas", "pillow", "pydantic", "pydicom",
-    "ruamel.yaml", "safetensors", "torch", "torchvision",
+    "ruamel.yaml", "safetensors", "torch", "torchmetrics", "torchvision",
 )  # fmt: skip
 
 
@@ -41,8 +41,11 @@ def requirements(recipe: Recipe) -> list[str]:
 
 
 def signature(recipe: Recipe) -> ModelSignature:
-    outputs: list[ColSpec | TensorSpec] = [ColSpec(DataType.string, "predicted")]
-    outputs += [ColSpec(DataType.double, f"prob_{name}") for name in recipe.classes]
+    from ..tasks import TASKS
+
+    kinds = {str: DataType.string, float: DataType.double}
+    columns = TASKS[recipe.task].columns(recipe.classes)
+    outputs: list[ColSpec | TensorSpec] = [ColSpec(kinds[kind], name) for name, kind in columns.items()]
     return ModelSignature(inputs=Schema([ColSpec(DataType.string, "image")]), outputs=Schema(outputs))
 
 

@@ -13,8 +13,8 @@ import pandas as pd
 from mlflow.pyfunc.model import PythonModel
 
 
-class ServedClassifier(PythonModel):
-    """Column `image`: an image file (PNG, JPEG, DICOM, …), base64. Back come `predicted` and one `prob_<class>`."""
+class ServedModel(PythonModel):
+    """Column `image`: an image file (PNG, JPEG, DICOM, …), base64. The answer is the task's: one row per image."""
 
     def load_context(self, context: Any) -> None:
         from pathlib import Path
@@ -39,4 +39,4 @@ class ServedClassifier(PythonModel):
         return self.preprocess(data, f"row {row}")
 
 
-mlflow.models.set_model(ServedClassifier())
+mlflow.models.set_model(ServedModel())

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import math
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Literal
 
@@ -11,8 +13,9 @@ from torch import nn
 
 from ...core.errors import UserError
 
-# Shapes: B batch, C channels, H×W pixels or cells, T tokens, F features
+# Shapes: B batch, C channels, H×W pixels, h×w cells of a map, T tokens, F features
 Layout = Literal["map", "channels_last", "tokens"]
+WITH_MAPS = "small_cnn, VGG, AlexNet, ResNet, DenseNet, EfficientNet, MobileNet, Inception-ResNet, ConvNeXt, Swin, ViT"
 
 
 @dataclass(frozen=True)
@@ -23,15 +26,39 @@ class Normalisation:
     std: tuple[float, float, float]
 
 
+@dataclass(frozen=True)
+class MapLayer:
+    """A module of the network whose output is a map of the image.
+
+    channels: C. stride: pixels of the image per cell, each way. layout of the output: map B×C×h×w, channels_last
+    B×h×w×C, or tokens B×T×C, of which the first `skip` are no cells and the others a square.
+    """
+
+    module: str
+    channels: int
+    stride: int
+    layout: Layout = "map"
+    skip: int = 0
+
+    def as_map(self, output: torch.Tensor) -> torch.Tensor:
+        """B×C×h×w, from the module's output or a gradient of its shape."""
+        if self.layout == "map":
+            return output
+        if self.layout == "tokens":
+            cells = math.isqrt(output.shape[1] - self.skip)
+            output = output[:, self.skip :].reshape(len(output), cells, cells, output.shape[2])
+        return output.permute(0, 3, 1, 2)
+
+
 class Backbone(nn.Module):
     """A network without its head.
 
     network: B×3×H×W -> B×F
     blocks: name -> dotted names of modules or parameters of the network, in the order of the forward pass; together
         they cover every parameter exactly once.
-    cam: dotted name of the module whose output Grad-CAM weighs; None: the network has no map of the image. cam_layout
-        of that output: map B×C×H×W, channels_last B×H×W×C, or tokens B×T×C, the first `cam_skip` of which are no cells
-        of the image.
+    feature_count: F.
+    map_layers: of each block that ends in a map of the image, where that map is; in order, resolutions never increase.
+    cam: the map that Grad-CAM weighs; None: the network has none that fits.
     removed_head: dotted names of what was taken off, and of auxiliary outputs that were never put on.
     input_size: height and width, pixels, that the published weights were made for; `fixed_size`: it takes no other.
     """
@@ -40,11 +67,10 @@ class Backbone(nn.Module):
         self,
         network: nn.Module,
         blocks: dict[str, list[str]],
-        features: int,
+        feature_count: int,
         normalisation: Normalisation,
-        cam: str | None,
-        cam_skip: int = 0,
-        cam_layout: Layout = "map",
+        map_layers: dict[str, MapLayer] | None = None,
+        cam: MapLayer | None = None,
         removed_head: tuple[str, ...] = ("head",),
         input_size: tuple[int, int] = (224, 224),
         fixed_size: bool = False,
@@ -52,11 +78,10 @@ class Backbone(nn.Module):
         super().__init__()
         self.network = network
         self.blocks = blocks
-        self.features = features
+        self.feature_count = feature_count
         self.normalisation = normalisation
+        self.map_layers = map_layers or {}
         self.cam = cam
-        self.cam_skip = cam_skip
-        self.cam_layout = cam_layout
         self.removed_head = removed_head
         self.input_size = input_size
         self.fixed_size = fixed_size
@@ -64,6 +89,10 @@ class Backbone(nn.Module):
             self.block_of(name)
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return self.features(x)
+
+    def features(self, x: torch.Tensor) -> torch.Tensor:
+        """B×3×H×W -> B×F. Raises UserError for a size that the network does not take."""
         if self.fixed_size and tuple(x.shape[2:]) != self.input_size:
             height, width = self.input_size
             raise UserError(
@@ -71,14 +100,41 @@ class Backbone(nn.Module):
                 f"and was given {x.shape[2]}×{x.shape[3]}. Set preprocess.size: "
                 f"{height if height == width else [height, width]}, or choose a backbone that takes any size."
             )
-        return self.network(x)
+        features: torch.Tensor = self.network(x)
+        return features
+
+    def maps(self, x: torch.Tensor) -> list[torch.Tensor]:
+        """B×3×H×W -> B×C×h×w of each of `map_layers`, from one pass. Raises UserError where there are none."""
+        if not self.map_layers:
+            raise UserError(
+                f"backbones: no block of {type(self.network).__name__} ends in a map of the image. Choose one whose "
+                f"blocks do: {WITH_MAPS}."
+            )
+        with self.outputs_of(layer.module for layer in self.map_layers.values()) as outputs:
+            self.features(x)
+        return [layer.as_map(outputs[layer.module]) for layer in self.map_layers.values()]
+
+    @contextmanager
+    def outputs_of(self, modules: Iterable[str]) -> Iterator[dict[str, torch.Tensor]]:
+        """Inside, every pass puts what these modules give into the dict, by name, as the network goes on with it."""
+        outputs: dict[str, torch.Tensor] = {}
+
+        def keep(name: str) -> Callable[[nn.Module, object, torch.Tensor], None]:
+            return lambda _module, _inputs, output: outputs.update({name: output})
+
+        hooks = [self.network.get_submodule(name).register_forward_hook(keep(name)) for name in modules]
+        try:
+            yield outputs
+        finally:
+            for hook in hooks:
+                hook.remove()
 
     def block_of(self, name: str) -> str:
         """The block of a parameter or module of the network, by its dotted name."""
-        found = [s for s, parts in self.blocks.items() if any(name == p or name.startswith(p + ".") for p in parts)]
-        if len(found) != 1:
-            raise AssertionError(f"{type(self.network).__name__}: {name} must be in one block and is in {found}")
-        return found[0]
+        owners = [s for s, parts in self.blocks.items() if any(name == p or name.startswith(p + ".") for p in parts)]
+        if len(owners) != 1:
+            raise AssertionError(f"{type(self.network).__name__}: {name} must be in one block and is in {owners}")
+        return owners[0]
 
     def parameters_of(self, block: str) -> Iterator[nn.Parameter]:
         return (p for name, p in self.network.named_parameters() if self.block_of(name) == block)
@@ -89,5 +145,5 @@ class Backbone(nn.Module):
 
 def _get(network: nn.Module, dotted: str) -> nn.Module | nn.Parameter:
     owner, _, attribute = dotted.rpartition(".")
-    found: nn.Module | nn.Parameter = getattr(network.get_submodule(owner), attribute)
-    return found
+    part: nn.Module | nn.Parameter = getattr(network.get_submodule(owner), attribute)
+    return part

@@ -12,8 +12,10 @@ import torch
 from torch import nn
 
 from .base import Backbone, Normalisation
+from .probe import map_layers, probe
 
 STEM, WIDTHS = 16, (32, 64, 128, 288)  # channels
+SIZE = (96, 96)  # pixels
 
 
 class ChannelAttention(nn.Module):
@@ -81,12 +83,15 @@ class SmallCNN(nn.Module):
 
 def small_cnn() -> Backbone:
     blocks = {"stem": ["stem"]} | {f"block{i}": [f"blocks.{i - 1}"] for i in range(1, len(WIDTHS) + 1)}
+    network = SmallCNN()
+    layers = map_layers(probe(network, SIZE), blocks)
     return Backbone(
-        SmallCNN(),
+        network,
         blocks,
-        features=WIDTHS[-1],
+        feature_count=WIDTHS[-1],
         normalisation=Normalisation(mean=(0.5,) * 3, std=(0.25,) * 3),
         # the last block but one has as many cells, and on phantoms its heat maps hit the planted lesions more often
-        cam=f"blocks.{len(WIDTHS) - 2}.attention",
-        input_size=(96, 96),
+        map_layers=layers,
+        cam=layers[f"block{len(WIDTHS) - 1}"],
+        input_size=SIZE,
     )

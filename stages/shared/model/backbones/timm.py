@@ -11,8 +11,8 @@ from timm.models import group_parameters
 from torch import nn
 
 from ...core.errors import UserError
-from .base import Backbone, Normalisation
-from .probe import Cam, Probe, last_map, probe, tokens, without_inplace
+from .base import Backbone, MapLayer, Normalisation
+from .probe import Probe, belongs, last_map, map_layers, probe, without_inplace
 
 SMALL = 0.02  # share of the parameters below which what timm leaves over (a last norm) is no block of its own
 # where timm's groups are single blocks, and there are so many that nobody wants to count them
@@ -32,7 +32,7 @@ def timm_backbone(name: str) -> Backbone:
     Raises:
         UserError: timm does not say how its layers are grouped, or it gives no feature vector.
     """
-    network = timm.create_model(name, pretrained=False, num_classes=0)
+    network: Any = timm.create_model(name, pretrained=False, num_classes=0)
     made_for = network.pretrained_cfg
     channels, *size = made_for["input_size"]
     height, width = size
@@ -40,14 +40,15 @@ def timm_backbone(name: str) -> Backbone:
         why = f"takes {channels} channels" if channels != 3 else "does not say how its layers are grouped"
         raise refused(name, why)
     without_inplace(network)
-    found = probe(network, (height, width))
-    if len(found.output) != 2:
-        raise refused(name, f"gives {'×'.join(map(str, found.output))} numbers an image instead of a feature vector")
-    layer, skip, layout = cam_layer(found)
+    probed = probe(network, (height, width), prefix=int(getattr(network, "num_prefix_tokens", 0)))
+    if len(shape := probed.outputs[-1].shape) != 2:
+        raise refused(name, f"gives {'×'.join(map(str, shape))} numbers an image instead of a feature vector")
+    blocks = in_order(NATURAL.get(name.partition(".")[0]) or cut(network), probed.called)
+    layers = map_layers(probed, blocks)
     return Backbone(
-        network, in_order(NATURAL.get(name.partition(".")[0]) or cut(network), found.called), found.output[1],
-        Normalisation(tuple(made_for["mean"]), tuple(made_for["std"])), layer, skip, layout,
-        heads(made_for), (height, width), bool(made_for.get("fixed_input_size")),
+        network, blocks, probed.feature_count, Normalisation(tuple(made_for["mean"]), tuple(made_for["std"])), layers,
+        cam_layer(probed) or last_map(layers, list(blocks)), heads(made_for), (height, width),
+        bool(made_for.get("fixed_input_size")),
     )  # fmt: skip
 
 
@@ -64,7 +65,7 @@ def heads(made_for: dict[str, Any]) -> tuple[str, ...]:
     return tuple(name.partition(".")[0] for name in ((named,) if isinstance(named, str) else named))
 
 
-def cut(network: nn.Module) -> dict[str, list[str]]:
+def cut(network: Any) -> dict[str, list[str]]:
     """Block -> dotted names of its parts: timm's groups; the last one, which holds what no group claims, goes with the
     one before it where it is small."""
     sizes = {name: p.numel() for name, p in network.named_parameters()}
@@ -95,10 +96,6 @@ def in_order(blocks: dict[str, list[str]], called: list[str]) -> dict[str, list[
     return dict(zip(blocks, merged, strict=False))
 
 
-def belongs(name: str, group: list[str]) -> bool:
-    return any(name == part or name.startswith(f"{part}.") for part in group)
-
-
 def owners(group: list[str], every: list[str]) -> list[str]:
     """The largest modules whose parameters are all in the group; single parameters where there is none."""
     outside = {prefix for name in set(every) - set(group) for prefix in prefixes(name)}
@@ -112,13 +109,11 @@ def prefixes(name: str) -> list[str]:
     return [".".join(pieces[:i]) for i in range(1, len(pieces) + 1)]
 
 
-def cam_layer(found: Probe) -> Cam:
-    """The last map of a convolutional network, if it has one. Of a transformer the last block's first norm: behind that
-    block the gradients of the patches are zero, where the head reads the class token only."""
-    network: Any = found.network
-    if isinstance(blocks := getattr(network, "blocks", None), nn.Sequential | nn.ModuleList) and len(blocks):
-        cam = tokens(found, f"blocks.{len(blocks) - 1}.norm1", int(getattr(network, "num_prefix_tokens", 0)))
-        if cam:
-            return cam
-    last = str(getattr(network, "output_fmt", "NCHW"))
-    return last_map(found, "channels_last" if last.endswith("NHWC") else "map")
+def cam_layer(probed: Probe) -> MapLayer | None:
+    """Of a transformer the last block's first norm: behind that block the gradients of the patches are zero, where the
+    head reads the class token only. None: the last block's map."""
+    blocks = getattr(probed.network, "blocks", None)
+    if not isinstance(blocks, nn.Sequential | nn.ModuleList) or not len(blocks):
+        return None
+    layer = probed.layer_at(f"blocks.{len(blocks) - 1}.norm1")
+    return layer if layer and layer.layout == "tokens" else None

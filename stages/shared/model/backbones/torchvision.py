@@ -13,8 +13,8 @@ import torch
 from torch import nn
 
 from ...core.errors import UserError
-from .base import Backbone, Normalisation
-from .probe import Cam, Probe, last_map, probe, tokens, without_inplace
+from .base import Backbone, MapLayer, Normalisation
+from .probe import Probe, last_map, map_layers, probe, without_inplace
 
 CONTAINERS = ("features", "encoder", "layers", "trunk_output", "blocks")
 SMALL = 0.02  # share of the parameters below which a step is no block of its own
@@ -31,17 +31,19 @@ def torchvision_backbone(name: str) -> Backbone:
 
     made_for = models.get_model_weights(name).DEFAULT.transforms()
     size, fixed = input_size(name)
+    removed: tuple[str, ...]
     if name.startswith(("vgg", "alexnet")):
         network, removed = convolutions(name), ("classifier",)
     else:
         network = models.get_model(name, weights=None, **arguments(name, size))
         removed = (take_head_off(network, name), *AUXILIARY.get(name, ()))
     without_inplace(network)
-    found = probe(network, size if fixed else PROBED)
-    layer, skip, layout = cam_layer(found)
+    blocks = cut(network, name)
+    probed = probe(network, size if fixed else PROBED, prefix=1)  # a ViT's class token
+    layers = map_layers(probed, blocks)
     return Backbone(
-        network, cut(network, name), found.output[1], normalisation(name, made_for), layer, skip, layout,
-        removed, size, fixed,
+        network, blocks, probed.feature_count, normalisation(name, made_for), layers,
+        cam_layer(probed) or last_map(layers, list(blocks)), removed, size, fixed,
     )  # fmt: skip
 
 
@@ -74,7 +76,7 @@ def convolutions(name: str) -> nn.Module:
     from torchvision import models
 
     with torch.device("meta"):
-        network: nn.Module = models.get_model(name, weights=None)
+        network: Any = models.get_model(name, weights=None)
     network.classifier = nn.Identity()
     network.avgpool = nn.AdaptiveAvgPool2d(1)
     network.to_empty(device="cpu")
@@ -83,8 +85,10 @@ def convolutions(name: str) -> nn.Module:
             module.reset_parameters()
         if isinstance(module, nn.Conv2d) and name.startswith("vgg"):  # as torchvision's VGG begins
             nn.init.kaiming_normal_(module.weight, mode="fan_out", nonlinearity="relu")
+            assert module.bias is not None
             nn.init.zeros_(module.bias)
-    return network
+    headless: nn.Module = network
+    return headless
 
 
 def take_head_off(network: nn.Module, name: str) -> str:
@@ -101,13 +105,14 @@ def take_head_off(network: nn.Module, name: str) -> str:
             f"backbones: torchvision's {name!r} has no linear head to replace. "
             "Choose another, such as resnet50, densenet121 or efficientnet_b0."
         )
-    owner_name, _, attribute = linear[-1].rpartition(".")
+    last: str = linear[-1]
+    owner_name, _, attribute = last.rpartition(".")
     owner = network.get_submodule(owner_name)
     setattr(owner, attribute, nn.Identity())
     before = str(int(attribute) - 1) if attribute.isdigit() else "dropout"
     if isinstance(getattr(owner, before, None), nn.Dropout):
         setattr(owner, before, nn.Identity())
-    return linear[-1]
+    return last
 
 
 def size_of(part: nn.Module | nn.Parameter) -> int:
@@ -173,13 +178,15 @@ def by_size(found: Steps, total: int) -> list[Steps]:
     return groups
 
 
-def cam_layer(found: Probe) -> Cam:
+def cam_layer(probed: Probe) -> MapLayer | None:
+    """Where Grad-CAM looks at another map than that of the last block."""
     from torchvision.models import VGG, AlexNet, VisionTransformer
 
-    if isinstance(found.network, VisionTransformer):
+    network = probed.network
+    if isinstance(network, VisionTransformer):
         # the head reads the class token only, so behind the last block the gradients of the patches are zero
-        last = list(dict(found.network.encoder.layers.named_children()))[-1]
-        return tokens(found, f"encoder.layers.{last}.ln_1", skip=1) or Cam(None)
-    if isinstance(found.network, VGG | AlexNet):  # before the last pooling, as in the paper: four times the cells
-        return Cam(f"features.{len(found.network.features) - 2}")
-    return last_map(found)
+        last = list(dict(network.encoder.layers.named_children()))[-1]
+        return probed.layer_at(f"encoder.layers.{last}.ln_1")
+    if isinstance(network, VGG | AlexNet):  # before the last pooling, as in the paper: four times the cells
+        return probed.layer_at(f"features.{len(network.features) - 2}")
+    return None
