@@ -250,10 +250,10 @@ def _placed(stage: str, key: Key | None, line: str) -> str:
 
 def _suit_images(key: Key, params: Any, images: Any) -> None:
     """Networks that take images of one size only, and augmentations that need RGB."""
-    from .shared.arrays.transforms import build
+    from .shared.arrays.transforms import Transform
     from .shared.model.backbones import only_size
 
-    build(params.augment, f"{PARAMS}: train.augment", channels=images.channels, keep_size=True)
+    Transform(params.augment, f"{PARAMS}: train.augment", channels=images.channels, keep_size=True)
     if (only := only_size(params.backbone.architecture)) not in (None, images.height_width):
         side = only[0] if only[0] == only[1] else list(only)
         raise UserError(

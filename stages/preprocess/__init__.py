@@ -32,6 +32,6 @@ def check(params: Params) -> None:
     Raises:
         UserError: a step or an argument that does not exist; the message begins with the field, e.g. `steps[0]: …`.
     """
-    from ..shared.arrays.transforms import build
+    from ..shared.arrays.transforms import Transform
 
-    build(params.steps, "steps", channels=params.channels, deterministic=True)
+    Transform(params.steps, "steps", channels=params.channels, deterministic=True)

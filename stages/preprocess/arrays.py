@@ -82,16 +82,10 @@ def _in_order(
         try:
             for path, mask in zip(paths, masks, strict=True):
                 outline = archive.read(mask) if mask else None
-                waiting.append(pool.submit(_one, make, archive.read(path), path, outline, mask))
+                waiting.append(pool.submit(make.with_mask, archive.read(path), path, outline, mask or ""))
                 if len(waiting) > AHEAD * threads:
                     yield waiting.popleft().result()
             while waiting:
                 yield waiting.popleft().result()
         finally:
             pool.shutdown(cancel_futures=True)
-
-
-def _one(make: Preprocessor, data: bytes, path: str, mask: bytes | None, mask_path: str | None) -> Pair:
-    if mask is None or mask_path is None:
-        return make(data, path), None
-    return make.with_mask(data, path, mask, mask_path)

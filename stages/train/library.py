@@ -20,11 +20,11 @@ def check_libraries(params: Params) -> None:
     Raises:
         UserError: the first fault found; it begins with the field of Params.
     """
-    from ..shared.arrays.transforms import build
+    from ..shared.arrays.transforms import Transform
     from ..shared.tasks import TASKS
     from .plan.strategies import make_plan
 
-    build(params.augment, "augment")
+    Transform(params.augment, "augment")
     monitors = ["val_loss", *TASKS[params.task].watch(2)]
     if params.early_stopping.monitor not in monitors:
         raise unknown("early_stopping.monitor", params.early_stopping.monitor, monitors)

@@ -87,10 +87,10 @@ def test_mask_of_another_size_stays_on_its_image_and_two_valued(film: np.ndarray
 
 
 @pytest.mark.parametrize(("values", "message"), [
-    ({"size": 3}, "preprocess.size: 3 is no size.*8 to 4096"),
-    ({"size": [32, 32, 32]}, "is no size"),
-    ({"size": "big"}, "'big' is no size"),
-    ({"size": True}, "is no size"),
+    ({"size": 3}, "preprocess.size: 3 is not a size.*8 to 4096"),
+    ({"size": [32, 32, 32]}, "is not a size"),
+    ({"size": "big"}, "'big' is not a size"),
+    ({"size": True}, "is not a size"),
     ({"steps": "CLAHE"}, "a list of"),
     ({"steps": [{"CLAHE": 2}]}, "step 0"),
     ({"mode": "gray"}, "preprocess.mode: .*'gray'"),

@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 
 from stages.shared.arrays.catalogue import _classes
-from stages.shared.arrays.transforms import build
+from stages.shared.arrays.transforms import Transform
 from stages.shared.core.errors import UserError
 
 WHERE = "params.yaml: preprocess.steps"
@@ -57,7 +57,7 @@ def outline(film: np.ndarray) -> np.ndarray:
 ])  # fmt: skip
 def test_clahe_is_exactly_opencvs(film: np.ndarray, step: object):
     expected = cv2.createCLAHE(clipLimit=2.0, tileGridSize=(8, 8)).apply(film[..., 0])
-    clahe = build([step], WHERE, channels=1, deterministic=True)
+    clahe = Transform([step], WHERE, channels=1, deterministic=True)
     for seed in range(5):
         assert np.array_equal(clahe(film, seed=seed)[..., 0], expected)
 
@@ -67,7 +67,7 @@ def test_clahe_on_colour_works_on_the_lightness_alone():
     lab = cv2.cvtColor(colours, cv2.COLOR_RGB2LAB)
     lab[..., 0] = cv2.createCLAHE(clipLimit=2.0, tileGridSize=(8, 8)).apply(lab[..., 0])
     expected = cv2.cvtColor(lab, cv2.COLOR_LAB2RGB)
-    assert np.array_equal(build(["CLAHE"], WHERE, channels=3, deterministic=True)(colours), expected)
+    assert np.array_equal(Transform(["CLAHE"], WHERE, channels=3, deterministic=True)(colours), expected)
 
 
 def test_every_transform_of_albumentations_works_in_grey_or_says_that_it_needs_rgb(film, outline):
@@ -78,10 +78,10 @@ def test_every_transform_of_albumentations_works_in_grey_or_says_that_it_needs_r
             step = [{name: REQUIRED.get(name, {})}]
             if name in RGB_ONLY:
                 with pytest.raises(UserError, match="needs RGB"):
-                    build(step, WHERE, channels=1, deterministic=True)
-                assert build(step, WHERE, channels=3, deterministic=True)(rgb, seed=1).shape[2] == 3
+                    Transform(step, WHERE, channels=1, deterministic=True)
+                assert Transform(step, WHERE, channels=3, deterministic=True)(rgb, seed=1).shape[2] == 3
                 continue
-            image, mask = build(step, WHERE, channels=1, deterministic=True)(film, outline, seed=1)
+            image, mask = Transform(step, WHERE, channels=1, deterministic=True)(film, outline, seed=1)
             assert image.dtype == np.uint8
             assert image.shape[2] == 1
             assert mask.shape == image.shape[:2]
@@ -111,11 +111,11 @@ def test_every_transform_of_albumentations_works_in_grey_or_says_that_it_needs_r
 ])  # fmt: skip
 def test_a_wrong_step_is_refused_by_name(step: object, message: str):
     with pytest.raises(UserError, match=message):
-        build([step], WHERE, channels=1, deterministic=True)
+        Transform([step], WHERE, channels=1, deterministic=True)
 
 
 def test_a_step_that_fails_on_an_image_names_itself_and_the_image(film: np.ndarray):
-    crop = build([{"CenterCrop": {"height": 500, "width": 500}}], WHERE, channels=1)
+    crop = Transform([{"CenterCrop": {"height": 500, "width": 500}}], WHERE, channels=1)
     with pytest.raises(UserError, match=r"steps\[0\].CenterCrop: cannot be applied to an image of 61×74×1 uint8"):
         crop(film)
 
@@ -130,9 +130,9 @@ AUGMENT = [
 
 
 def test_same_seed_same_pixels_in_any_order_thread_and_copy(film: np.ndarray, outline: np.ndarray):
-    augment = build(AUGMENT, "params.yaml: train.augment", channels=1)
+    augment = Transform(AUGMENT, "params.yaml: train.augment", channels=1)
     expected = [augment(film, outline, seed=s) for s in range(12)]
-    again = [build(AUGMENT, "x")(film, outline, seed=s) for s in reversed(range(12))][::-1]
+    again = [Transform(AUGMENT, "x")(film, outline, seed=s) for s in reversed(range(12))][::-1]
     copied = pickle.loads(pickle.dumps(augment))
     with ThreadPoolExecutor(4) as pool:
         threaded = list(pool.map(lambda s: copied(film, outline, seed=s), range(12)))
@@ -145,7 +145,7 @@ def test_same_seed_same_pixels_in_any_order_thread_and_copy(film: np.ndarray, ou
 
 def test_a_mask_moves_with_its_image(film: np.ndarray):
     mask = np.where(film[..., 0] > 128, 255, 0).astype(np.uint8)
-    image, moved = build([{"HorizontalFlip": {}}], WHERE, deterministic=True)(film, mask)
+    image, moved = Transform([{"HorizontalFlip": {}}], WHERE, deterministic=True)(film, mask)
     assert np.array_equal(image, film[:, ::-1])
     assert np.array_equal(moved, mask[:, ::-1])
 
@@ -154,24 +154,26 @@ def test_the_argument_is_not_changed_and_may_be_read_only(film: np.ndarray):
     before = film.copy()
     frozen = film.view()
     frozen.flags.writeable = False
-    steps = build(["CoarseDropout", "InvertImg"], WHERE, channels=1, deterministic=True)
+    steps = Transform(["CoarseDropout", "InvertImg"], WHERE, channels=1, deterministic=True)
     assert not np.array_equal(steps(frozen), before)
     assert np.array_equal(film, before)
 
 
 def test_no_steps_change_nothing(film: np.ndarray):
-    assert np.array_equal(build([], WHERE, channels=1)(film), film)
+    assert np.array_equal(Transform([], WHERE, channels=1)(film), film)
 
 
 def test_a_step_that_changes_the_size_is_refused_where_batches_need_one(film: np.ndarray):
-    crop = build([{"RandomCrop": {"height": 32, "width": 32, "p": 1.0}}], "params.yaml: train.augment", keep_size=True)
+    crop = Transform(
+        [{"RandomCrop": {"height": 32, "width": 32, "p": 1.0}}], "params.yaml: train.augment", keep_size=True
+    )
     with pytest.raises(UserError, match=r"train.augment: turn 61×74 pixels into 32×32.*one size"):
         crop(film)
 
 
 def test_albumentations_asks_no_network_and_is_imported_with_the_first_step():
     code = (
-        "import socket, sys; socket.socket.connect = None; from stages.shared.arrays.transforms import build;"
-        "assert 'albumentations' not in sys.modules and 'numpy' not in sys.modules; build(['CLAHE'], 'x')"
+        "import socket, sys; socket.socket.connect = None; from stages.shared.arrays.transforms import Transform;"
+        "assert 'albumentations' not in sys.modules and 'numpy' not in sys.modules; Transform(['CLAHE'], 'x')"
     )
     subprocess.run([sys.executable, "-W", "error::UserWarning", "-c", code], check=True)

@@ -3,7 +3,7 @@ import pytest
 from pydantic import TypeAdapter, ValidationError
 from scipy import ndimage
 
-from stages.shared.arrays.transforms import build
+from stages.shared.arrays.transforms import Transform
 from stages.shared.core.errors import UserError
 from stages.train.params.augment import PRESETS, steps
 from stages.train.params.recipe import Augment
@@ -14,7 +14,7 @@ SIDE, TRIALS = 96, 200
 def alone(preset, name):
     """One step of a preset, and how often it is meant to happen."""
     step = next(step for step in PRESETS[preset] if name in step)
-    return build([step], "here", channels=1, keep_size=True), step[name]["p"]
+    return Transform([step], "here", channels=1, keep_size=True), step[name]["p"]
 
 
 def changed(transform, image, trials=TRIALS):
@@ -33,7 +33,7 @@ def test_a_preset_keeps_size_and_type_and_repeats_itself(preset, height, width, 
     rng = np.random.default_rng(0)
     image = rng.integers(0, 256, (height, width, channels), dtype=np.uint8)
     kept = image.copy()
-    transform = build(steps(preset), "here", channels=channels, keep_size=True)
+    transform = Transform(steps(preset), "here", channels=channels, keep_size=True)
     draws = [transform(image, seed=seed) for seed in range(8)]
     assert {(d.shape, d.dtype) for d in draws} == {(image.shape, image.dtype)}
     assert len({d.tobytes() for d in draws}) > 4

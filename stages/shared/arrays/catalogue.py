@@ -44,8 +44,8 @@ def split_step(step: Step, where: str) -> tuple[str, dict[str, Any]]:
     )
 
 
-def make(step: Step, where: str, deterministic: bool) -> Any:
-    """One albumentations transform."""
+def make(step: Step, where: str, deterministic: bool) -> tuple[str, Any]:
+    """(its name in messages, one albumentations transform)."""
     name, arguments = split_step(step, where)
     classes = _classes()
     for need, names in _NEEDS.items():
@@ -61,7 +61,8 @@ def make(step: Step, where: str, deterministic: bool) -> Any:
             raise unknown(f"{where}: argument", argument, accepted)
     if deterministic:
         arguments = _fix(name, arguments, where)
-    return _construct(kind, {key: _constant(value, f"{where}.{key}") for key, value in arguments.items()}, where)
+    arguments = {name: _constant(value, f"{where}.{name}") for name, value in arguments.items()}
+    return where, _construct(kind, arguments, where)
 
 
 def _fix(name: str, arguments: dict[str, Any], where: str) -> dict[str, Any]:

@@ -1,9 +1,8 @@
-"""From the bytes of an image file to the array a model is fed: one recipe for the preprocess stage and for
-serving."""
+"""From the bytes of an image file to the array that a model reads: one recipe for the preprocess stage and serving."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Annotated, Any, Literal, overload
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from pydantic import BeforeValidator, Field
 
@@ -16,14 +15,13 @@ SMALLEST, LARGEST = 8, 4096  # px
 
 
 def _check_size(value: Any) -> Any:
-    sides = list(value) if isinstance(value, list | tuple) else [value]
-    whole = all(isinstance(s, int) and not isinstance(s, bool) for s in sides)
-    single = not isinstance(value, list | tuple)
-    if not whole or (not single and len(sides) != 2) or not all(SMALLEST <= s <= LARGEST for s in sides):
+    sides = tuple(value) if isinstance(value, list | tuple) else (value, value)
+    if len(sides) != 2 or not all(isinstance(side, int) and SMALLEST <= side <= LARGEST for side in sides):
         raise ValueError(
-            f"{value!r} is no size. Valid: pixels for a square, or [height, width]; each from {SMALLEST} to {LARGEST}."
+            f"{value!r} is not a size. Valid: pixels for a square, or [height, width]; each from {SMALLEST} to "
+            f"{LARGEST}."
         )
-    return value if single else tuple(sides)
+    return sides if isinstance(value, list | tuple) else value
 
 
 def _check_steps(value: Any) -> Any:
@@ -31,7 +29,7 @@ def _check_steps(value: Any) -> Any:
         named = isinstance(step, dict) and len(step) == 1 and isinstance(next(iter(step.values())), dict | None)
         if not isinstance(value, list | tuple) or not (isinstance(step, str) or named):
             raise ValueError(
-                f"step {i}, {step!r}, is no step. Valid: a list of `- Name` or `- Name: {{argument: value}}`, e.g. "
+                f"step {i}, {step!r}, is not a step. Valid: a list of `- Name` or `- Name: {{argument: value}}`, e.g. "
                 "`- CLAHE: {clip_limit: [2.0, 2.0], tile_grid_size: [8, 8]}`."
             )
     return value
@@ -45,17 +43,16 @@ class PreprocessSpec(Settings):
     """What is done to every image, always and alike. Travels with the model in its recipe.json."""
 
     mode: Literal["grey", "rgb"] = "grey"
-    """Channels of the arrays: grey (1) for films, MRI and CT; rgb (3) where colour says something (skin,
-    stains)."""
+    """Channels of the arrays: grey (1) for films, MRI and CT; rgb (3) where colour says something (skin, stains)."""
     size: Size = 224
     """Pixels after resizing: one number for a square, or [height, width]."""
     steps: Steps = Field(default=[{"CLAHE": {"clip_limit": [2.0, 2.0], "tile_grid_size": [8, 8]}}])
-    """albumentations transforms by name with their arguments, applied in this order to the image in its own
-    size. CLAHE 2.0 on 8×8 tiles is usual for films; [] for none."""
+    """albumentations transforms by name with their arguments, applied in this order to the image in its own size.
+    CLAHE 2.0 on 8×8 tiles is usual for films; [] for none."""
     keep_aspect: bool = False
-    """false: squeeze the image to `size`, as nearly all published comparisons do. true: keep its proportions
-    and pad with black; anatomy keeps its shape, but the bars tell the model the proportions of the file, and
-    in several public sets these differ by class."""
+    """false: squeeze the image to `size`, as nearly all published comparisons do. true: keep its proportions and pad
+    with black; anatomy keeps its shape, but the bars tell the model the proportions of the file, and in several public
+    sets these differ by class."""
 
     @property
     def height_width(self) -> tuple[int, int]:
@@ -76,44 +73,37 @@ class Preprocessor:
     """
 
     def __init__(self, spec: PreprocessSpec, where: str = "params.yaml: preprocess") -> None:
-        from .transforms import build
+        from .transforms import Transform
 
         self.spec = spec
-        self._steps = build(spec.steps, f"{where}.steps", channels=spec.channels, deterministic=True)
+        self._steps = Transform(spec.steps, f"{where}.steps", channels=spec.channels, deterministic=True)
 
     def __call__(self, data: bytes, name: str) -> np.ndarray:
         """uint8 H×W×C."""
-        return self._finish(self.original(data, name), None)[0]
+        return self.with_mask(data, name)[0]
 
-    def with_mask(self, data: bytes, name: str, mask: bytes, mask_name: str) -> tuple[np.ndarray, np.ndarray]:
-        """uint8 H×W×C and the mask, uint8 H×W, 0 or 255. A mask of another size than its image is brought to
-        it."""
+    def with_mask(
+        self, data: bytes, name: str, mask: bytes | None = None, mask_name: str = ""
+    ) -> tuple[np.ndarray, np.ndarray | None]:
+        """uint8 H×W×C, and its mask, uint8 H×W, 0 or 255, where one is given. A mask of another size than its image is
+        resized to it first."""
         from ..images.decode import decode, to_array
 
-        image = self.original(data, name)
-        outline = to_array(decode(mask, mask_name), "grey")[..., 0]
-        return self._finish(image, resize(outline, image.shape[:2], mask=True))
+        image, size, keep = self.original(data, name), self.spec.height_width, self.spec.keep_aspect
+        seed = _seed(image)
+        if mask is None:
+            return resize(self._steps(image, seed=seed), size, keep_aspect=keep), None
+        outline = resize(to_array(decode(mask, mask_name), "grey")[..., 0], image.shape[:2], mask=True)
+        image, outline = self._steps(image, outline, seed=seed)
+        outline = resize(outline, size, keep_aspect=keep, mask=True)
+        outline = ((outline > 127) * 255).astype(outline.dtype)  # JPEG leaves grey fringes around lungs
+        return resize(image, size, keep_aspect=keep), outline
 
     def original(self, data: bytes, name: str) -> np.ndarray:
         """The image as decoded, before any step: uint8, its own height and width, C as in the spec."""
         from ..images.decode import decode, to_array
 
         return to_array(decode(data, name), self.spec.mode)
-
-    @overload
-    def _finish(self, image: np.ndarray, mask: None) -> tuple[np.ndarray, None]: ...
-    @overload
-    def _finish(self, image: np.ndarray, mask: np.ndarray) -> tuple[np.ndarray, np.ndarray]: ...
-    def _finish(self, image: np.ndarray, mask: np.ndarray | None) -> tuple[np.ndarray, np.ndarray | None]:
-        if len(self._steps):
-            done = self._steps(image, mask, seed=_seed(image))
-            image, mask = (done, None) if mask is None else done
-        size, keep = self.spec.height_width, self.spec.keep_aspect
-        image = resize(image, size, keep_aspect=keep)
-        if mask is None:
-            return image, None
-        mask = resize(mask, size, keep_aspect=keep, mask=True)
-        return image, ((mask > 127) * 255).astype(mask.dtype)  # JPEG leaves grey fringes around lungs
 
 
 def resize(image: np.ndarray, size: tuple[int, int], *, keep_aspect: bool = False, mask: bool = False) -> np.ndarray:
@@ -141,8 +131,7 @@ def resize(image: np.ndarray, size: tuple[int, int], *, keep_aspect: bool = Fals
 
 
 def _seed(image: np.ndarray) -> int:
-    """From the pixels, so that a step with something random in it treats the same image the same way
-    everywhere."""
+    """From the pixels, so that a random step treats the same image the same way everywhere."""
     import hashlib
 
     return int.from_bytes(hashlib.blake2b(image.tobytes(), digest_size=6).digest())

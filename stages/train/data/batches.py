@@ -58,10 +58,10 @@ def augmented(arrays: Arrays, seed: int, steps: Sequence[Any]) -> Images:
     """With the steps of train.augment; albumentations is imported only when there are some."""
     if not steps:
         return Images(arrays, seed)
-    from ...shared.arrays.transforms import build
+    from ...shared.arrays.transforms import Transform
 
     channels = arrays.images.shape[3]
-    augment = build(steps, where="params.yaml: train.augment", channels=channels, keep_size=True)
+    augment = Transform(steps, where="params.yaml: train.augment", channels=channels, keep_size=True)
     return Images(arrays, seed, augment, tuple(steps))
 
 
