@@ -11,8 +11,8 @@ from __future__ import annotations
 
 import hashlib
 import re
-import typing
-from collections.abc import Callable, Generator, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from functools import partial
 from types import ModuleType
 from typing import Any
@@ -46,8 +46,9 @@ OUTER = {
     "sample": "samples.{sample}",
 }
 SECTIONS = ("task", "seed", "matrix", *TABLES, *STAGES)
+AXES = {"backbones": "backbone", "strategies": "strategy", "samples": "sample"}  # of the matrix
 LibraryCheck = tuple[str, Callable[[], None]]  # the settings that its answer depends on, and what asks
-CHECKED = ".lightbox/checked"  # an empty file for every question that the libraries have answered without a fault
+CHECKED = ".lightbox/checked"  # an empty file per check that the libraries have passed
 
 
 def outer_fields(stage: str) -> list[str]:
@@ -67,9 +68,7 @@ def resolve(stage: str, raw: Mapping[str, Any], key: Key | None = None) -> Any:
         UserError: something in its part of params.yaml is wrong; every fault is named.
     """
     outer = {name: _outer(name, raw, key) for name in outer_fields(stage)}
-    section = raw.get(stage)
-    if not isinstance(section, Mapping):
-        raise UserError(f"{PARAMS}: {stage}: expected a section of settings, found {section!r}.")
+    section = _section(raw, stage)
     clash = sorted(section.keys() & outer.keys())
     if clash:
         raise UserError(f"{PARAMS}: {stage}.{clash[0]}: unknown key; it is set as {OUTER[clash[0]]}, outside {stage}.")
@@ -80,142 +79,134 @@ def _outer(name: str, raw: Mapping[str, Any], key: Key | None) -> Any:
     where = OUTER[name]
     if "{" not in where:
         return parse_matrix(raw) if name == "matrix" else raw.get(where)
-    table = where.partition(".")[0]
-    return entry(table, getattr(key, name), raw)
+    return entry(where.partition(".")[0], getattr(key, name), raw)
 
 
 def parse_matrix(raw: Mapping[str, Any]) -> Matrix:
-    return parse(Matrix, _mapping(raw, "matrix"), "matrix")
+    return parse(Matrix, _section(raw, "matrix"), "matrix")
 
 
 def entry(table: str, name: str, raw: Mapping[str, Any]) -> Any:
     """One definition of `backbones`, `strategies` or `samples`."""
-    entries = _mapping(raw, table)
+    entries = _section(raw, table)
     if name not in entries:
         raise unknown(f"{PARAMS}: {table}", name, entries)
     where = f"{table}.{name}"
-    kind = TABLES[table]
-    if isinstance(kind, type):
-        return parse(kind, _mapping(entries, name, where), where)
-    return _strategy(_mapping(entries, name, where), where)
+    return parse(TABLES[table], _section(entries, name, where), where)
 
 
-def _strategy(values: Mapping[str, Any], where: str) -> Any:
-    """A union: find the plan first, so that a fault is explained for that plan alone."""
-    plans = {model.model_fields["plan"].annotation: model for model in typing.get_args(typing.get_args(Strategy)[0])}
-    plans = {typing.get_args(literal)[0]: model for literal, model in plans.items()}
-    if values.get("plan") not in plans:
-        raise unknown(f"{PARAMS}: {where}.plan", values.get("plan"), plans)
-    return parse(plans[values["plan"]], values, where)
-
-
-def _mapping(values: Mapping[str, Any], name: str, where: str | None = None) -> Mapping[str, Any]:
+def _section(values: Mapping[str, Any], name: str, where: str = "") -> Mapping[str, Any]:
     section = values.get(name)
     if not isinstance(section, Mapping):
         raise UserError(f"{PARAMS}: {where or name}: expected a section of settings, found {section!r}.")
     return section
 
 
+class Faults:
+    """What is wrong in params.yaml, collected so that the user reads all of it at once."""
+
+    def __init__(self) -> None:
+        self.lines: list[str] = []
+
+    @contextmanager
+    def collect(self) -> Iterator[None]:
+        """A UserError of the block is one of the faults."""
+        try:
+            yield
+        except UserError as error:
+            self.lines += str(error).splitlines()
+
+    def raise_all(self) -> None:
+        """All of them in one error, each line once."""
+        if self.lines:
+            raise UserError("\n".join(dict.fromkeys(self.lines)))
+
+
 def check(raw: Mapping[str, Any]) -> list[Key]:
     """Every section, every definition, every member of the matrix; returns the members.
 
     Raises:
-        UserError: all faults found, one a line.
+        UserError: all faults that were found, one a line.
     """
-    _raise(_faults(raw))
-    return parse_matrix(raw).keys()
-
-
-def _raise(faults: Iterator[str]) -> None:
-    """All of them in one error, each line once."""
-    lines = [line for fault in faults for line in fault.splitlines()]
-    if lines:
-        raise UserError("\n".join(dict.fromkeys(lines)))
-
-
-def _faults(raw: Mapping[str, Any]) -> Generator[str, None, None]:
-    for name in raw:
-        if name not in SECTIONS:
-            yield str(unknown(PARAMS.name, name, SECTIONS))
-    broken = yield from _collect((parse_matrix, raw), *((entry, t, n, raw) for t in TABLES for n in _names(raw, t)))
-    if broken:
-        return
-    keys = parse_matrix(raw).keys()
-    for axis, table in (("backbone", "backbones"), ("strategy", "strategies"), ("sample", "samples")):
-        for name in getattr(parse_matrix(raw), axis):
-            if name not in raw[table]:
-                yield str(unknown(f"{PARAMS}: matrix.{axis}", name, raw[table]))
-                broken = True
-    if not broken:
-        yield from _dangling(raw, keys)
-        yield from _collect((_folds, raw, keys))
+    faults = Faults()
+    faults.lines += [str(unknown(PARAMS.name, name, SECTIONS)) for name in raw if name not in SECTIONS]
+    for table in TABLES:
+        for name in _section(raw, table):
+            with faults.collect():
+                entry(table, name, raw)
+    with faults.collect():
+        parse_matrix(raw)
+    faults.raise_all()
+    keys = _members(raw, faults)
     for stage in STAGES:
-        if stage not in PER_MEMBER:
-            yield from _collect((resolve, stage, raw))
-        elif not broken:
-            yield from _collect(*((resolve, stage, raw, key) for key in keys))
+        for key in keys if stage in PER_MEMBER else [None]:
+            with faults.collect():
+                resolve(stage, raw, key)
+    faults.raise_all()
+    return keys
 
 
-def _dangling(raw: Mapping[str, Any], keys: list[Key]) -> Generator[str, None, None]:
-    """Names that lead nowhere: a weights file that is not there, a baseline that is no strategy."""
-    for name in dict.fromkeys(k.backbone for k in keys if entry("strategies", k.strategy, raw).plan != "from_scratch"):
-        choice = entry("backbones", name, raw)
-        if choice.kind == "file" and not find_input(choice.weights).is_file():
-            where = f"{PARAMS}: backbones.{name}.weights"
-            yield f"{where}: {choice.weights}: no such file. Put it there, or give none or imagenet."
-    section = raw.get("compare")
-    baseline = section.get("baseline") if isinstance(section, Mapping) else None
+def _members(raw: Mapping[str, Any], faults: Faults) -> list[Key]:
+    """The members of the matrix; none where it names something that is not defined."""
+    matrix = parse_matrix(raw)
+    names = {"backbones": matrix.backbone, "strategies": matrix.strategy, "samples": matrix.sample}
+    undefined = [(table, name) for table in TABLES for name in names[table] if name not in raw[table]]
+    for table, name in undefined:
+        faults.lines.append(str(unknown(f"{PARAMS}: matrix.{AXES[table]}", name, raw[table])))
+    if undefined:
+        return []
+    keys = matrix.keys()
+    for key in keys:
+        with faults.collect():
+            _check_weights(raw, key)
+        with faults.collect():
+            _check_fold(raw, key)
+    with faults.collect():
+        _check_baseline(raw)
+    return keys
+
+
+def _check_weights(raw: Mapping[str, Any], key: Key) -> None:
+    backbone = entry("backbones", key.backbone, raw)
+    transfers = entry("strategies", key.strategy, raw).plan != "from_scratch"
+    if transfers and backbone.kind == "file" and not find_input(backbone.weights).is_file():
+        where = f"{PARAMS}: backbones.{key.backbone}.weights"
+        raise UserError(f"{where}: {backbone.weights}: no such file. Put it there, or give none or imagenet.")
+
+
+def _check_fold(raw: Mapping[str, Any], key: Key) -> None:
+    folds, fold = resolve("preprocess", raw).split.folds, entry("samples", key.sample, raw).fold
+    if fold >= folds:
+        where = f"{PARAMS}: samples.{key.sample}.fold"
+        raise UserError(f"{where}: {fold}: preprocess.split.folds makes {folds}. Give 0 to {folds - 1}.")
+
+
+def _check_baseline(raw: Mapping[str, Any]) -> None:
+    baseline = _section(raw, "compare").get("baseline")
     if baseline is not None and baseline not in raw["strategies"]:
-        yield str(unknown(f"{PARAMS}: compare.baseline", baseline, raw["strategies"]))
-
-
-def _folds(raw: Mapping[str, Any], keys: list[Key]) -> None:
-    folds = resolve("preprocess", raw).split.folds
-    for name in dict.fromkeys(key.sample for key in keys):
-        if (fold := entry("samples", name, raw).fold) >= folds:
-            raise UserError(
-                f"{PARAMS}: samples.{name}.fold: {fold}: preprocess.split.folds makes {folds}. Give 0 to {folds - 1}."
-            )
-
-
-def _names(raw: Mapping[str, Any], table: str) -> list[str]:
-    return list(_mapping(raw, table))
-
-
-def _collect(*calls: tuple[Any, ...]) -> Generator[str, None, bool]:
-    """Run each call; yield the message of each that fails; return whether any did."""
-    failed = False
-    for function, *arguments in calls:
-        try:
-            function(*arguments)
-        except UserError as error:
-            failed = True
-            yield str(error)
-    return failed
+        raise unknown(f"{PARAMS}: compare.baseline", baseline, raw["strategies"])
 
 
 def check_all(raw: Mapping[str, Any], anew: bool = False) -> list[Key]:
-    """`check`, then the `check` of every stage and member, and what sections have to agree on; returns the members.
+    """`check`, then the `check` of every stage and member, and whether networks suit the images; returns the members.
 
     A check is made once for the same settings, not by every process of a study; `anew`: even if it was made before.
 
     Raises:
-        UserError: all faults found, one a line.
+        UserError: all faults that were found, one a line.
     """
     keys = check(raw)
-    _raise(_ask_once(_stage_checks(raw, keys), anew))
-    _raise(_ask_once(_image_checks(raw, keys), anew))
+    for checks in (_stage_checks(raw, keys), _image_checks(raw, keys)):
+        faults = Faults()
+        for settings, ask in checks:
+            marker = project_root() / CHECKED / hashlib.sha256(settings.encode()).hexdigest()[:16]
+            if anew or not marker.exists():
+                with faults.collect():
+                    ask()
+                    marker.parent.mkdir(parents=True, exist_ok=True)
+                    marker.touch()
+        faults.raise_all()
     return keys
-
-
-def _ask_once(checks: Iterator[LibraryCheck], anew: bool) -> Generator[str, None, None]:
-    for settings, ask in checks:
-        marker = project_root() / CHECKED / hashlib.sha256(settings.encode()).hexdigest()[:16]
-        if anew or not marker.exists():
-            failed = yield from _collect((ask,))
-            if not failed:
-                marker.parent.mkdir(parents=True, exist_ok=True)
-                marker.touch()
 
 
 def _stage_checks(raw: Mapping[str, Any], keys: list[Key]) -> Iterator[LibraryCheck]:
@@ -231,7 +222,7 @@ def _image_checks(raw: Mapping[str, Any], keys: list[Key]) -> Iterator[LibraryCh
     for key in keys:
         params = resolve("train", raw, key)
         settings = f"images {images.model_dump_json()} {params.backbone.model_dump_json()} {params.augment}"
-        yield settings, partial(_suit_images, key, params, images)
+        yield settings, partial(_check_images, key, params, images)
 
 
 def _ask(stage: str, key: Key | None, params: BaseModel) -> None:
@@ -248,7 +239,7 @@ def _placed(stage: str, key: Key | None, line: str) -> str:
     return f"{PARAMS}: {outer}{line.removeprefix(name)}"
 
 
-def _suit_images(key: Key, params: Any, images: Any) -> None:
+def _check_images(key: Key, params: Any, images: Any) -> None:
     """Networks that take images of one size only, and augmentations that need RGB."""
     from .shared.arrays.transforms import Transform
     from .shared.model.backbones import only_size

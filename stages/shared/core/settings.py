@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import BaseModel, ConfigDict, TypeAdapter, ValidationError
 
 from .errors import UserError, closest, unknown
 from .paths import PARAMS
@@ -45,20 +45,18 @@ T = typing.TypeVar("T", bound=BaseModel)
 
 
 def parse(model: type[T], values: Mapping[str, Any], where: str = "", elsewhere: Mapping[str, str] | None = None) -> T:
-    """`values` as a `model`; every fault in one UserError, one line each.
+    """`values` as a `model`, or as one of a union of models; every fault in one UserError, one line each.
 
     `where` is the dotted path of `values` in the file; `elsewhere` gives that of fields which stand outside it.
     """
     try:
-        return model.model_validate(values)
+        return TypeAdapter(model).validate_python(values)
     except ValidationError as error:
         lines = [_explain(model, values, fault, where, elsewhere or {}) for fault in error.errors()]
         raise UserError("\n".join(f"{PARAMS}: {line}" for line in dict.fromkeys(lines))) from None
 
 
-def _explain(
-    model: type[BaseModel], values: Any, fault: Mapping[str, Any], where: str, elsewhere: Mapping[str, str]
-) -> str:
+def _explain(model: Any, values: Any, fault: Mapping[str, Any], where: str, elsewhere: Mapping[str, str]) -> str:
     owner, path = _follow(model, values, fault["loc"])
     start = [elsewhere[path[0]]] if path and path[0] in elsewhere else [where, *path[:1]]
     dotted = ".".join(part for part in [*start, *path[1:]] if part)
@@ -78,32 +76,26 @@ def _explain(
     return f"{dotted}: {message}; found {fault['input']!r}."
 
 
-def _follow(model: type[BaseModel], values: Any, loc: Sequence[int | str]) -> tuple[type[BaseModel], list[str]]:
-    """The model that owns the last item of `loc`, and `loc` as keys of the file: pydantic's also has names of members
-    of a union, which `values` does not have."""
-    owner, candidates, path = model, [model], list[str]()
-    for part in loc:
-        owner = next((m for m in candidates if _is_meant(m, values)), owner)
-        field = owner.model_fields.get(str(part))
+def _follow(model: Any, values: Any, loc: Sequence[int | str]) -> tuple[type[BaseModel], list[str]]:
+    """The model that owns the last item of `loc`, and `loc` as keys of the file: pydantic's also has the tags of union
+    members, which the file does not have as keys."""
+    owners, path = _models(model), list[str]()
+    for i, part in enumerate(loc):
+        last = i == len(loc) - 1
+        field = next((owner.model_fields[part] for owner in owners if part in owner.model_fields), None)
         inside = isinstance(values, Mapping) and part in values
-        if not inside and not isinstance(part, int) and not (field and part == loc[-1]):
-            continue
-        candidates = _models(field.annotation) if field else candidates
-        values = values[part] if inside else None
-        path.append(str(part))
-    return owner, path
+        if inside or isinstance(part, int) or (field and last):
+            path.append(str(part))
+            if not last:
+                owners = (_models(field.annotation) if field else None) or owners
+                values = values[part]
+        else:
+            owners = [owner for owner in owners if _has_tag(owner, part)] or owners
+    return owners[0], path
 
 
-def _is_meant(model: type[BaseModel], values: Any) -> bool:
-    """The member of a union whose tag `values` has. A tag is a field that allows one value only."""
-    literals = {
-        name: typing.get_args(field.annotation)
-        for name, field in model.model_fields.items()
-        if typing.get_origin(field.annotation) is typing.Literal
-    }
-    return isinstance(values, Mapping) and all(
-        values.get(name, options[0]) in options for name, options in literals.items() if len(options) == 1
-    )
+def _has_tag(model: type[BaseModel], tag: str) -> bool:
+    return any(typing.get_args(field.annotation) == (tag,) for field in model.model_fields.values())
 
 
 def _models(annotation: Any) -> list[type[BaseModel]]:
