@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import time
 from collections.abc import Sequence
-from types import TracebackType
-from typing import Self
 
 from rich.console import Console, Group
 from rich.live import Live
@@ -17,25 +15,15 @@ from .member import LOGS, Outcome, last_line, outcome_of
 
 
 class Display:
-    """Watches the jobs and keeps what came of each, in the order of the matrix."""
+    """Prints a line when a job starts or ends, and keeps the outcomes. `live` shows the running jobs in a terminal."""
 
     def __init__(self, keys: Sequence[Key], slots: Sequence[Slot]) -> None:
         self.keys = keys
         self.ended: dict[Key, Outcome] = {}
         self.running: dict[Key, tuple[Slot, float]] = {}
         self.console = Console(stderr=True)
-        self.live = Live(
-            console=self.console, get_renderable=self.live_lines, refresh_per_second=1, transient=True, screen=False
-        )
+        self.live = Live(console=self.console, get_renderable=self.live_lines, refresh_per_second=1, transient=True)
         self.say(opening(len(keys), slots))
-
-    def __enter__(self) -> Self:
-        if self.console.is_terminal:
-            self.live.start()
-        return self
-
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
-        self.live.stop()
 
     @property
     def outcomes(self) -> list[Outcome]:
@@ -43,7 +31,7 @@ class Display:
 
     def started(self, key: Key, slot: Slot) -> None:
         self.running[key] = (slot, time.monotonic())
-        if not self.live.is_started:
+        if not self.console.is_terminal:
             self.say(f"{'':7} {key}: started{f' on {slot.name}' if slot.name else ''}")
 
     def finished(self, key: Key, slot: Slot, code: int, seconds: float) -> None:

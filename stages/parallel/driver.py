@@ -31,7 +31,8 @@ def run_study(raw: Mapping[str, Any], keys: Sequence[Key], jobs: int | None) -> 
     environment = member.environment()
     with schedule.interruptions() as received:
         run(["repro", BEFORE], environment, received, f"The stages up to {BEFORE} failed, so no model was started.")
-        with Display(keys, slots) as display:
+        display = Display(keys, slots)
+        with display.live:
             schedule.run_all(
                 keys, slots, lambda key, slot: member.start(key, slot.environment(environment)), display, received
             )
@@ -71,9 +72,8 @@ def finish_without(outcomes: Sequence[Outcome], environment: Mapping[str, str], 
 
 
 def forget(outcome: Outcome) -> None:
-    """Delete the reports of an older model: those of the failed stage and behind it would pass for the new model's.
-    DVC deleted
-    train's own before it ran, and keeps all of them in its cache."""
+    """Delete the reports that an older model left for the failed stage and those behind it: they would pass for the new
+    model's. DVC has deleted train's own before it ran, and keeps all of them in its cache."""
     at = study.PER_MEMBER.index(outcome.failed or study.PER_MEMBER[0])
     for folder in (report_dir(stage, outcome.key) for stage in study.PER_MEMBER[max(at, 1) :]):
         if folder.exists():

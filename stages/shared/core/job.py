@@ -11,21 +11,13 @@ from .paths import Key
 Report = Callable[[Mapping[str, float], int], None]
 
 
-def _ignore(metrics: Mapping[str, float], step: int) -> None:
-    pass
-
-
-def _nothing() -> None:
-    pass
-
-
 @dataclass(frozen=True)
 class Job:
     """`key`: the matrix member, for stages that run once per member. `report(metrics, step)`: for long work, the
     curve so far; goes to MLflow while the stage runs."""
 
     key: Key | None = None
-    report: Report = _ignore
+    report: Report = lambda metrics, step: None
 
     @property
     def member(self) -> Key:
@@ -45,4 +37,4 @@ class Result:
     figures: tuple[Path, ...] = ()
     model: Path | None = None
     dataset: Path | None = None
-    discard: Callable[[], None] = _nothing
+    discard: Callable[[], None] = lambda: None

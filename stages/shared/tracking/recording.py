@@ -23,10 +23,11 @@ from .store import check_reachable, store
 EXPERIMENT = "lightbox"
 
 
-class Run:
-    """One MLflow run, written by the worker."""
+class Recorder:
+    """One MLflow run, written by the worker: reports go there at once, the result when the stage has ended."""
 
     def __init__(self, process: subprocess.Popen[str]) -> None:
+        self.result = Result()
         self._process = process
 
     def report(self, metrics: Mapping[str, float], step: int) -> None:
@@ -37,33 +38,34 @@ class Run:
         try:
             self._process.stdin.write(json.dumps(message) + "\n")
             self._process.stdin.flush()
-        except BrokenPipeError:
-            raise self._failure() from None
+        except BrokenPipeError:  # the worker has ended; its last answer says why
+            self._wait_for("finished")
+            raise
 
-    def _answer(self) -> dict[str, Any]:
-        """The worker's next line. Anything but a JSON answer means that it died."""
+    def _wait_for(self, state: str) -> None:
+        """Read the worker's answers up to this one.
+
+        Raises:
+            UserError: MLflow refused, or the worker died.
+        """
         assert self._process.stdout is not None
-        line = self._process.stdout.readline()
-        answer = json.loads(line) if line else {}
-        if "error" in answer or not answer:
-            raise UserError(answer.get("error") or self._died())
-        return answer
+        for line in self._process.stdout:
+            answer = json.loads(line)
+            if "error" in answer:
+                raise UserError(answer["error"])
+            if answer["state"] == state:
+                return
+        code = self._process.wait()
+        raise UserError(f"MLflow's process ended with code {code} and no message; its last lines are above.")
 
-    def _failure(self) -> UserError:
-        """Why the worker no longer listens: it writes one last answer before it goes."""
-        try:
-            while True:
-                self._answer()
-        except UserError as error:
-            return error
-
-    def _died(self) -> str:
-        return f"MLflow's process ended with code {self._process.wait()} and no message; its last lines are above."
-
-    def _close(self, status: str, result: Result) -> None:
-        self._send({"do": "finish", "status": status, **_plain(result)})
-        while self._answer().get("state") != "finished":
-            pass
+    def _finish(self) -> None:
+        figures = [str(path) for path in self.result.figures]
+        metrics = {name: float(value) for name, value in self.result.metrics.items()}
+        files = {"model": self.result.model, "dataset": self.result.dataset}
+        paths = {name: str(path) if path else None for name, path in files.items()}
+        self._send({"do": "finish", "status": "FINISHED", "metrics": metrics, "figures": figures, **paths})
+        self._wait_for("finished")
+        self._process.wait()
 
     def _abandon(self) -> None:
         """The stage failed: let the worker record that; the stage's own error is what is shown."""
@@ -76,23 +78,6 @@ class Run:
             self._process.kill()
 
 
-def _plain(result: Result) -> dict[str, Any]:
-    return {
-        "metrics": {name: float(value) for name, value in result.metrics.items()},
-        "figures": [str(path) for path in result.figures],
-        "model": str(result.model) if result.model else None,
-        "dataset": str(result.dataset) if result.dataset else None,
-    }
-
-
-class Recorder:
-    """What the caller of `recording` gets: the run's report function, and a place for the result."""
-
-    def __init__(self, run: Run) -> None:
-        self.report = run.report
-        self.result = Result()
-
-
 @contextmanager
 def recording(stage: str, key: Key | None, params: Mapping[str, Any]) -> Iterator[Recorder]:
     """A run for one execution of a stage: FINISHED with the recorder's result, or FAILED if the block raises.
@@ -102,19 +87,16 @@ def recording(stage: str, key: Key | None, params: Mapping[str, Any]) -> Iterato
     """
     uri, artifacts = store()
     check_reachable(uri)
-    process = _start_worker(uri)
-    run = Run(process)
+    recorder = Recorder(_start_worker(uri))
     try:
-        run._send(_first_message(stage, key, params, artifacts))
+        recorder._send(_first_message(stage, key, params, artifacts))
         if not uri.startswith("sqlite:"):
-            run._answer()  # a server can refuse in many ways: know it before an hour of training
-        recorder = Recorder(run)
+            recorder._wait_for("started")  # a server can refuse in many ways: know it before an hour of training
         yield recorder
     except BaseException:
-        run._abandon()
+        recorder._abandon()
         raise
-    run._close("FINISHED", recorder.result)
-    process.wait()
+    recorder._finish()
 
 
 def _first_message(stage: str, key: Key | None, params: Mapping[str, Any], artifacts: str | None) -> dict[str, Any]:
