@@ -70,16 +70,16 @@ def nothing_is_locked(study):
 @pytest.mark.skipif(not Path("/proc/self/cwd").exists(), reason="looks for orphans in /proc")
 def test_ctrl_c_stops_every_job_and_leaves_no_lock(study):
     process = subprocess.Popen(COMMAND, cwd=study.folder, env=study.environment, stderr=subprocess.PIPE, text=True)
-    deadline = time.monotonic() + 120
+    deadline = time.monotonic() + 600  # a busy machine takes its time
     while not all(f"Running stage 'train@{key}'" in log(study, key) for key in (BAD, GOOD)):
         assert process.poll() is None, process.stderr.read()
         assert time.monotonic() < deadline
         time.sleep(0.1)
     process.send_signal(signal.SIGINT)
-    _, said = process.communicate(timeout=60)
+    _, said = process.communicate(timeout=300)
     assert process.returncode == 130, said
     assert "Interrupted" in said
-    deadline = time.monotonic() + 20  # MLflow's process marks its run and goes
+    deadline = time.monotonic() + 120  # MLflow's process marks its run and goes
     while left_over(study) and time.monotonic() < deadline:
         time.sleep(0.1)
     assert left_over(study) == []
