@@ -35,16 +35,16 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def exit_code(action: Callable[[], None]) -> int:
-    """Run it; what ends it early becomes a message and an exit code."""
+    """Run the action; an error or an interruption becomes a message and an exit code."""
     try:
         with sigterm_raises():
             action()
     except UserError as error:
         return complain(error)
     except OSError as error:
-        return complain(disk_full(project_root(), error) or unforeseen(error))
+        return complain(disk_full(project_root(), error) or unexpected(error))
     except Exception as error:
-        return complain(unforeseen(error))
+        return complain(unexpected(error))
     except KeyboardInterrupt:
         print("\nInterrupted. `dvc repro` goes on from here.", file=sys.stderr)
         return 130
@@ -54,11 +54,11 @@ def exit_code(action: Callable[[], None]) -> int:
     return 0
 
 
-def unforeseen(error: Exception) -> UserError:
-    """Everything that nobody thought of: the whole traceback, and behind it what to do with it."""
+def unexpected(error: Exception) -> UserError:
+    """Prints the traceback of an error that the code does not expect, and returns what the user can do."""
     traceback.print_exception(error)
     return UserError(
-        f"{type(error).__name__}: {error}. This was not foreseen. If it is not the machine's fault (memory, disk, "
+        f"{type(error).__name__}: {error}. This error was not expected. If the machine is not the cause (memory, disk, "
         "network), please report it with the lines above; `dvc repro` goes on from the last finished stage."
     )
 
@@ -90,7 +90,7 @@ def arguments_of(argv: Sequence[str] | None) -> argparse.Namespace:
     commands.add_parser("summary", help="Print the leaderboard.").set_defaults(action=summary)
     many = commands.add_parser("parallel", help="Run the whole pipeline, several models at a time.")
     many.add_argument("--jobs", type=int, help="models at a time; default: one per GPU, or one")
-    many.set_defaults(action=several)
+    many.set_defaults(action=run_parallel)
     return parser.parse_args(argv)
 
 
@@ -108,13 +108,13 @@ def run_stage(arguments: argparse.Namespace) -> None:
     if not is_main():  # another process of this training has the run and the outputs
         study.STAGES[stage].run(resolved, Job(key))
         return
-    with recording(stage, key, shown_params(stage, key, resolved)) as recorder:
+    with recording(stage, key, logged_params(stage, key, resolved)) as recorder:
         recorder.result = study.STAGES[stage].run(resolved, Job(key, recorder.report))
     recorder.result.discard()
 
 
-def shown_params(stage: str, key: Key | None, resolved: BaseModel) -> dict[str, Any]:
-    """The params an MLflow run shows: the stage's own, and behind training those of the model it speaks of, so that
+def logged_params(stage: str, key: Key | None, resolved: BaseModel) -> dict[str, Any]:
+    """The params an MLflow run shows: the stage's own, and after training also those of its model, so that
     test metrics stand beside every hyperparameter."""
     own = {stage: resolved.model_dump(mode="json")}
     if key is None or stage == "train":
@@ -135,9 +135,9 @@ def check(_: argparse.Namespace) -> None:
     print(f"{PARAMS}: fine. {len(keys)} models: {', '.join(map(str, keys))}.")
 
 
-def several(arguments: argparse.Namespace) -> None:
+def run_parallel(arguments: argparse.Namespace) -> None:
     if arguments.jobs is not None and arguments.jobs < 1:
-        raise UserError(f"--jobs: {arguments.jobs}: give 1 or more, the number of models to make at a time.")
+        raise UserError(f"--jobs: {arguments.jobs}: give 1 or more, the number of models to train at a time.")
     check(arguments)
     from .parallel.driver import run_study
 

@@ -46,7 +46,10 @@ def use(name: str | None, images: str | None = None) -> None:
     for layer in (DEFAULT, name):
         overlay(document, yaml.load(presets[layer].read_text(encoding="utf-8")) or {})
     if images is not None:
-        overlay(document, {"download": {"source": "folder", "folder": {"path": checked_path(images)}}})
+        path = Path(images).expanduser().resolve()
+        if not path.exists():
+            raise UserError(f"--images {images}: no such folder or archive.")
+        overlay(document, {"download": {"source": "folder", "folder": {"path": str(path)}}})
     members = study.check(document)
     with atomic(PARAMS) as partial:
         yaml.dump(document, text := io.StringIO())
@@ -60,13 +63,6 @@ def use(name: str | None, images: str | None = None) -> None:
 def headline(path: Path) -> str:
     """The first line of a preset is a comment that says what it is."""
     return path.read_text(encoding="utf-8").partition("\n")[0].lstrip("# ")
-
-
-def checked_path(images: str) -> str:
-    path = Path(images).expanduser().resolve()
-    if not path.exists():
-        raise UserError(f"--images {images}: no such folder or archive.")
-    return str(path)
 
 
 def source_of(document: Mapping[str, Any]) -> str:

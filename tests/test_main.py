@@ -22,7 +22,7 @@ def fail_with(monkeypatch, error):
         (OSError(errno.ENOSPC, "No space left on device"), 1, "the disk is full"),
         (OSError(errno.EDQUOT, "Disk quota exceeded"), 1, "the disk is full"),
         (PermissionError(errno.EACCES, "Permission denied", "data/raw.zip"), 1, "data/raw.zip"),
-        (ZeroDivisionError("division by zero"), 1, "ZeroDivisionError: division by zero. This was not foreseen."),
+        (ZeroDivisionError("division by zero"), 1, "ZeroDivisionError: division by zero. This error was not expected."),
         (KeyboardInterrupt(), 130, "Interrupted. `dvc repro` goes on from here."),
     ],
 )

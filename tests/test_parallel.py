@@ -395,7 +395,7 @@ def test_the_last_word_names_every_failed_model_its_reason_and_its_log(workspace
         driver.finish_without([Outcome(KEYS[0], 1.0, ()), bad], {}, [])
     first, last = str(caught.value).splitlines()
     assert first == f"{KEYS[1]}: train failed: weights.safetensors: damaged. (log: .lightbox/logs/{KEYS[1]}.log)"
-    assert last.startswith("1 of 2 models failed. The others are made and compared")
+    assert last.startswith("1 of 2 models failed. The others are trained and compared")
 
 
 def test_with_nothing_complete_nothing_is_compared(workspace, monkeypatch):

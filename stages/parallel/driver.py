@@ -24,7 +24,7 @@ def run_study(raw: Mapping[str, Any], keys: Sequence[Key], jobs: int | None) -> 
     """Make everything that params.yaml asks for, `jobs` models at a time; None: one per GPU, or one on a CPU.
 
     Raises:
-        UserError: models failed; the others are made and compared.
+        UserError: models failed; the others are trained and compared.
         KeyboardInterrupt: Ctrl-C, SIGTERM or a closed terminal; all processes have ended.
     """
     slots = slots_for(raw, len(keys), jobs)
@@ -39,15 +39,15 @@ def run_study(raw: Mapping[str, Any], keys: Sequence[Key], jobs: int | None) -> 
         if any(outcome.failed for outcome in display.outcomes):
             finish_without(display.outcomes, environment, received)
         else:
-            run(["repro"], environment, received, "All models are made; what follows them failed.")
+            run(["repro"], environment, received, "All models are trained; the stages behind them failed.")
             compare.show()
 
 
 def slots_for(raw: Mapping[str, Any], models: int, jobs: int | None) -> list[Slot]:
     """One per job, and never more than models."""
     trainer = study.resolve("train", raw, study.parse_matrix(raw).keys()[0]).trainer
-    named = isinstance(trainer.devices, list)  # the user has chosen them
-    gpus = [] if named or trainer.accelerator in ("cpu", "mps") else machine.gpus()
+    chosen = isinstance(trainer.devices, list)  # by the user
+    gpus = [] if chosen or trainer.accelerator in ("cpu", "mps") else machine.gpus()
     each = trainer.devices if gpus else 1
     jobs = jobs or max(1, len(gpus) // each)
     return machine.share(min(jobs, models), gpus, machine.cores(), each)
@@ -87,5 +87,5 @@ def faults(failed: Sequence[Outcome]) -> list[str]:
 def remedy(models: int, failed: int) -> str:
     rest = "No model is complete, so there is nothing to compare."
     if failed < models:
-        rest = "The others are made and compared; the leaderboard and the report mark what is missing."
+        rest = "The others are trained and compared; the leaderboard and the report mark what is missing."
     return f"{failed} of {models} models failed. {rest} Fix {PARAMS} or the cause and run this again; it goes on here."

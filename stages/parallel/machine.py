@@ -68,23 +68,23 @@ def gpus() -> list[Gpu]:
     Raises:
         UserError: nvidia-smi does not answer.
     """
-    if (given := os.environ.get(VISIBLE)) is not None:
-        return visible(given)
+    if (listed := os.environ.get(VISIBLE)) is not None:
+        return visible(listed)
     if not (tool := shutil.which("nvidia-smi")):
         return []
     try:
-        listed = subprocess.run([tool, "-L"], capture_output=True, text=True, check=False, timeout=60)
+        answer = subprocess.run([tool, "-L"], capture_output=True, text=True, check=False, timeout=60)
     except subprocess.TimeoutExpired:
         raise UserError(
             f"nvidia-smi -L gave no answer in 60 s. Fix the driver, or set {VISIBLE} (empty: use the CPU)."
         ) from None
-    return listing(listed.stdout) if listed.returncode == 0 else []
+    return listing(answer.stdout) if answer.returncode == 0 else []
 
 
-def visible(given: str) -> list[Gpu]:
+def visible(variable: str) -> list[Gpu]:
     """As CUDA reads the variable: up to the first entry that is no device, such as -1."""
     devices = []
-    for part in map(str.strip, given.split(",")):
+    for part in map(str.strip, variable.split(",")):
         if not re.fullmatch(r"\d+|(GPU|MIG)-\S+", part):
             break
         devices.append(Gpu(part if part.isdigit() else part[:12], part))

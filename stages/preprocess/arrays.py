@@ -57,7 +57,7 @@ def write_arrays(
     make: Preprocessor,
 ) -> str:
     """images.npy (uint8 N×H×W×C) and, where `masks` is given, masks.npy (uint8 N×H×W; zeros for an image
-    without one). Returns a digest of both. Holds a few images per thread in memory, whatever N is."""
+    without one). Returns a digest of both. Holds a few images per thread in memory, for any N."""
     height, width = make.spec.height_width
     shape = (len(paths), height, width)
     with ExitStack() as stack:

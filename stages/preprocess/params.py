@@ -11,7 +11,7 @@ from ..shared.core.settings import Settings
 
 
 class Split(Settings):
-    """Who is trained on, who is validated on, who is tested on. A group (patients joined by copies of a
+    """Who is trained on, who is validated on, who is tested on. A group (patients joined by duplicates of a
     picture) is never divided."""
 
     method: Literal["grouped", "provided"] = "grouped"

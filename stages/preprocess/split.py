@@ -17,16 +17,19 @@ SECTION = f"{PARAMS}: preprocess.split"
 
 
 def assign(rows: pd.DataFrame, split: Split) -> pd.DataFrame:
-    """path, label, patient, group, split, fold: in the order of `rows`, which hold no quarantined image.
+    """path, label, patient, group, split, fold: in the order of `rows`, which have no quarantined image.
 
     Raises: UserError: fewer groups than folds, a part without images of a class, a provided split that is
         missing, has no test part, or divides a group.
     """
     index = rows[["path", "label", "patient"]].reset_index(drop=True)
     index["group"] = groups(rows["patient"].tolist(), rows["cluster"].tolist())
-    table = _counts(index)
+    table = pd.crosstab(index["group"], index["label"], dropna=False)  # images of each class in each group
     _enough_groups(table, split)
-    held_out = _provided_test(index, rows) if split.method == "provided" else _hold_out(table, split)
+    if split.method == "provided":
+        held_out = _provided_test(index, rows)
+    else:
+        held_out = deal(table.to_numpy(), [split.test, 1 - split.test], split.seed) == 0
     fold = np.full(len(table), -1, np.int64)
     fold[~held_out] = deal(table[~held_out].to_numpy(), [1 / split.folds] * split.folds, split.seed)
     index["split"] = np.where(held_out, "test", np.where(fold == 0, "val", "train"))[index["group"]]
@@ -37,7 +40,7 @@ def assign(rows: pd.DataFrame, split: Split) -> pd.DataFrame:
 
 def groups(patients: Sequence[str], clusters: Sequence[int]) -> np.ndarray:
     """int64, one per image, in order of first appearance: what must stay together. These are all images of a patient
-    and all duplicates of a picture, whoever's name they have.
+    and all duplicates of a picture, under any patient's name.
 
     Images are the edges of a graph between patients and clusters; a group is a connected part of it.
     """
@@ -65,21 +68,12 @@ def deal(counts: np.ndarray, shares: Sequence[float], seed: int) -> np.ndarray:
     target = np.outer(shares, totals)  # P×K
     weight = 1 / np.maximum(target * totals, 1e-12)  # a rare class counts as much as a frequent one
     part, filled = np.empty(len(counts), np.int64), np.zeros_like(target)
-    for g in _large_first(counts, seed):
+    shuffled = np.random.default_rng(seed).permutation(len(counts))
+    for g in shuffled[np.argsort(-counts[shuffled].sum(1), kind="stable")]:
         cost = (counts[g] * (counts[g] + 2 * (filled - target)) * weight).sum(1)  # P: change of the squared distance
         part[g] = int(np.argmin(cost))
         filled[part[g]] += counts[g]
     return part
-
-
-def _large_first(counts: np.ndarray, seed: int) -> np.ndarray:
-    shuffled = np.random.default_rng(seed).permutation(len(counts))
-    return shuffled[np.argsort(-counts[shuffled].sum(1), kind="stable")]
-
-
-def _counts(index: pd.DataFrame) -> pd.DataFrame:
-    """Images of each class (columns) in each group (rows)."""
-    return pd.crosstab(index["group"], index["label"], dropna=False)
 
 
 def _enough_groups(table: pd.DataFrame, split: Split) -> None:
@@ -87,18 +81,13 @@ def _enough_groups(table: pd.DataFrame, split: Split) -> None:
     groups_of = (table > 0).sum()
     poor = {str(label): int(n) for label, n in groups_of.items() if n < parts}
     if poor:
-        found = ", ".join(f"{label} has {n}" for label, n in poor.items())
+        numbers = ", ".join(f"{label} has {n}" for label, n in poor.items())
         fewest = min(poor.values())
         advice = f"Set folds to at most {fewest - 1}, or add" if fewest > 2 else "Add"
         raise UserError(
             f"{SECTION}.folds: {split.folds} folds and a test part need {parts} groups (patients, joined where they "
-            f"share a picture) of every class, but {found}. {advice} images of other patients, or join classes."
+            f"share a picture) of every class, but {numbers}. {advice} images of other patients, or join classes."
         )
-
-
-def _hold_out(table: pd.DataFrame, split: Split) -> np.ndarray:
-    parts = deal(table.to_numpy(), [split.test, 1 - split.test], split.seed)
-    return np.asarray(parts == 0)
 
 
 def _provided_test(index: pd.DataFrame, rows: pd.DataFrame) -> np.ndarray:
@@ -135,7 +124,7 @@ def _every_class_everywhere(index: pd.DataFrame, split: Split) -> None:
     table = table.reindex([*(f"fold {k}" for k in range(split.folds)), "test"], fill_value=0)
     if (table == 0).any(axis=None):
         raise UserError(
-            f"{SECTION}: a part without images of a class can be neither learnt from nor judged. Images per part and "
+            f"{SECTION}: every part needs images of every class, to learn from or to evaluate on. Images per part and "
             f"class:\n{table.rename_axis(None).rename_axis(None, axis=1).to_string()}\n"
             "Use fewer folds, another test share or seed, or more patients."
         )

@@ -16,7 +16,7 @@ from ..shared.arrays.preprocessing import Preprocessor
 from ..shared.core.errors import UserError
 from ..shared.core.files import disk_full, write_json
 from ..shared.core.job import Job, Result
-from ..shared.core.paths import MANIFEST, PARAMS, PROCESSED, RAW
+from ..shared.core.paths import MANIFEST, PARAMS, PROCESSED, RAW, VALIDATION
 from ..shared.images.archive import Archive
 from .arrays import write_arrays
 from .figures import draw
@@ -50,7 +50,7 @@ def usable(manifest: pd.DataFrame) -> pd.DataFrame:
     """The rows that are not quarantined, in the manifest's order."""
     rows = manifest[~manifest["quarantined"]].reset_index(drop=True)
     if rows.empty:
-        raise UserError(f"{MANIFEST}: all {len(manifest)} images are set aside. See reports/validate/validation.json.")
+        raise UserError(f"{MANIFEST}: all {len(manifest)} images are quarantined. See {VALIDATION}.")
     return rows
 
 

@@ -154,7 +154,7 @@ def test_missing_or_empty_input_says_what_to_run(manifest, validated, workplace)
     with pytest.raises(UserError, match=r"data/manifest.parquet: missing. Run `dvc repro validate`"):
         preprocess()
     validated(manifest.assign(quarantined=True))
-    with pytest.raises(UserError, match="images are set aside"):
+    with pytest.raises(UserError, match="images are quarantined"):
         preprocess()
     MANIFEST.write_bytes(b"not a table")
     with pytest.raises(UserError, match="damaged"):

@@ -128,7 +128,7 @@ def test_a_class_missing_from_a_part_is_refused_with_the_table_of_counts():
     with pytest.raises(UserError) as caught:
         assign(manifest, Split(method="provided", folds=2))
     message = str(caught.value)
-    assert "a part without images of a class" in message
+    assert "every part needs images of every class" in message
     assert [line.split() for line in message.splitlines() if line.startswith("test")] == [["test", "4", "0"]]
 
 

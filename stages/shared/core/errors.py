@@ -23,5 +23,5 @@ def unknown(what: str, bad: object, valid: Iterable[str]) -> UserError:
     valid = sorted(valid)
     guess = closest(bad, valid)
     hint = f" Did you mean {guess!r}?" if guess else ""
-    shown = ", ".join(valid[:20]) + (f", … ({len(valid)} in all)" if len(valid) > 20 else "")
-    return UserError(f"{what}: {bad!r} is not known.{hint} Valid: {shown or 'none'}.")
+    names = ", ".join(valid[:20]) + (f", … ({len(valid)} in all)" if len(valid) > 20 else "")
+    return UserError(f"{what}: {bad!r} is not known.{hint} Valid: {names or 'none'}.")

@@ -1,5 +1,4 @@
-"""Bytes of an image file -> an 8-bit grey or RGB picture, the same way in every stage and in the model
-server.
+"""Bytes of an image file -> an 8-bit grey or RGB picture, the same way in every stage and in the model server.
 
 Legend: H, W height and width in pixels; C channels, 1 (grey) or 3 (RGB).
 """
@@ -25,7 +24,7 @@ _DEEP = ("I", "F")  # what Pillow calls 32-bit integers (and, as "I;16…", 16-b
 
 
 class UnreadableImage(UserError):
-    """A file that no picture can be made of. `name` is the file, `reason` why, in words."""
+    """A file that cannot be decoded. `name` is the file, `reason` says why."""
 
     def __init__(self, name: str, reason: str) -> None:
         super().__init__(f"{name}: unreadable image: {reason}.")

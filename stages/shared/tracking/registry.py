@@ -39,8 +39,8 @@ def fetch(uri: str) -> tuple[str, Path]:
     """(models:/name/version, its weights file).
 
     Raises:
-        UserError: the registry is out of reach, does not know that name, alias or version, or has something else than
-            a model of this project.
+        UserError: the registry cannot be reached, does not know that name, alias or version, or has a model that is
+            not of this project.
     """
     from mlflow.exceptions import MlflowException
 

@@ -23,7 +23,7 @@ def store() -> tuple[str, str | None]:
 
 
 def check_reachable(uri: str) -> None:
-    """Only http(s) can be out of reach. Asked as MLflow's own client asks: through requests, with its TLS settings.
+    """Only an http(s) server can be unreachable. The request is the one MLflow's client makes, with its TLS settings.
 
     Raises:
         UserError: nothing answers there, or what answers is no MLflow server.

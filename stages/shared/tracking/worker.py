@@ -106,24 +106,15 @@ def experiment_and_parent(first: dict[str, Any]) -> tuple[str, str]:
         experiment = client.get_experiment_by_name(first["experiment"])
         experiment_id = experiment.experiment_id if experiment else create_experiment(client, first)
         name = first["dvc_experiment"] or f"workspace@{(first['commit'] or 'no commit')[:9]}"
-        return experiment_id, find_parent(client, experiment_id, name) or create_parent(
-            client, experiment_id, name, identity(first)
-        )
+        runs = client.search_runs([experiment_id], f"tags.stage = 'experiment' and attributes.run_name = '{name}'")
+        tags = {"stage": "experiment", **identity(first)}
+        parent = runs[0] if runs else client.create_run(experiment_id, run_name=name, tags=tags)
+        return experiment_id, str(parent.info.run_id)
 
 
 def create_experiment(client: MlflowClient, first: dict[str, Any]) -> str:
     artifacts = Path(first["artifacts"]).as_uri() if first["artifacts"] else None
     return client.create_experiment(first["experiment"], artifact_location=artifacts)
-
-
-def find_parent(client: MlflowClient, experiment_id: str, name: str) -> str | None:
-    runs = client.search_runs([experiment_id], f"tags.stage = 'experiment' and attributes.run_name = '{name}'")
-    return runs[0].info.run_id if runs else None
-
-
-def create_parent(client: MlflowClient, experiment_id: str, name: str, tags: dict[str, str]) -> str:
-    run = client.create_run(experiment_id, run_name=name, tags={"stage": "experiment", **tags})
-    return str(run.info.run_id)
 
 
 def flatten(values: Any, path: str = "") -> dict[str, Any]:
