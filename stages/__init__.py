@@ -10,6 +10,7 @@ One module per stage of dvc.yaml, under the same name:
     explain      model + arrays                          -> reports/explain/<key>/
     compare      the files of every key                  -> reports/compare/
 
-A stage exposes two names: `Params`, its settings, and `run(params, job) -> Result`. Everything above a stage
-(`__main__`, `params`) may import it; a stage imports `shared` and its own parts, never another stage.
+A stage exposes `Params`, its settings, and `run(params, job) -> Result`; where only a library knows what is valid, also
+`check(params)`. What lies above the stages (`__main__`, `study`, `parallel`) may import them; a stage imports `shared` and
+its own parts, never another stage.
 """

@@ -6,6 +6,7 @@ import ast
 import inspect
 import subprocess
 import sys
+import typing
 from functools import cache
 from pathlib import Path
 
@@ -53,6 +54,27 @@ def package_of(module):
     """stages.shared.core.files -> stages/shared/core; stages.train.loop.module -> stages/train."""
     parts = module.split(".")
     return "/".join(parts[: 3 if parts[1] == "shared" else 2])
+
+
+def test_a_task_has_one_name_where_it_trains_is_judged_and_is_asked_for():
+    from stages.shared.core.task import TaskName
+    from stages.shared.measures import MEASURES
+    from stages.shared.tasks import TASKS
+
+    assert list(TASKS) == list(MEASURES) == list(typing.get_args(TaskName))
+
+
+def test_a_logged_model_requires_what_its_code_imports(repository):
+    """A served model runs in an environment of its own."""
+    from stages.shared.tracking.package import REQUIREMENTS
+
+    distributions = {"PIL": "pillow", "cv2": "opencv-python-headless", "ruamel": "ruamel.yaml"}
+    served = {f"stages.shared.{room}" for room in ("core", "images", "arrays", "model", "tasks")}
+    external = grimp.build_graph("stages", include_external_packages=True, cache_dir=None)
+    modules = [m for m in external.modules if ".".join(m.split(".")[:3]) in served]
+    imported = {far.partition(".")[0] for m in modules for far in external.find_modules_directly_imported_by(m)}
+    packages = {distributions.get(name, name) for name in imported - {"stages"} - set(sys.stdlib_module_names)}
+    assert packages - {"timm"} <= set(REQUIREMENTS)  # timm only where the backbone is timm's
 
 
 def test_dvc_watches_few_code_paths(repository):

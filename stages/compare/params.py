@@ -9,10 +9,11 @@ from pydantic import Field, model_validator
 
 from ..shared.core.matrix import Matrix
 from ..shared.core.settings import Settings
+from ..shared.core.task import TaskName
 
 
 class Params(Settings):
-    task: str
+    task: TaskName
     """What the models were trained for (the top-level `task`): it decides which metrics there are."""
     matrix: Matrix
     """The models to compare (the top-level `matrix`)."""

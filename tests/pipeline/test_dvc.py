@@ -171,6 +171,9 @@ def test_in_mlflow_all_models_rank_by_test_auroc_with_every_hyperparameter_besid
     assert len(client.get_metric_history(trained.info.run_id, "val_loss")) == trained.data.metrics["epochs"]
     (validated, *_) = client.search_runs([experiment], "tags.stage = 'validate'")
     assert validated.inputs.dataset_inputs[0].dataset.name == "manifest"
+    (compared, *_) = client.search_runs([experiment], "tags.stage = 'compare'")
+    figures = {file.path for file in client.list_artifacts(compared.info.run_id, "figures")}
+    assert {"figures/index.html", "figures/histories.png", "figures/confusion.png", "figures/roc.png"} <= figures
 
 
 def test_a_killed_training_loses_no_finished_stage_and_resumes(finished):

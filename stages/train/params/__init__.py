@@ -7,6 +7,7 @@ from typing import Annotated, Literal
 from pydantic import Field, model_validator
 
 from ...shared.core.settings import Settings
+from ...shared.core.task import TaskName
 from .backbone import Backbone
 from .machine import Cache
 from .recipe import Adam, Augment, Constant, CrossEntropy, EarlyStopping, Ema, Loss, Mix, Optimizer, Schedule
@@ -20,7 +21,7 @@ __all__ = ["Backbone", "Params", "Sample", "Strategy", "Trainer"]
 class Params(Settings):
     """The `train` section, and what it takes from outside it."""
 
-    task: Literal["classification"]
+    task: TaskName
     seed: Annotated[int, Field(ge=0, lt=2**31)]
     backbone: Backbone
     strategy: Strategy
