@@ -21,7 +21,7 @@ from stages.train.plan.apply import frozen_throughout
 from stages.train.plan.strategies import HEAD, PLANS, make_plan
 from stages.train.plan.table import plan_table
 
-STAGES = ["stem", "block1", "block2", "block3"]
+BLOCKS = ["stem", "block1", "block2", "block3"]
 SETTINGS = {
     "from_scratch": [{}],
     "feature_extraction": [{}, {"head_lr": 10}],
@@ -81,52 +81,52 @@ def test_what_holds_for_every_plan(name, given, count):
 
 
 def test_from_scratch_lets_everything_learn_at_full_rate():
-    plan = make_plan(FromScratch(plan="from_scratch"), STAGES, 3)
+    plan = make_plan(FromScratch(plan="from_scratch"), BLOCKS, 3)
     assert plan == [{"stem": 1.0, "block1": 1.0, "block2": 1.0, "block3": 1.0, "head": 1.0}] * 3
 
 
 def test_feature_extraction_lets_only_the_head_learn():
-    (epoch,) = make_plan(FeatureExtraction(plan="feature_extraction"), STAGES, 1)
+    (epoch,) = make_plan(FeatureExtraction(plan="feature_extraction"), BLOCKS, 1)
     assert learning(epoch) == {"head"}
 
 
 def test_the_head_alone_may_learn_faster():
-    (epoch,) = make_plan(FeatureExtraction(plan="feature_extraction", head_lr=10), STAGES, 1)
+    (epoch,) = make_plan(FeatureExtraction(plan="feature_extraction", head_lr=10), BLOCKS, 1)
     assert epoch["head"] == 10
 
 
-@pytest.mark.parametrize(("count", "expected"), [(1, {"block3"}), (2, {"block2", "block3"}), ("all", set(STAGES))])
+@pytest.mark.parametrize(("count", "expected"), [(1, {"block3"}), (2, {"block2", "block3"}), ("all", set(BLOCKS))])
 def test_fine_tune_lets_the_last_blocks_learn_at_their_own_rate(count, expected):
-    (epoch,) = make_plan(FineTune(plan="fine_tune", last_blocks=count, backbone_lr=0.1), STAGES, 1)
+    (epoch,) = make_plan(FineTune(plan="fine_tune", last_blocks=count, backbone_lr=0.1), BLOCKS, 1)
     assert {n for n, rate in epoch.items() if rate == 0.1} == expected
     assert epoch["head"] == 1.0
-    assert {n for n, rate in epoch.items() if rate is None} == set(STAGES) - expected
+    assert {n for n, rate in epoch.items() if rate is None} == set(BLOCKS) - expected
 
 
 def test_blocks_thaw_one_by_one_from_the_head_to_the_stem():
-    plan = make_plan(progressive(every=2), STAGES, 12)
+    plan = make_plan(progressive(every=2), BLOCKS, 12)
     assert [len(learning(epoch)) - 1 for epoch in plan] == [0, 0, 1, 1, 2, 2, 3, 3, 4, 4, 4, 4]
-    first = {block: next(i for i, epoch in enumerate(plan) if epoch[block] is not None) for block in STAGES}
+    first = {block: next(i for i, epoch in enumerate(plan) if epoch[block] is not None) for block in BLOCKS}
     assert first == {"block3": 2, "block2": 4, "block1": 6, "stem": 8}
 
 
 def test_blocks_thaw_after_the_epochs_that_are_listed():
-    plan = make_plan(progressive(at=[0, 2, 2]), STAGES, 4)
+    plan = make_plan(progressive(at=[0, 2, 2]), BLOCKS, 4)
     assert [learning(epoch) - {HEAD} for epoch in plan] == [{"block3"}] * 2 + [{"block3", "block2", "block1"}] * 2
     assert frozen_throughout(plan) == ("stem",)
 
 
 def test_every_epoch_is_the_same_as_the_epochs_listed():
-    assert make_plan(progressive(every=2), STAGES, 9) == make_plan(progressive(at=[2, 4, 6, 8]), STAGES, 9)
+    assert make_plan(progressive(every=2), BLOCKS, 9) == make_plan(progressive(at=[2, 4, 6, 8]), BLOCKS, 9)
 
 
 def test_a_limit_and_too_few_epochs_leave_blocks_frozen():
-    assert frozen_throughout(make_plan(progressive(every=1, last_blocks=1), STAGES, 9)) == ("stem", "block1", "block2")
-    assert frozen_throughout(make_plan(progressive(every=4), STAGES, 9)) == ("stem", "block1")
+    assert frozen_throughout(make_plan(progressive(every=1, last_blocks=1), BLOCKS, 9)) == ("stem", "block1", "block2")
+    assert frozen_throughout(make_plan(progressive(every=4), BLOCKS, 9)) == ("stem", "block1")
 
 
 def test_progressive_rates_fall_towards_the_stem():
-    last = make_plan(progressive(every=1, backbone_lr=0.4, decay=0.5), STAGES, 9)[-1]
+    last = make_plan(progressive(every=1, backbone_lr=0.4, decay=0.5), BLOCKS, 9)[-1]
     assert last == {"stem": 0.05, "block1": 0.1, "block2": 0.2, "block3": 0.4, "head": 1.0}
 
 
@@ -163,7 +163,7 @@ def test_discriminative_rates_are_timms_layer_decay(decay):
 
 
 def test_the_head_may_learn_alone_before_everything_does():
-    plan = make_plan(strategy("discriminative_lr", frozen_epochs=2), STAGES, 5)
+    plan = make_plan(strategy("discriminative_lr", frozen_epochs=2), BLOCKS, 5)
     assert [len(learning(epoch)) for epoch in plan] == [1, 1, 5, 5, 5]
     assert frozen_throughout(plan) == ()
 
@@ -173,7 +173,7 @@ def test_the_head_may_learn_alone_before_everything_does():
 )
 def test_a_linear_probe_comes_before_fine_tuning(probe, epochs, alone):
     given = strategy("linear_probe_fine_tune", probe_epochs=probe, head_lr=3, last_blocks=2, backbone_lr=0.2)
-    plan = make_plan(given, STAGES, epochs)
+    plan = make_plan(given, BLOCKS, epochs)
     assert plan[:alone] == [{"stem": None, "block1": None, "block2": None, "block3": None, "head": 3}] * alone
     assert plan[alone:] == [{"stem": None, "block1": None, "block2": 0.2, "block3": 0.2, "head": 0.2}] * (
         epochs - alone
@@ -196,7 +196,7 @@ def test_a_linear_probe_comes_before_fine_tuning(probe, epochs, alone):
 )
 def test_what_cannot_be_names_the_key_the_value_and_the_valid_ones(name, given, epochs, told):
     with pytest.raises(UserError, match=r"strategy: " + told):
-        make_plan(strategy(name, **given), STAGES, epochs)
+        make_plan(strategy(name, **given), BLOCKS, epochs)
 
 
 class Section(Settings):
@@ -235,12 +235,12 @@ def test_every_setting_says_what_it_is(kind):
 
 
 def table():
-    return plan_table(make_plan(progressive(every=1, backbone_lr=0.1), STAGES, 5), 1e-3, [1.0, 0.5, 0.25])
+    return plan_table(make_plan(progressive(every=1, backbone_lr=0.1), BLOCKS, 5), 1e-3, [1.0, 0.5, 0.25])
 
 
 def test_the_table_holds_the_rates_of_the_epochs_that_were_trained():
     rates = table().pivot(index="block", columns="epoch", values="lr")
-    assert list(table().block[:5]) == [*STAGES, "head"]
+    assert list(table().block[:5]) == [*BLOCKS, "head"]
     assert rates.loc["head"].tolist() == pytest.approx([1e-3, 5e-4, 2.5e-4])
     assert rates.loc["block3"].tolist() == pytest.approx([np.nan, 5e-5, 2.5e-5], nan_ok=True)
     assert rates.loc["stem"].isna().all()
