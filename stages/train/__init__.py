@@ -1,17 +1,17 @@
 """Train one member of the matrix: data/processed -> models/<key>/ and reports/train/<key>/.
 
-params/    what a user may say
-stage.py   the spine
-sample.py  who trains, who validates
-library.py what only the libraries know: names, tags, plans
-report.py  what a training leaves beside its weights
-start/     the weights a training starts from
-plan/      who learns, when, how fast
-recipe/    one step: losses, optimizers, schedules, mixing, moving average
-data/      what an epoch shows
-features/  what frozen blocks make of an image, computed once
-loop/      Lightning: module, trainer, checkpoints, history
-machine/   what this machine does best: device, precision, memory
+params/     the settings
+stage.py    the whole training, step by step
+sample.py   which images train and which validate
+library.py  checks that only the libraries can make: names, tags, plans
+report.py   the numbers that a training leaves beside its weights
+start/      the weights a training starts from
+plan/       who learns, when, how fast
+recipe/     one step: optimizers, schedules, mixing, moving average
+data/       what an epoch shows
+features/   the outputs of frozen blocks, computed once
+loop/       Lightning: module, trainer, checkpoints, history
+machine/    device, precision, memory
 """
 
 from __future__ import annotations

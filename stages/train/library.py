@@ -1,4 +1,4 @@
-"""What of a training's settings only the libraries know, and takes seconds to ask."""
+"""Checks of a training's settings that only the libraries can make; they take seconds."""
 
 from __future__ import annotations
 
@@ -15,10 +15,10 @@ WATCHED = Path("models/pretrained")  # a dependency of every training in dvc.yam
 
 def check_libraries(params: Params) -> None:
     """The network's name, tags of weights, registered models (each is fetched), transforms and their arguments, and
-    the plan: of blocks that the backbone does not have, or epochs that never come.
+    the plan, which may name blocks or epochs that do not exist.
 
     Raises:
-        UserError: the first fault found; it begins with the field of Params.
+        UserError: the first fault; the message begins with the field of Params.
     """
     from ..shared.arrays.transforms import Transform
     from ..shared.tasks import TASKS
@@ -34,7 +34,7 @@ def check_libraries(params: Params) -> None:
 
 def _check_weights(backbone: Backbone) -> None:
     from ..shared.model.backbones import known, tags
-    from .start.registered import fetch
+    from .start.start import fetch
 
     network, _, tag = backbone.name.partition(".") if backbone.source == "timm" else (backbone.name, "", "")
     if network not in known(backbone.source):
@@ -52,18 +52,17 @@ def _check_weights(backbone: Backbone) -> None:
             fetch(backbone.weights)
         except UserError as error:
             raise UserError(f"backbone.weights: {error}") from None
-    if backbone.kind == "file":
+    if backbone.kind == "file" and WATCHED not in Path(backbone.weights).parents:
         _note_unwatched(backbone.weights)
 
 
-@cache
+@cache  # printed once for all members of the matrix
 def _note_unwatched(weights: str) -> None:
-    if WATCHED not in Path(weights).parents:
-        print(
-            f"note: params.yaml: backbones: {weights} lies outside {WATCHED}, the folder that DVC watches. When the "
-            "file changes, train again by `dvc repro -f train@…`, or keep it there under a name of its own.",
-            file=sys.stderr,
-        )
+    print(
+        f"note: params.yaml: backbones: {weights} lies outside {WATCHED}, the folder that DVC watches. When the "
+        "file changes, train again with `dvc repro -f train@…`, or keep it there under a name of its own.",
+        file=sys.stderr,
+    )
 
 
 @cache
@@ -74,7 +73,7 @@ def _blocks(source: str, name: str) -> tuple[str, ...]:
 
     architecture = Architecture.model_validate({"source": source, "name": name})
     try:
-        with torch.device("meta"):  # its shape alone, without memory or random numbers
+        with torch.device("meta"):  # without memory or random numbers
             return tuple(build(architecture).blocks)
-    except (NotImplementedError, RuntimeError):  # it computes with its weights while it is built
+    except (NotImplementedError, RuntimeError):  # some networks compute with their weights while they are built
         return tuple(build(architecture).blocks)

@@ -1,15 +1,15 @@
-"""reports/train/<key>: what a training was like, and what it cost."""
+"""reports/train/<key>: what a training measured, and what it cost."""
 
 from __future__ import annotations
 
 import resource
 import sys
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
 
+import pandas as pd
 import torch
 
-from ..shared.arrays.arrays import Arrays
 from ..shared.core import paths
 from ..shared.core.files import write_json
 from ..shared.core.job import Job, Result
@@ -17,10 +17,9 @@ from ..shared.model.model import Classifier
 from .loop.checkpoints import CHOICES
 from .loop.history import History
 from .machine.machine import Machine
-from .params import Params
+from .params.sample import Sample
 from .plan.apply import ever_learning, groups_of
 from .plan.strategies import Plan
-from .plan.table import plan_table
 from .sample import Rows
 from .start.start import Start
 
@@ -36,40 +35,54 @@ class Trained:
     best_epoch: int
 
 
-def write_report(trained: Trained, params: Params, arrays: Arrays, rows: Rows, start: Start | None, job: Job) -> Result:
-    """reports/train/<key>: history.csv, plan.csv and summary.json, which holds what was measured and nothing derived:
-    whoever shows a number makes it, so that showing another one trains no model again."""
+def write_report(
+    trained: Trained, index: pd.DataFrame, rows: Rows, start: Start | None, sample: Sample, base_lr: float, job: Job
+) -> Result:
+    """history.csv, plan.csv and summary.json, which has measurements and nothing derived from them: whoever shows a
+    number computes it, so that to show another one trains no model again.
+
+    index: of the data set. base_lr: of the optimiser.
+    """
     folder = paths.report_dir("train", job.key)
     folder.mkdir(parents=True, exist_ok=True)
     table = trained.history.table()
     table.to_csv(folder / "history.csv", index=False)
-    rates = plan_table(trained.plan[: len(table)], params.optimizer.lr, table["lr_factor"].tolist())
+    rates = plan_table(trained.plan[: len(table)], base_lr, table["lr_factor"].tolist())
     rates.to_csv(folder / "plan.csv", index=False)
-    measured = measurements(trained, arrays, rows)
-    write_json(folder / "summary.json", {**measured, **choices(trained.machine, params, start)})
+    measured = measurements(trained, index, rows)
+    choices = {name: getattr(trained.machine, name) for name in CHOICES}
+    origin = {"start": start.name if start else None, "sample": sample.model_dump(mode="json")}
+    write_json(folder / "summary.json", measured | choices | origin)
     return Result(metrics=measured | derived(trained, measured), model=paths.model_dir(job.member))
 
 
-def measurements(trained: Trained, arrays: Arrays, rows: Rows) -> dict[str, float]:
-    """`images_shown`: in training, over all epochs. `best_epoch` counts from 0."""
+def plan_table(plan: Plan, base_lr: float, factors: Sequence[float]) -> pd.DataFrame:
+    """Columns epoch (from 0), block, lr (NaN: frozen). `factors`: of each epoch of the plan, the schedule's mean share
+    of `base_lr`."""
+    rows = [
+        (number, block, float("nan") if rate is None else base_lr * factor * rate)
+        for number, (epoch, factor) in enumerate(zip(plan, factors, strict=True))
+        for block, rate in epoch.items()
+    ]
+    return pd.DataFrame(rows, columns=["epoch", "block", "lr"])
+
+
+def measurements(trained: Trained, index: pd.DataFrame, rows: Rows) -> dict[str, float]:
+    """`images_shown`: in training, over all epochs. `best_epoch` counts from 0. `trainable_parameters`: those that
+    learn in any epoch."""
+    groups = groups_of(trained.model)
     return {
         "train_images": len(rows.train),
-        "train_patients": int(arrays.index.iloc[rows.train]["patient"].nunique()),
+        "train_patients": int(index.iloc[rows.train]["patient"].nunique()),
         "images_shown": trained.history.images,
         "epochs": len(trained.history.rows),
         "best_epoch": trained.best_epoch,
         "seconds": round(trained.history.seconds, 2),
         "preparation_seconds": round(trained.history.preparation, 2),
         "parameters": sum(p.numel() for p in trained.model.parameters()),
-        "trainable_parameters": trainable(trained),
+        "trainable_parameters": sum(p.numel() for group in ever_learning(trained.plan) for p in groups[group]),
         "peak_memory_mb": round(peak_memory_mb(trained.machine), 1),
     }
-
-
-def choices(machine: Machine, params: Params, start: Start | None) -> dict[str, Any]:
-    """What was chosen for this machine, the weights it started from, and which part of the patients trained."""
-    chosen = {name: getattr(machine, name) for name in CHOICES}
-    return chosen | {"start": start.name if start else None, "sample": params.sample.model_dump(mode="json")}
 
 
 def derived(trained: Trained, measured: dict[str, float]) -> dict[str, float]:
@@ -82,14 +95,8 @@ def derived(trained: Trained, measured: dict[str, float]) -> dict[str, float]:
     }
 
 
-def trainable(trained: Trained) -> int:
-    """Parameters that learn in any epoch."""
-    groups = groups_of(trained.model)
-    return sum(p.numel() for group in ever_learning(trained.plan) for p in groups[group])
-
-
 def peak_memory_mb(machine: Machine) -> float:
-    """Of the GPU, or of this process, pages of mapped files that were looked at included."""
+    """Of the GPU, or of this process, including the pages of mapped files that it read."""
     if machine.device.type == "cuda":
         return torch.cuda.max_memory_allocated() / 2**20
     unit = 2**20 if sys.platform == "darwin" else 2**10  # macOS counts bytes, Linux KiB

@@ -36,30 +36,30 @@ from .report import Trained, write_report
 from .sample import Rows, select
 from .start.start import Start, find_start, load_weights
 
-SHOWN = 8  # files of a batch that are named
+NAMED_FILES = 8  # of a batch, at most, in a message
 
 
 def run(params: Params, job: Job) -> Result:
-    """Of several processes that train one model together, the first writes what comes of it."""
+    """Of several processes that train one model together, the first writes the model and the report."""
     arrays = load_arrays()
     rows = select(arrays.index, params.sample)
     start = None if params.strategy.plan == "from_scratch" else find_start(params.backbone)
-    machine = this_machine(params)
-    name = name_of(job.member, params, arrays.fingerprint, start)
+    machine = this_machine(params.trainer, params.precision, params.channels_last, params.accumulate, params.workers)
+    name = name_of(job.member, params.model_dump(mode="json"), arrays.fingerprint, start)
     with checkpoints(name, machine.is_main) as kept:
         trained = learn(params, arrays, rows, start, machine, kept, job)
         if trained is None:
             return Result()
         save(trained.model, recipe_of(params, job, arrays, start, trained.best_epoch), paths.model_dir(job.member))
-        result = write_report(trained, params, arrays, rows, start, job)
+        result = write_report(trained, arrays.index, rows, start, params.sample, params.optimizer.lr, job)
     return replace(result, discard=partial(discard, name))
 
 
 def learn(
     params: Params, arrays: Arrays, rows: Rows, start: Start | None, machine: Machine, kept: Checkpoints, job: Job
 ) -> Trained | None:
-    """Train, from the last checkpoint if there is one, and return the best epoch's weights; of several processes, the
-    first. Where memory does not suffice, go on in more parts."""
+    """Train, from the last checkpoint if there is one, and return the best epoch's weights; None in all processes but
+    the first. When memory does not suffice, continue with more parts a step."""
     while True:
         machine = kept.keep_choices(machine)
         try:
@@ -88,7 +88,7 @@ def attempt(
     kept.end()
     state = read_checkpoint(kept.best)
     best = {name.removeprefix("model."): tensor for name, tensor in state["state_dict"].items()}
-    model.load_state_dict(model.state_dict() | best)  # what never learnt is as it was
+    model.load_state_dict(model.state_dict() | best)  # checkpoints leave out what never learns
     return Trained(model, plan, machine, history, int(state["epoch"]))
 
 
@@ -155,7 +155,7 @@ def train(
             machine,
             kept,
             rule,
-            params.ema,
+            params.ema.decay if params.ema else None,
             max_epochs=params.epochs,
             gradient_clip_val=params.gradient_clip,
             **params.trainer.model_dump(),
@@ -173,16 +173,16 @@ def check_size(model: Classifier, arrays: Arrays, params: Params) -> None:
         height, width = arrays.size
         raise UserError(
             f"params.yaml: preprocess.size: {params.backbone.name} cannot take images of {height}×{width} ({error}). "
-            "Most networks want 224; transformers take exactly the size they were made for."
+            "Most networks want 224; transformers take only the size they were made for."
         ) from None
 
 
 def not_finite(error: NotFinite, params: Params, machine: Machine, arrays: Arrays, job: Job) -> UserError:
     files: Sequence[str] = arrays.index["path"].iloc[error.rows].tolist()
-    more = f" and {len(files) - SHOWN} more" if len(files) > SHOWN else ""
+    more = f" and {len(files) - NAMED_FILES} more" if len(files) > NAMED_FILES else ""
     precision = "" if machine.precision == "32-true" else ", set train.precision to 32-true"
     return UserError(
-        f"train@{job.member}: the loss is {error.loss} on the batch of {', '.join(files[:SHOWN])}{more}. "
+        f"train@{job.member}: the loss is {error.loss} on the batch of {', '.join(files[:NAMED_FILES])}{more}. "
         f"Lower train.optimizer.lr (it is {params.optimizer.lr}), set train.gradient_clip (such as 1.0){precision}, "
         "or look at these images."
     )

@@ -35,7 +35,7 @@ def code(tmp_path_factory):
     ],
 )
 def test_a_checkpoint_is_lost_to_an_edit_only_where_the_numbers_change(code, train_params, file, before, after, same):
-    path, params = code / file, train_params()
+    path, params = code / file, train_params().model_dump(mode="json")
     name, text = name_of(KEY, params, "data", START, code), (code / file).read_text()
     assert before in text
     path.write_text(text.replace(before, after))
@@ -46,7 +46,7 @@ def test_a_checkpoint_is_lost_to_an_edit_only_where_the_numbers_change(code, tra
 
 def test_the_name_follows_what_the_numbers_depend_on_and_nothing_else(train_params):
     def name(data="data", start=START, key=KEY, **changes):
-        return name_of(key, train_params(**changes), data, start)
+        return name_of(key, train_params(**changes).model_dump(mode="json"), data, start)
 
     others = [
         name(data="other"),

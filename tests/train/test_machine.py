@@ -12,25 +12,26 @@ from stages.train.machine.memory import in_more_parts
 from stages.train.params import Trainer
 
 CPU, CUDA, MPS = (torch.device(name) for name in ("cpu", "cuda", "mps"))
-AUTO = {"precision": "auto", "channels_last": "auto", "trainer": {"accelerator": "cpu"}}
+AUTO = {"precision": "auto", "channels_last": "auto", "accumulate": 1, "workers": "auto"}
+ON_CPU = Trainer(accelerator="cpu")
 
 
 @pytest.mark.parametrize(("native", "precision"), [(True, "bf16-mixed"), (False, "32-true")])
-def test_auto_is_bfloat16_where_the_processor_has_it(train_params, monkeypatch, native, precision):
+def test_auto_is_bfloat16_where_the_processor_has_it(monkeypatch, native, precision):
     monkeypatch.setattr(machine, "has_bfloat16", lambda device: native)
-    assert this_machine(train_params(**AUTO)) == Machine(precision=precision, channels_last=True)
+    assert this_machine(ON_CPU, **AUTO) == Machine(precision=precision, channels_last=True)
 
 
-def test_what_is_set_is_not_left_to_the_machine(train_params, monkeypatch):
+def test_what_is_set_is_not_left_to_the_machine(monkeypatch):
     monkeypatch.setattr(machine, "has_bfloat16", lambda device: True)
-    asked = {"precision": "32-true", "channels_last": False, "accumulate": 2, "workers": 3}
-    chosen = this_machine(train_params(**{**AUTO, **asked}))
-    assert {name: getattr(chosen, name) for name in asked} == asked
+    settings = {"precision": "32-true", "channels_last": False, "accumulate": 2, "workers": 3}
+    chosen = this_machine(ON_CPU, **settings)
+    assert {name: getattr(chosen, name) for name in settings} == settings
 
 
-def test_the_layout_is_left_alone_where_there_are_no_convolutions_for_it(train_params, monkeypatch):
+def test_the_layout_is_left_alone_where_there_are_no_convolutions_for_it(monkeypatch):
     monkeypatch.setattr(machine, "device_of", lambda trainer: MPS)
-    assert not this_machine(train_params(**AUTO)).channels_last
+    assert not this_machine(ON_CPU, **AUTO).channels_last
 
 
 def test_bfloat16_counts_only_where_the_hardware_has_it(monkeypatch):
@@ -58,9 +59,10 @@ def test_16_mixed_without_a_gpu_names_the_valid_ones():
         precision_on(CPU, "16-mixed")
 
 
-def test_each_process_has_its_share_of_a_step(train_params, monkeypatch):
+def test_each_process_has_its_share_of_a_step(monkeypatch):
     monkeypatch.setenv("RANK", "1")
-    chosen = this_machine(train_params(accumulate=2, trainer={"devices": 2, "strategy": "ddp", "accelerator": "cpu"}))
+    two = Trainer(devices=2, strategy="ddp", accelerator="cpu")
+    chosen = this_machine(two, **AUTO | {"accumulate": 2})
     assert (chosen.rank, chosen.world, chosen.parts, chosen.is_main) == (1, 2, 4, False)
 
 

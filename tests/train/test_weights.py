@@ -11,11 +11,11 @@ from safetensors.torch import save_file
 from stages.shared.core.errors import UserError
 from stages.shared.model.backbones import build
 from stages.shared.model.recipe import Architecture, Head, Recipe
+from stages.train import check
 from stages.train.params import Backbone
 from stages.train.start.matching import fill
-from stages.train.start.registered import fetch
 from stages.train.start.sources import not_downloaded
-from stages.train.start.start import Start, find_start, load_weights
+from stages.train.start.start import Start, fetch, find_start, load_weights
 
 SMALL = Architecture(source="lightbox", name="small_cnn")
 RESNET = Architecture(source="torchvision", name="resnet18")
@@ -298,9 +298,9 @@ def test_timms_weights_that_lack_a_tensor_are_refused(hub):
         load_pretrained(build(from_timm("imagenet").architecture), from_timm("imagenet"))
 
 
-def test_an_unknown_tag_gives_the_nearest_right_one():
-    with pytest.raises(UserError, match="'r160_in2k' is not known. Did you mean 'r160_in1k'"):
-        load_pretrained(build(from_timm("none").architecture), from_timm("r160_in2k"))
+def test_an_unknown_tag_gives_the_nearest_right_one(train_params):
+    with pytest.raises(UserError, match="^backbone.weights: 'r160_in2k' is not known. Did you mean 'r160_in1k'"):
+        check(train_params(backbone={"source": "timm", "name": "test_vit", "weights": "r160_in2k"}))
 
 
 def test_a_timm_file_is_loaded_without_its_head(tmp_path):

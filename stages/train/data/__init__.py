@@ -1,1 +1,4 @@
-"""What an epoch shows: batches.py."""
+"""What an epoch shows.
+
+batches.py  images, the order of an epoch, its batches
+"""

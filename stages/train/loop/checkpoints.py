@@ -1,5 +1,5 @@
-"""Where an interrupted training waits. DVC deletes a stage's outs before it runs, so checkpoints lie outside them, in
-the main repository, under a name that changes with anything that changes the numbers."""
+"""Checkpoints of a training. DVC deletes a stage's outs before it runs, so they lie outside them, in the main
+repository, in a folder whose name changes with anything that changes the numbers."""
 
 from __future__ import annotations
 
@@ -7,9 +7,9 @@ import hashlib
 import json
 import os
 import shutil
-import signal
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -25,30 +25,28 @@ from ...shared.core.errors import UserError
 from ...shared.core.files import atomic, read_json, write_json
 from ...shared.core.paths import Key, project_root
 from ..machine.machine import Machine
-from ..params import Params
 from ..start.start import Start
 
 CODE = ("train", "shared")
-NO_NUMBERS = (  # what of this code changes nothing that a training computes
+NO_NUMBERS = (  # the parts of this code that change nothing a training computes
     "train/report.py",
     "train/library.py",
     *(f"shared/{package}" for package in ("core", "figures", "images", "measures", "tracking")),
 )
-NO_NUMBERS_IN_PARAMS: Any = {"workers": True, "auto_batch": True, "cache": {"max_gb"}}
 CHOICES = ("precision", "channels_last", "accumulate")  # of the machine; a resumed training keeps them
 
 
-def name_of(key: Key, params: Params, data: str, start: Start | None, root: Path = STAGES) -> str:
-    """The key and a digest of all that the numbers depend on: params, data, the weights it starts from, and code."""
-    settings = params.model_dump(mode="json", exclude=NO_NUMBERS_IN_PARAMS)
+def name_of(key: Key, settings: Mapping[str, Any], data: str, start: Start | None, root: Path = STAGES) -> str:
+    """The key and a digest of all that the numbers depend on: settings, data, the weights it starts from, and code."""
+    without_effect = {"workers": None, "auto_batch": None, "cache": {**settings["cache"], "max_gb": None}}
     weights = (start.name, start.sha256) if start else None
-    facts = [str(key), settings, data, weights, digest_of(*CODE, without=NO_NUMBERS, root=root)]
+    facts = [str(key), {**settings, **without_effect}, data, weights, digest_of(*CODE, without=NO_NUMBERS, root=root)]
     return f"{key}-{hashlib.sha256(json.dumps(facts, sort_keys=True).encode()).hexdigest()[:16]}"
 
 
 @dataclass(frozen=True)
 class Checkpoints:
-    """The folder of one training: its last and its best epoch, the choices it began with, and whether it ended."""
+    """The folder of one training: its last and its best epoch, its choices, and whether it ended."""
 
     folder: Path
 
@@ -68,7 +66,7 @@ class Checkpoints:
         (self.folder / "ended").touch()
 
     def keep_choices(self, machine: Machine) -> Machine:
-        """`machine` with the choices that this training began with, wherever it goes on; of parts, the more."""
+        """`machine` with the choices that this training began with, wherever that was; of parts, the larger number."""
         path = self.folder / "choices.json"
         kept = read_json(path) if path.exists() else {}
         accumulate = max(machine.accumulate, kept.get("accumulate", 1))
@@ -85,10 +83,8 @@ class Checkpoints:
 
 @contextmanager
 def checkpoints(name: str, is_main: bool = True) -> Iterator[Checkpoints]:
-    """This training's checkpoints, alone to us. They stay until `discard`.
-
-    Two queued experiments may need the very same model at once: the second waits.
-    """
+    """This training's checkpoints, locked: two queued experiments may need the same model at once, and then the second
+    waits. They stay until `discard`."""
     folder = project_root() / ".lightbox" / "checkpoints" / name
     folder.mkdir(parents=True, exist_ok=True)
     if not is_main:  # the first process of this training holds the lock for all
@@ -98,7 +94,7 @@ def checkpoints(name: str, is_main: bool = True) -> Iterator[Checkpoints]:
     try:
         lock.acquire(timeout=0)
     except Timeout:
-        print(f"{name}: another process is training this very model; waiting for it.", file=sys.stderr)
+        print(f"{name}: another process is training the same model; waiting for it.", file=sys.stderr)
         lock.acquire()
     try:
         folder.mkdir(exist_ok=True)
@@ -108,13 +104,13 @@ def checkpoints(name: str, is_main: bool = True) -> Iterator[Checkpoints]:
 
 
 def discard(name: str) -> None:
-    """Delete a training's checkpoints, unless somebody else who needed the same model already has."""
+    """Delete a training's checkpoints, unless another process that needed the same model already has."""
     with checkpoints(name) as kept:
         shutil.rmtree(kept.folder)
 
 
 def read_checkpoint(path: Path) -> dict[str, Any]:
-    """Raises UserError when it is damaged (the machine went down while it was written, say)."""
+    """Raises UserError when it is damaged, as by a power cut."""
     try:
         state: dict[str, Any] = torch.load(path, map_location="cpu", weights_only=True)
     except Exception as error:  # damaged bytes can fail anywhere in torch's unpickler
@@ -126,43 +122,38 @@ def read_checkpoint(path: Path) -> dict[str, Any]:
     return state
 
 
+def write_checkpoint(checkpoint: dict[str, Any], path: Path) -> None:
+    with atomic(path) as partial, partial.open("wb") as file:
+        torch.save(checkpoint, file)
+        file.flush()
+        os.fsync(file.fileno())
+
+
 class AtomicCheckpoints(TorchCheckpointIO):
-    """A checkpoint is there whole or not at all; a full disk leaves the one before it."""
+    """A checkpoint is there whole or not at all; when the disk is full, the one before it stays.
+
+    It is written in a thread. Ctrl-C and SIGTERM end the main thread, which waits for the file first; raised inside
+    torch.save they would come out as another error.
+    """
 
     def save_checkpoint(self, checkpoint: dict[str, Any], path: Any, storage_options: Any | None = None) -> None:
-        with ctrl_c_waits(), atomic(path) as partial, partial.open("wb") as file:
-            torch.save(checkpoint, file)
-            file.flush()
-            os.fsync(file.fileno())
+        with ThreadPoolExecutor(1) as thread:
+            thread.submit(write_checkpoint, checkpoint, Path(path)).result()
 
     def load_checkpoint(self, path: Any, map_location: Any = None, weights_only: bool | None = True) -> dict[str, Any]:
         return read_checkpoint(Path(path))
 
 
-@contextmanager
-def ctrl_c_waits() -> Iterator[None]:
-    """Until the end of the block: torch.save, interrupted, ends in an error of its own that hides the interruption."""
-    handler, signals = signal.getsignal(signal.SIGINT), []
-    signal.signal(signal.SIGINT, lambda *arguments: signals.append(arguments))
-    try:
-        yield
-    finally:
-        signal.signal(signal.SIGINT, handler)
-    if signals and callable(handler):
-        handler(*signals[-1])
-
-
 class Keep(ModelCheckpoint):
-    """Finds its files again when the project has been moved, or is seen under another path."""
+    """Keeps one file, and finds it again when the project has been moved."""
 
     def __init__(self, path: Path, **options: Any) -> None:
         options |= {"save_on_train_epoch_end": True, "enable_version_counter": False}
         super().__init__(path.parent, filename=path.stem, **options)
+        self.path = str(path)
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
-        def here(path: str) -> str:
-            return str(Path(str(self.dirpath)) / Path(path).name) if path else path
-
-        state = {**state_dict, "dirpath": self.dirpath}
-        state |= {name: here(state[name]) for name in ("best_model_path", "kth_best_model_path", "last_model_path")}
-        super().load_state_dict(state | {"best_k_models": {here(k): v for k, v in state["best_k_models"].items()}})
+        paths = ("best_model_path", "kth_best_model_path", "last_model_path")
+        state = state_dict | {name: state_dict[name] and self.path for name in paths} | {"dirpath": self.dirpath}
+        scores = list(state["best_k_models"].values())  # one, or none without a monitor
+        super().load_state_dict(state | {"best_k_models": dict(zip([self.path], scores, strict=False))})

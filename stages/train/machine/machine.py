@@ -1,4 +1,4 @@
-"""The machine that a training runs on. Settings and environment are asked once; all else is given a `Machine`."""
+"""The machine that a training runs on: settings and environment are read once, into a `Machine`."""
 
 from __future__ import annotations
 
@@ -11,10 +11,11 @@ import torch
 from ...shared.core.errors import UserError
 from ...shared.core.process import check_world, rank
 from ...shared.model.predict import best_device
-from ..params import Params, Trainer
+from ..params.machine import Trainer
 
 DTYPES = {"bf16-mixed": torch.bfloat16, "16-mixed": torch.float16}  # by Lightning's name for the precision
 Precision = Literal["32-true", "bf16-mixed", "16-mixed"]
+Auto = Literal["auto"]
 CPU = torch.device("cpu")
 MOST_WORKERS = 8  # processes that augment
 
@@ -38,7 +39,7 @@ class Machine:
 
     @property
     def is_main(self) -> bool:
-        """Whether this process writes what comes of the training."""
+        """Whether this process writes the model and the report."""
         return self.rank == 0
 
     @property
@@ -51,37 +52,43 @@ class Machine:
         return torch.channels_last if self.channels_last else torch.contiguous_format
 
     def autocast(self) -> torch.autocast:
-        """What Lightning computes a step under."""
+        """The number format in which Lightning computes a step."""
         return torch.autocast(self.device.type, DTYPES.get(self.precision), enabled=self.precision in DTYPES)
 
 
-def this_machine(params: Params) -> Machine:
+def this_machine(
+    trainer: Trainer,
+    precision: Precision | Auto,
+    channels_last: bool | Auto,
+    accumulate: int,
+    workers: int | Auto,
+) -> Machine:
     """What the settings ask for, with what they leave to the machine filled in.
 
     Raises:
         UserError: this machine has no such device, precision or number of processes.
     """
-    check_world(params.trainer.world)
-    device = device_of(params.trainer)
+    check_world(trainer.world)
+    device = device_of(trainer)
     return Machine(
         device=device,
-        precision=precision_on(device, params.precision),
+        precision=precision_on(device, precision),
         # images lie channels last in the arrays; MPS has no convolutions of its own for that layout
-        channels_last=device.type in ("cpu", "cuda") if params.channels_last == "auto" else params.channels_last,
-        accumulate=params.accumulate,
+        channels_last=device.type in ("cpu", "cuda") if channels_last == "auto" else channels_last,
+        accumulate=accumulate,
         rank=rank(),
-        world=params.trainer.world,
-        workers=workers_for(device) if params.workers == "auto" else params.workers,
+        world=trainer.world,
+        workers=workers_for(device) if workers == "auto" else workers,
     )
 
 
 def device_of(trainer: Trainer) -> torch.device:
     """As Lightning will choose it. Raises UserError when there is none of the kind asked for."""
-    wanted = trainer.accelerator
-    device = torch.device("cpu") if wanted == "cpu" else best_device()
-    if wanted not in ("auto", "cpu", {"cuda": "gpu"}.get(device.type, device.type)):
+    kind = trainer.accelerator
+    device = CPU if kind == "cpu" else best_device()
+    if kind not in ("auto", "cpu", {"cuda": "gpu"}.get(device.type, device.type)):
         raise UserError(
-            f"params.yaml: train.trainer.accelerator: {wanted}: there is none on this machine, only {device.type}. "
+            f"params.yaml: train.trainer.accelerator: {kind}: there is none on this machine, only {device.type}. "
             "Set it to auto."
         )
     if device.type == "cpu" and isinstance(trainer.devices, list):
@@ -95,25 +102,25 @@ def device_of(trainer: Trainer) -> torch.device:
     return torch.device("cuda", trainer.devices[local] if isinstance(trainer.devices, list) else local)
 
 
-def precision_on(device: torch.device, wanted: Precision | Literal["auto"]) -> Precision:
-    """auto: bfloat16 where the processor computes it natively; emulated it only loses.
+def precision_on(device: torch.device, setting: Precision | Auto) -> Precision:
+    """auto: bfloat16 where the processor computes it natively; emulated it is slower than float32.
 
     Raises:
         UserError: 16-mixed without a GPU.
     """
-    if wanted == "16-mixed" and device.type != "cuda":
+    if setting == "16-mixed" and device.type != "cuda":
         raise UserError(
             f"params.yaml: train.precision: 16-mixed needs a GPU, and this training runs on {device.type}. "
             "Valid here: auto, 32-true, bf16-mixed."
         )
-    if wanted != "auto":
-        return wanted
+    if setting != "auto":
+        return setting
     return "bf16-mixed" if has_bfloat16(device) else "32-true"
 
 
 def has_bfloat16(device: torch.device) -> bool:
-    """A GPU of compute capability 8 or more; a CPU with AVX-512 BF16 or AMX. Of CPUs, torch keeps the question
-    private, so a later version may not answer it: then no."""
+    """A GPU of compute capability 8 or more; a CPU with AVX-512 BF16 or AMX. For CPUs
+    torch's function is private; where a later version lacks it, the answer is no."""
     if device.type == "cuda":
         return bool(torch.cuda.is_bf16_supported(including_emulation=False))
     questions = ("_is_avx512_bf16_supported", "_is_amx_tile_supported")
@@ -121,8 +128,8 @@ def has_bfloat16(device: torch.device) -> bool:
 
 
 def workers_for(device: torch.device) -> int:
-    """A row of the array costs less than handing it between processes, unless a GPU waits for augmented images; then
-    this training's share of the processor's cores."""
+    """None without a GPU: to read a row of the array costs less than to hand it between processes. With one, this
+    training's share of the processor's cores."""
     if device.type != "cuda":
         return 0
     return min(MOST_WORKERS, max(1, torch.get_num_threads() // torch.cuda.device_count() - 1))

@@ -14,7 +14,7 @@ from .machine import Machine
 
 
 def is_out_of_memory(error: RuntimeError) -> bool:
-    """cuDNN and cuBLAS report it in errors of other kinds, which Lightning knows."""
+    """Lightning knows the errors in which cuDNN and cuBLAS report it."""
     return isinstance(error, torch.OutOfMemoryError) or bool(is_oom_error(error))
 
 

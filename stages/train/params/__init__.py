@@ -8,12 +8,12 @@ from pydantic import Field, model_validator
 
 from ...shared.core.settings import Settings
 from ...shared.core.task import TaskName
+from .augment import Augment
 from .backbone import Backbone
-from .machine import Cache
-from .recipe import Adam, Augment, Constant, CrossEntropy, EarlyStopping, Ema, Loss, Mix, Optimizer, Schedule
+from .machine import Cache, Trainer
+from .recipe import Adam, Constant, CrossEntropy, EarlyStopping, Ema, Loss, Mix, Optimizer, Schedule
 from .sample import Sample
 from .strategies import Strategy
-from .trainer import Trainer
 
 __all__ = ["Backbone", "Params", "Sample", "Strategy", "Trainer"]
 
@@ -45,17 +45,17 @@ class Params(Settings):
     schedule: Schedule = Constant()
     """Of the learning rates, over `epochs`."""
     loss: Loss = CrossEntropy()
-    """What is made small."""
+    """What the training minimises."""
     class_weights: Literal["balanced", "none"] = "balanced"
     """balanced: each class weighs N / (K · N_class) in the loss, as scikit-learn has it."""
     gradient_clip: Annotated[float, Field(gt=0)] | None = None
-    """Largest norm of a step's gradient; null: as it comes."""
+    """Largest norm of a step's gradient; null: no limit."""
     ema: Ema | None = None
     """Exponential moving average of the weights, which is then what validates and is kept; null: none."""
     mix: Mix | None = None
     """mixup or cutmix between images of a batch; null: none."""
     early_stopping: EarlyStopping = EarlyStopping()
-    """When to stop, and what is best."""
+    """When to stop, and which epoch is the best."""
     augment: Augment = []
     """albumentations transforms by name, applied to training images in this order; or the name of a ready list."""
     precision: Literal["auto", "32-true", "bf16-mixed", "16-mixed"] = "32-true"
@@ -68,7 +68,7 @@ class Params(Settings):
     workers: Annotated[int, Field(ge=0)] | Literal["auto"] = "auto"
     """Processes that augment images; auto: none on a CPU, where training needs the cores itself."""
     cache: Cache = Cache()
-    """Of what the frozen part of a backbone makes of each image."""
+    """Of the outputs of a backbone's frozen part."""
     trainer: Trainer = Trainer()
     """Devices and nodes."""
 

@@ -1,11 +1,12 @@
-"""Augmentation by the name of a preset. Imports no library: params.yaml is checked by every stage."""
+"""Augmentation, by a list of steps or the name of a preset. Imports no library: every stage checks params.yaml."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import Any
+from typing import Annotated, Any
 
-from ...shared.core.errors import unknown
+from pydantic import BeforeValidator
+
+from ...shared.core.errors import closest
 
 Steps = list[str | dict[str, Any]]
 
@@ -34,10 +35,15 @@ PRESETS: dict[str, Steps] = {
 }
 
 
-def steps(augment: str | Sequence[str | dict[str, Any]], where: str = "params.yaml: train.augment") -> Steps:
-    """The steps of a preset, or those given. Raises UserError for an unknown preset."""
-    if not isinstance(augment, str):
-        return list(augment)
-    if augment not in PRESETS:
-        raise unknown(where, augment, PRESETS)
-    return list(PRESETS[augment])
+def steps_of(value: Any) -> Any:
+    if not isinstance(value, str):
+        return value
+    if value not in PRESETS:
+        guess = closest(value, PRESETS)
+        hint = f" Did you mean {guess!r}?" if guess else ""
+        raise ValueError(f"{value!r} is no preset.{hint} Valid: {', '.join(PRESETS)}, or a list of steps.")
+    return PRESETS[value]
+
+
+Augment = Annotated[Steps, BeforeValidator(steps_of)]
+"""A list of albumentations transforms; the name of a preset becomes its list."""

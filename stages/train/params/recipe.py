@@ -11,9 +11,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BeforeValidator, Field, model_validator
 
-from ...shared.core.errors import closest
 from ...shared.core.settings import Settings
-from .augment import PRESETS, steps
 from .types import Positive, Share
 
 NotNegative = Annotated[float, Field(ge=0)]
@@ -198,15 +196,3 @@ class EarlyStopping(Settings):
     @property
     def mode(self) -> Literal["min", "max"]:
         return "min" if self.monitor == "val_loss" else "max"
-
-
-def _known_preset(value: Any) -> Any:
-    if isinstance(value, str) and value not in PRESETS:
-        guess = closest(value, PRESETS)
-        hint = f" Did you mean {guess!r}?" if guess else ""
-        raise ValueError(f"{value!r} is no preset.{hint} Valid: {', '.join(PRESETS)}, or a list of steps.")
-    return steps(value) if isinstance(value, str) else value
-
-
-Augment = Annotated[list[str | dict[str, Any]], BeforeValidator(_known_preset)]
-"""A list of albumentations transforms; the name of a preset becomes its list."""

@@ -47,24 +47,19 @@ class Plan(Settings):
 
 
 class FromScratch(Plan):
-    """Random weights; everything learns at full rate."""
-
     plan: Literal["from_scratch"]
-    """Everything learns, from random weights."""
+    """Everything learns at full rate, from random weights."""
 
 
 class FeatureExtraction(Plan):
-    """The backbone stays as it came; only the head learns."""
-
     plan: Literal["feature_extraction"]
-    """Only the head learns."""
+    """Only the head learns; the backbone keeps its pretrained weights."""
     head_lr: Positive = 1.0
-    """Its learning rate, as a multiple of train.optimizer.lr: a linear head alone bears more than a whole network."""
+    """Its learning rate, as a multiple of train.optimizer.lr. A linear head alone can take a higher rate than a whole
+    network."""
 
 
 class FineTune(Plan):
-    """The head and the last blocks learn."""
-
     plan: Literal["fine_tune"]
     """The head and the last blocks of the backbone learn."""
     last_blocks: Blocks = 1
@@ -74,10 +69,9 @@ class FineTune(Plan):
 
 
 class ProgressiveUnfreezing(Plan):
-    """The head learns first; then block after block joins it, from last to stem (ULMFiT, Howard & Ruder 2018)."""
-
     plan: Literal["progressive_unfreezing"]
-    """The head learns first; then one block after the other joins it, from the last to the stem."""
+    """The head learns first; then one block after the other joins it, from the last to the stem (ULMFiT, Howard & Ruder
+    2018)."""
     every: Count | None = None
     """Another block joins after every so many epochs. Give this or `at`."""
     at: list[Annotated[int, Field(ge=0)]] | None = None
@@ -110,10 +104,8 @@ class ProgressiveUnfreezing(Plan):
 
 
 class DiscriminativeLR(Plan):
-    """Everything learns, the slower the further from the head (ULMFiT, Howard & Ruder 2018; timm's layer decay)."""
-
     plan: Literal["discriminative_lr"]
-    """Everything learns, the slower the further from the head."""
+    """Everything learns, the slower the further from the head (ULMFiT, Howard & Ruder 2018; timm's layer decay)."""
     backbone_lr: Positive = 0.5
     """Learning rate of the last block, as a multiple of train.optimizer.lr. Equal to `decay`, the rates are those of
     timm's and BEiT's layer decay."""
@@ -125,11 +117,9 @@ class DiscriminativeLR(Plan):
 
 
 class LinearProbeFineTune(Plan):
-    """First the head alone, then the last blocks with it (LP-FT, Kumar et al. 2022): a head that already fits keeps the
-    first gradients from distorting the features."""
-
     plan: Literal["linear_probe_fine_tune"]
-    """First the head learns alone; then the last blocks learn with it."""
+    """First the head learns alone; then the last blocks learn with it (LP-FT, Kumar et al. 2022). A head that already
+    fits keeps the first gradients from distorting the features."""
     probe_epochs: Epochs = 0.3
     """Epochs of the first part: a whole number, or below 1 a share of train.epochs."""
     head_lr: Positive = 1.0

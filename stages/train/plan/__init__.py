@@ -2,5 +2,4 @@
 
 strategies.py  a strategy of params.yaml as a plan: for each epoch and group, a multiplier of the learning rate
 apply.py       a plan on a model: the one place that freezes
-table.py       the learning rates that a plan came to, as a table
 """

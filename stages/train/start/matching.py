@@ -16,14 +16,15 @@ OWN = "backbone.network."  # this project's own models/<key>/weights.safetensors
 WRAPPINGS = ("module.", "_orig_mod.", "model.", "backbone.", "network.", "encoder.")
 
 
-def fill(backbone: Backbone, given: Tensors, source: str) -> None:
-    """Names as in the network, or as in this project's own files; a head is left out.
+def fill(backbone: Backbone, tensors: Tensors, source: str) -> None:
+    """The names are those of the network, or of this project's own files; a head is left out.
 
     Raises:
-        UserError: something is missing, left over or of another shape; lists it, and the network stays as it was.
+        UserError: a tensor is missing, left over or of another shape; lists them, and the network stays as it was.
     """
     own = backbone.network.state_dict()
-    tensors = without_head(unwrapped(given, own), own, backbone.removed_head)
+    heads = tuple(f"{head}." for head in backbone.removed_head)
+    tensors = {n: t for n, t in unwrapped(tensors, own).items() if n in own or not n.startswith(heads)}
     counters = {name: t for name, t in own.items() if name.endswith(".num_batches_tracked")}
     tensors = counters | tensors  # older files lack them, and nothing here reads them
     faults = {
@@ -36,22 +37,21 @@ def fill(backbone: Backbone, given: Tensors, source: str) -> None:
         ],
     }
     if any(faults.values()):
-        told = "; ".join(f"{what}: {shorten(names)}" for what, names in faults.items() if names)
+        message = "; ".join(f"{fault}: {shorten(names)}" for fault, names in faults.items() if names)
         raise UserError(
-            f"{source}: does not fit {type(backbone.network).__name__}. {told}. "
+            f"{source}: does not fit {type(backbone.network).__name__}. {message}. "
             "Choose the backbone these weights were made for."
         )
     backbone.network.load_state_dict(tensors)
 
 
-def unwrapped(given: Tensors, own: Tensors) -> dict[str, torch.Tensor]:
-    """As the network calls them. A prefix that a training program puts before every name of its model is taken off
-    wherever it stands, unless the network has a part of that name, or two tensors would have the same name then (a
-    teacher and a student in one file); and DenseNet's layers get the names they have had
-    since 2017 (torchvision's published files still hold the older ones, denselayer1.norm.1)."""
-    if any(name.startswith(OWN) for name in given):
-        return {n.removeprefix(OWN): t for n, t in given.items() if not n.startswith("head.")}
-    tensors = dict(given)
+def unwrapped(tensors: Tensors, own: Tensors) -> dict[str, torch.Tensor]:
+    """With the network's names, `own`. A prefix that a training program puts before every name of its model is removed,
+    unless the network has a part of that name, or two tensors would then have the same name (a teacher and a student
+    in one file). DenseNet's layers get the names that they have had since 2017 (torchvision's published files still
+    have the older ones, denselayer1.norm.1)."""
+    if any(name.startswith(OWN) for name in tensors):
+        return {n.removeprefix(OWN): t for n, t in tensors.items() if not n.startswith("head.")}
     usable = [p for p in WRAPPINGS if not any(name.startswith(p) for name in own)]
     while wrapping := next((p for p in usable if any(name.startswith(p) for name in tensors)), None):
         shorter = {name.removeprefix(wrapping): t for name, t in tensors.items()}
@@ -59,11 +59,6 @@ def unwrapped(given: Tensors, own: Tensors) -> dict[str, torch.Tensor]:
             break
         tensors = shorter
     return {re.sub(r"(denselayer\d+\.(?:norm|conv))\.([12]\.)", r"\1\2", name): t for name, t in tensors.items()}
-
-
-def without_head(tensors: Tensors, own: Tensors, heads: tuple[str, ...]) -> dict[str, torch.Tensor]:
-    gone = tuple(f"{head}." for head in heads)
-    return {name: t for name, t in tensors.items() if name in own or not name.startswith(gone)}
 
 
 def shorten(names: list[str]) -> str:

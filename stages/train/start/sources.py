@@ -1,5 +1,5 @@
-"""Pretrained tensors by name: out of a file, from torchvision or from timm. A download that fails says what to do;
-nothing else is used in its place."""
+"""Pretrained tensors by name: out of a file, from torchvision or from timm. When a download fails, the message says
+what to do, and nothing else is used in its place."""
 
 from __future__ import annotations
 
@@ -14,8 +14,7 @@ import torch
 from safetensors import SafetensorError
 from safetensors.torch import load_file
 
-from ...shared.core.errors import UserError, unknown
-from ...shared.model.backbones import tags
+from ...shared.core.errors import UserError
 from .matching import Tensors
 
 HOLDERS = ("state_dict", "model_state_dict", "model")  # what training programs call the weights in their files
@@ -41,11 +40,11 @@ def read_torch(path: Path) -> Any:
                 f"{path}: not a file that torch.save wrote, perhaps a web page or a pointer in its place. Copy or "
                 "export it again."
             ) from None
-        found = re.search(r"Unsupported global: GLOBAL \S+", str(error))
-        why = found[0] if found else "a pickle"
+        match = re.search(r"Unsupported global: GLOBAL \S+", str(error))
+        content = match[0] if match else "a pickle"
         raise UserError(
-            f"{path}: holds more than tensors ({why}), and reading that would run code out of the file; nothing was "
-            "read. Where you trust it, export the tensors once: torch.save(model.state_dict(), path)."
+            f"{path}: holds more than tensors ({content}), and reading that would run code out of the file; nothing "
+            "was read. If you trust it, export the tensors once: torch.save(model.state_dict(), path)."
         ) from None
     except (RuntimeError, EOFError, OSError, ValueError, KeyError) as error:
         raise UserError(f"{path}: not a file that torch.save wrote ({error}). Copy or export it again.") from None
@@ -62,14 +61,14 @@ def tensors_of(content: Any, path: Path) -> Tensors:
     while isinstance(content, Mapping):
         if content and all(isinstance(value, torch.Tensor) for value in content.values()):
             return content
-        held = [name for name in HOLDERS if isinstance(content.get(name), Mapping)]
-        if not held:
+        holders = [name for name in HOLDERS if isinstance(content.get(name), Mapping)]
+        if not holders:
             break
-        content = content[held[0]]
-    found = f"keys {', '.join(map(str, list(content)[:8]))}" if isinstance(content, Mapping) else type(content).__name__
+        content = content[holders[0]]
+    keys = f"keys {', '.join(map(str, list(content)[:8]))}" if isinstance(content, Mapping) else type(content).__name__
     raise UserError(
         f"{path}: holds no mapping of names to tensors, neither by itself nor under {', '.join(HOLDERS)} (found: "
-        f"{found}). Export it again: torch.save(model.state_dict(), path)."
+        f"{keys}). Export it again: torch.save(model.state_dict(), path)."
     )
 
 
@@ -85,7 +84,7 @@ def imagenet(name: str) -> Tensors:
         if cached.exists():
             raise UserError(
                 f"backbones: weights: imagenet: {cached} does not hold the weights of {name} ({type(error).__name__}). "
-                "Delete that file and run `dvc repro` again: it is downloaded anew."
+                "Delete that file and run `dvc repro` again, which downloads it once more."
             ) from None
         raise UserError(
             f"backbones: weights: imagenet: {name} could not be downloaded from {chosen.url} ({error}). Nothing was "
@@ -104,19 +103,12 @@ def from_timm(name: str) -> Tensors:
     import timm
     from httpx2 import HTTPError  # what huggingface_hub downloads with
 
-    network, _, tag = name.partition(".")
-    if tag and tag not in tags(network):
-        raise unknown(f"backbones: weights of timm's {network!r}", tag, tags(network))
-    made_for = timm.get_pretrained_cfg(name)
-    if made_for is None or not made_for.has_weights:
-        raise UserError(
-            f"backbones: weights: timm has no pretrained weights for {name!r}. Give none or the path of a "
-            ".safetensors file."
-        )
     try:
         return timm.create_model(name, pretrained=True).state_dict()
     except (OSError, RuntimeError, ValueError, EOFError, HTTPError, pickle.UnpicklingError) as error:
-        raise not_downloaded(name, made_for.hf_hub_id, made_for.url, error) from None
+        origin = timm.get_pretrained_cfg(name)
+        repository, url = (origin.hf_hub_id, origin.url) if origin else (None, None)
+        raise not_downloaded(name, repository, url, error) from None
 
 
 def not_downloaded(name: str, repository: str | None, url: Any, error: Exception) -> UserError:

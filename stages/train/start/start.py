@@ -1,8 +1,12 @@
-"""Which weights a training starts from: resolved once, so that the registry is asked once."""
+"""Which weights a training starts from: found once, so that the registry is asked once."""
 
 from __future__ import annotations
 
+import json
+import subprocess
+import sys
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 
 from ...shared.core.errors import UserError
@@ -12,7 +16,6 @@ from ...shared.model.backbones import Backbone
 from ..params import Backbone as Choice
 from . import sources
 from .matching import fill
-from .registered import fetch
 
 
 @dataclass(frozen=True)
@@ -40,8 +43,7 @@ def find_start(choice: Choice) -> Start | None:
         return None
     name, path = choice.weights, None
     if choice.kind == "registry":
-        registered = fetch(choice.weights)
-        name, path = registered.version, registered.path
+        name, path = fetch(choice.weights)
     elif choice.kind == "file":
         path = find_input(choice.weights)
     if path is None:
@@ -54,16 +56,43 @@ def find_start(choice: Choice) -> Start | None:
     return Start(name, choice.source, choice.architecture.name, path, sha256(path))
 
 
+@cache
+def fetch(uri: str) -> tuple[str, Path]:
+    """(models:/name/version, its weights file) of models:/name@alias. Within a process an alias stands for one version.
+
+    MLflow is asked in a process of its own (see shared.tracking), so a training does not import it. An alias can move
+    and DVC, which watches files and params, does not notice: the recipe keeps the version that it stood for.
+
+    Raises:
+        UserError: no such model, alias or version; no model of this project; the registry is out of reach.
+    """
+    command = [sys.executable, "-m", "stages.shared.tracking.registry", uri]
+    process = subprocess.run(command, capture_output=True, text=True, check=False)
+    try:
+        answer = json.loads(process.stdout.strip().rpartition("\n")[2])
+    except ValueError:
+        reason = f"code {process.returncode} and no answer. {process.stderr.strip()[-2000:]}"
+        raise UserError(f"{uri}: asking MLflow ended with {reason}") from None
+    if "error" in answer:
+        raise UserError(answer["error"])
+    print(f"{uri}: {answer['version']}", file=sys.stderr)
+    return answer["version"], Path(answer["path"])
+
+
 def check_same_input(path: Path, choice: Choice) -> None:
-    """A model of this project says in its recipe which weights it started from, and so which normalisation it knows."""
+    """The recipe of a model of this project names the weights that it started from; they decide the normalisation.
+
+    Raises:
+        UserError: `choice` names others.
+    """
     recipe = path.with_name("recipe.json")
     if choice.source != "timm" or not recipe.is_file():
         return
-    trained, named = read_json(recipe)["architecture"]["name"], choice.architecture.name
-    if trained != named and trained.partition(".")[0] == named.partition(".")[0]:
+    trained, chosen = read_json(recipe)["architecture"]["name"], choice.architecture.name
+    if trained != chosen and trained.partition(".")[0] == chosen.partition(".")[0]:
         raise UserError(
-            f"params.yaml: backbones: name: {path} was trained as {trained}, and {named} would normalise its images "
-            f"otherwise. Give name: {trained}."
+            f"params.yaml: backbones: name: {path} was trained as {trained}, and {chosen} would normalise its images "
+            f"differently. Give name: {trained}."
         )
 
 
@@ -71,7 +100,7 @@ def load_weights(backbone: Backbone, start: Start) -> None:
     """Fill `backbone` in place.
 
     Raises:
-        UserError: the weights are not to be had, or do not fit; lists what does not.
+        UserError: the weights cannot be loaded, or do not fit; lists what does not.
     """
     if start.path:
         fill(backbone, sources.read(start.path), start.name)
