@@ -132,8 +132,8 @@ def write_checkpoint(checkpoint: dict[str, Any], path: Path) -> None:
 class AtomicCheckpoints(TorchCheckpointIO):
     """A checkpoint is there whole or not at all; when the disk is full, the one before it stays.
 
-    It is written in a thread. Ctrl-C and SIGTERM end the main thread, which waits for the file first; raised inside
-    torch.save they would come out as another error.
+    It is written in a thread. Ctrl-C ends the main thread, which waits for the file first; raised inside torch.save it
+    would come out as another error.
     """
 
     def save_checkpoint(self, checkpoint: dict[str, Any], path: Any, storage_options: Any | None = None) -> None:

@@ -3,17 +3,21 @@
 from __future__ import annotations
 
 import logging
+import signal
 import sys
 import warnings
 from collections.abc import Mapping
 from pathlib import Path
+from types import FrameType
 from typing import Any
 
 import lightning.pytorch as pl
 from lightning.fabric.plugins.environments.slurm import SLURMEnvironment
 from lightning.pytorch.callbacks import Callback, EarlyStopping, TQDMProgressBar
+from lightning.pytorch.utilities.exceptions import SIGTERMException
 from torch.utils.data import DataLoader
 
+from ...shared.core.process import Terminated
 from ..data.batches import Batch
 from ..machine.machine import Machine
 from ..params.recipe import EarlyStopping as Rule
@@ -52,11 +56,26 @@ def train_loop(
     last = kept.last if kept.last.exists() else None
     if last and machine.is_main:
         print(f"{history.name}: resuming from {last}", file=sys.stderr)
-    train, validation = data
+    handlers = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
+    signal.signal(signal.SIGTERM, until_lightning)
     try:
+        train, validation = data
         trainer.fit(learner, train, validation, ckpt_path=last, weights_only=True)
+        if trainer.received_sigterm:  # behind the last batch: Lightning goes on to the end
+            raise Terminated
+    except SIGTERMException:
+        raise Terminated from None
     except SystemExit:  # how Lightning ends on Ctrl-C
         raise KeyboardInterrupt from None
+    finally:
+        for number, handler in handlers.items():
+            signal.signal(number, handler)
+
+
+def until_lightning(number: int, frame: FrameType | None) -> None:
+    """Lightning handles SIGTERM after a whole batch; it calls the handler that was set before as well."""
+    if signal.getsignal(number) is until_lightning:
+        raise Terminated
 
 
 class Stopping(EarlyStopping):
