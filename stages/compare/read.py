@@ -19,7 +19,7 @@ from ..shared.core.paths import Key
 from ..shared.measures.classification import classes_of, codes, probabilities
 
 T = TypeVar("T")
-MADE_BY = {
+FILES = {  # that each stage leaves of a model
     "train": ("history.csv", "plan.csv", "summary.json"),
     "evaluate": ("metrics.json", "predictions.parquet", "draws.parquet"),
     "explain": ("cases.json",),
@@ -103,50 +103,44 @@ def members(keys: Sequence[Key], classes: Sequence[str]) -> tuple[list[Member], 
             f"{paths.PARAMS}: matrix: one of backbone, strategy and sample is empty, so there is nothing to compare. "
             "Put at least one name in each."
         )
-    gone = {key: files for key in keys if (files := absent(key))}
-    if len(gone) == len(keys):
-        raise nothing_complete(*next(iter(gone.items())))
-    missing = [Missing(key, files[0].parts[1]) for key, files in gone.items()]
-    return [member(key, classes) for key in keys if key not in gone], missing
+    incomplete = {key: files for key in keys if (files := absent(key))}
+    if len(incomplete) == len(keys):
+        first, files = next(iter(incomplete.items()))
+        raise UserError(
+            f"compare: no model of the matrix is complete. The first, {first}, lacks {', '.join(map(str, files))}. "
+            f"Make it with `dvc repro {files[0].parts[1]}@{first}`, or change `matrix` in {paths.PARAMS}."
+        )
+    missing = [Missing(key, files[0].parts[1]) for key, files in incomplete.items()]
+    return [member(key, classes) for key in keys if key not in incomplete], missing
 
 
 def absent(key: Key) -> list[Path]:
     """The files of this member that are not there."""
-    files = [paths.report_dir(stage, key) / name for stage, names in MADE_BY.items() for name in names]
+    files = [paths.report_dir(stage, key) / name for stage, names in FILES.items() for name in names]
     return [path for path in files if not path.is_file()]
 
 
-def nothing_complete(first: Key, files: Sequence[Path]) -> UserError:
-    return UserError(
-        f"compare: no model of the matrix is complete. The first, {first}, lacks {', '.join(map(str, files))}. "
-        f"Make it with `dvc repro {files[0].parts[1]}@{first}`, or change `matrix` in {paths.PARAMS}."
-    )
-
-
 def member(key: Key, classes: Sequence[str]) -> Member:
-    train, evaluate, explain = (paths.report_dir(stage, key) for stage in MADE_BY)
-    return Member(
-        key=key,
-        history=_read(pd.read_csv, train / "history.csv", key),
-        plan=_read(read_plan, train / "plan.csv", key),
-        summary=_read(read_json, train / "summary.json", key),
-        metrics=_read(read_json, evaluate / "metrics.json", key),
-        predictions=predictions(evaluate / "predictions.parquet", key, classes),
-        draws=_read(pd.read_parquet, evaluate / "draws.parquet", key),
-        cases=_read(read_json, explain / "cases.json", key),
-        classes=tuple(classes),
-        fingerprint=sha256((evaluate / "predictions.parquet").read_bytes()).hexdigest(),
-    )
-
-
-def predictions(path: Path, key: Key, classes: Sequence[str]) -> pd.DataFrame:
+    train, evaluate, explain = (paths.report_dir(stage, key) for stage in FILES)
+    path = evaluate / "predictions.parquet"
     table = _read(pd.read_parquet, path, key)
     if classes_of(table) != list(classes):
         raise UserError(
             f"{path}: classes {', '.join(classes_of(table)) or '(none)'}; data/processed/meta.json has "
             f"{', '.join(classes)}. Run `dvc repro`."
         )
-    return table
+    return Member(
+        key=key,
+        history=_read(pd.read_csv, train / "history.csv", key),
+        plan=_read(read_plan, train / "plan.csv", key),
+        summary=_read(read_json, train / "summary.json", key),
+        metrics=_read(read_json, evaluate / "metrics.json", key),
+        predictions=table,
+        draws=_read(pd.read_parquet, evaluate / "draws.parquet", key),
+        cases=_read(read_json, explain / "cases.json", key),
+        classes=tuple(classes),
+        fingerprint=sha256(path.read_bytes()).hexdigest(),
+    )
 
 
 def data() -> Data:

@@ -82,13 +82,8 @@ def _table(rows: list[dict[str, str]], metric: str, level: str) -> RenderableTyp
     )  # fmt: skip
     for name in ["", *names, "images", *(measures[name].short for name in (metric, *others)), "time"]:
         wide = name in names
-        table.add_column(
-            name,
-            justify="left" if wide else "right",
-            no_wrap=not wide,
-            overflow="fold",
-            min_width=8 if wide and name != "sample" else None,
-        )
+        width = 8 if wide and name != "sample" else None
+        table.add_column(name, justify="left" if wide else "right", no_wrap=not wide, overflow="fold", min_width=width)
     for row in rows:
         table.add_row(*_cells(row, names, metric, others), style="bold" if row["rank"] == "1" else None)
     return table

@@ -32,13 +32,13 @@ def judge(table: pd.DataFrame, task: TaskMeasures, params: Params) -> Judgement:
     for a value that is not defined.
     """
     validation, test = (table[table["split"] == split] for split in ("val", "test"))
-    replicates = resample(task.compute, test, params)
+    estimates, replicates = bootstrap(task.compute, test, params)
     classes: dict[str, dict[str, Any]] = {}
-    for (name, metric), estimate in with_intervals(task.per_class, test, params).items():
+    for (name, metric), estimate in bootstrap(task.per_class, test, params)[0].items():
         classes.setdefault(name, {})[metric] = estimate
     numbers = {
         "val": {name: number(values[0]) for name, values in task.compute(validation, once(len(validation))).items()},
-        "test": with_intervals(task.compute, test, params, replicates),
+        "test": estimates,
         "per_class": classes,
         "n": {
             split: {"images": len(part), "patients": int(part["patient"].nunique())}
@@ -54,23 +54,18 @@ def judge(table: pd.DataFrame, task: TaskMeasures, params: Params) -> Judgement:
 Compute = Callable[[pd.DataFrame, np.ndarray], Mapping[Name, np.ndarray]]
 
 
-def resample(compute: Compute[Name], test: pd.DataFrame, params: Params) -> dict[Name, np.ndarray]:
-    """Each metric on every draw. The draws depend on the patients and the seed alone, so that draw i of two models
-    takes the same patients."""
+def bootstrap(
+    compute: Compute[Name], test: pd.DataFrame, params: Params
+) -> tuple[dict[Name, dict[str, float | None]], dict[Name, np.ndarray]]:
+    """Each metric as {value, low, high}, and its value on every draw. The draws depend on the patients and the seed
+    alone, so that draw i of two models takes the same patients."""
     chunks = [compute(test, weights) for weights in draws(test["patient"], params.bootstrap, params.seed)]
-    return {name: np.concatenate([chunk[name] for chunk in chunks]) for name in chunks[0]}
-
-
-def with_intervals(
-    compute: Compute[Name], test: pd.DataFrame, params: Params, replicates: Mapping[Name, np.ndarray] | None = None
-) -> dict[Name, dict[str, float | None]]:
-    """Each metric as {value, low, high}."""
-    replicates = resample(compute, test, params) if replicates is None else replicates
+    replicates = {name: np.concatenate([chunk[name] for chunk in chunks]) for name in chunks[0]}
     estimates = {}
     for name, values in compute(test, once(len(test))).items():
         low, high = interval(replicates[name], params.confidence)
         estimates[name] = {"value": number(values[0]), "low": number(low), "high": number(high)}
-    return estimates
+    return estimates, replicates
 
 
 def number(value: float) -> float | None:
@@ -81,7 +76,5 @@ def flat(numbers: Mapping[str, Any]) -> dict[str, float]:
     """For MLflow: val_auroc, test_auroc, test_auroc_low, test_auroc_high, …; undefined ones are left out."""
     values = {f"val_{name}": value for name, value in numbers["val"].items()}
     for name, estimate in numbers["test"].items():
-        values |= {
-            f"test_{name}{end}": estimate[key] for end, key in (("", "value"), ("_low", "low"), ("_high", "high"))
-        }
+        values |= {f"test_{name}": estimate["value"]} | {f"test_{name}_{end}": estimate[end] for end in ("low", "high")}
     return {name: value for name, value in values.items() if value is not None}

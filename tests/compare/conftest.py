@@ -13,9 +13,12 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
+from matplotlib.figure import Figure
 from PIL import Image
 
 from stages import compare, evaluate
+from stages.compare import stage as compare_stage
+from stages.compare.page import render
 from stages.evaluate import judge, stage
 from stages.shared.arrays.arrays import load_arrays
 from stages.shared.core.job import Job
@@ -289,7 +292,7 @@ def fabricate_repeats(
 
 
 @pytest.fixture(scope="session")
-def made(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
+def projects(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
     """Read-only projects, made once: binary, three classes."""
     three = ["normal", "bacterial", "viral"]
     return {
@@ -299,9 +302,9 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
 
 
 @pytest.fixture(scope="session")
-def compared(made: dict[str, Path]) -> dict[str, Path]:
+def compared(projects: dict[str, Path]) -> dict[str, Path]:
     """reports/compare/ of each project."""
-    return {name: compare_in(root) for name, root in made.items()}
+    return {name: compare_in(root) for name, root in projects.items()}
 
 
 @pytest.fixture(scope="session")
@@ -326,12 +329,19 @@ def repeated_samples() -> list[str]:
 
 
 @pytest.fixture
-def project(made: dict[str, Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+def project(projects: dict[str, Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A copy of the binary project that a test may spoil; the working directory is in it."""
-    shutil.copytree(made["binary"], tmp_path / "project", ignore=shutil.ignore_patterns("compare"))
+    shutil.copytree(projects["binary"], tmp_path / "project", ignore=shutil.ignore_patterns("compare"))
     monkeypatch.chdir(tmp_path / "project")
     monkeypatch.setenv("LIGHTBOX_DEFER_SUMMARY", "1")
     return tmp_path / "project"
+
+
+@pytest.fixture
+def blank_figures(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A run draws empty figures, for tests of tables and text: drawing is nearly all of its time."""
+    monkeypatch.setattr(compare_stage, "draw", lambda study: {name: Figure() for name in render.labels("AUROC")})
+    monkeypatch.setattr(render, "cards", lambda study: {key: Figure() for key in study.shown.key})
 
 
 @pytest.fixture

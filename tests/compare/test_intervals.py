@@ -107,8 +107,8 @@ def two_metrics(project: Path) -> Path:
 def test_the_metric_that_sorts_decides_rank_difference_tie_and_contrast(
     two_metrics: Path, params: Callable[..., compare.Params]
 ) -> None:
-    given = {"strategy": ["from_scratch", "fine_tune"], "sample": ["full"]}
-    area, balanced = (analyse(params(sort_by=name, **given)) for name in ("auroc", "balanced_accuracy"))
+    matrix = {"strategy": ["from_scratch", "fine_tune"], "sample": ["full"]}
+    area, balanced = (analyse(params(sort_by=name, **matrix)) for name in ("auroc", "balanced_accuracy"))
     assert list(area.board.strategy) == ["fine_tune", "from_scratch"]
     assert list(balanced.board.strategy) == ["from_scratch", "fine_tune"]
     for study in (area, balanced):
@@ -126,7 +126,7 @@ def test_the_metric_that_sorts_decides_rank_difference_tie_and_contrast(
 
 def test_a_tie_is_of_the_metric_that_sorts(two_metrics: Path, params: Callable[..., compare.Params]) -> None:
     """Without a threshold the two are apart; by sensitivity of two models that find nearly all, they are not."""
-    given = {"strategy": ["feature_extraction", "fine_tune"], "sample": ["full"]}
+    matrix = {"strategy": ["feature_extraction", "fine_tune"], "sample": ["full"]}
     source = two_metrics / "reports/evaluate/small_cnn-fine_tune-full"
     table = pd.read_parquet(source / "predictions.parquet")
     noise = np.random.default_rng(1).normal(size=len(table))
@@ -135,8 +135,8 @@ def test_a_tie_is_of_the_metric_that_sorts(two_metrics: Path, params: Callable[.
     table["predicted"] = pd.Categorical(np.where(score > 0.5, "pneumonia", "normal"), CLASSES)
     other = two_metrics / "reports/evaluate/small_cnn-feature_extraction-full"
     write(other, table, judge(table, TASK, evaluate.Params(bootstrap=300)))
-    assert list(analyse(params(sort_by="auroc", **given)).board.tie) == [True, False]
-    assert list(analyse(params(sort_by="sensitivity", **given)).board.tie) == [True, True]
+    assert list(analyse(params(sort_by="auroc", **matrix)).board.tie) == [True, False]
+    assert list(analyse(params(sort_by="sensitivity", **matrix)).board.tie) == [True, True]
 
 
 def test_an_unknown_metric_lists_the_valid_ones_with_the_nearest(params: Callable[..., compare.Params]) -> None:

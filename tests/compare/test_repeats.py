@@ -29,19 +29,19 @@ def area(table: pd.DataFrame) -> float:
 
 
 def test_samples_that_differ_in_their_seed_alone_are_one_size() -> None:
-    found = [
+    members = [
         member("a", per_class=10), member("b", per_class=10, seed=1), member("c", fraction=0.1),
         member("d"), member("e", seed=4),
     ]  # fmt: skip
-    assert repeats.sizes(found) == {"a": "10 a class", "b": "10 a class", "c": "10%", "d": "all", "e": "all"}
-    assert [(c.size, c.at) for c in repeats.cells(found)] == [
+    assert repeats.sizes(members) == {"a": "10 a class", "b": "10 a class", "c": "10%", "d": "all", "e": "all"}
+    assert [(c.size, c.at) for c in repeats.cells(members)] == [
         ("10 a class", {0: 0, 1: 1}), ("10%", {0: 2}), ("all", {0: 3, 4: 4}),
     ]  # fmt: skip
 
 
 def test_other_folds_are_other_sizes() -> None:
-    found = [member("a"), member("b", seed=1), member("c", fold=2), member("d", fold=2, seed=1)]
-    assert repeats.sizes(found) == {"a": "all, fold 0", "b": "all, fold 0", "c": "all, fold 2", "d": "all, fold 2"}
+    members = [member("a"), member("b", seed=1), member("c", fold=2), member("d", fold=2, seed=1)]
+    assert repeats.sizes(members) == {"a": "all, fold 0", "b": "all, fold 0", "c": "all, fold 2", "d": "all, fold 2"}
 
 
 def test_without_repeats_samples_keep_their_names() -> None:
@@ -57,8 +57,8 @@ def test_two_samples_with_one_seed_count_once() -> None:
 
 
 def test_a_size_has_the_mean_number_of_images() -> None:
-    found = [member(f"a{i}", s, n, per_class=5, seed=i) for i, n in enumerate((10, 11, 13)) for s in ("x", "y")]
-    assert repeats.images(found) == {"5 a class": 11}
+    members = [member(f"a{i}", s, n, per_class=5, seed=i) for i, n in enumerate((10, 11, 13)) for s in ("x", "y")]
+    assert repeats.images(members) == {"5 a class": 11}
 
 
 @pytest.mark.parametrize("seeds", [2, 3, 6])
@@ -175,12 +175,12 @@ def test_a_missing_repeat_is_left_out_of_the_pair_but_not_of_the_mean(
     repeats_project: Path, params: Callable[..., compare.Params], repeated_samples: list[str]
 ) -> None:
     (repeats_project / "reports/train/small_cnn-fine_tune-few_1/summary.json").unlink()
-    found = analyse(params(sample=repeated_samples))
-    row = found.contrasts.query("strategy == 'fine_tune' and sample == '4 a class'").iloc[0]
+    study = analyse(params(sample=repeated_samples))
+    row = study.contrasts.query("strategy == 'fine_tune' and sample == '4 a class'").iloc[0]
     assert row.seeds == 2
     base = [area(predictions(repeats_project, f"small_cnn-from_scratch-few_{i}")) for i in (0, 2)]
     assert row.baseline_value == pytest.approx(np.mean(base))
-    means = found.means.set_index(["strategy", "sample"]).seeds
+    means = study.means.set_index(["strategy", "sample"]).seeds
     assert means["fine_tune", "4 a class"] == 2
     assert means["from_scratch", "4 a class"] == 3
 
@@ -191,12 +191,12 @@ def test_figures_show_the_first_seed_whatever_its_score(
     repeated_samples: list[str],
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    found = analyse(params(sample=repeated_samples))
-    assert len(found.shown) == 12
-    assert found.shown["sample"].str.endswith("_0").all()
+    study = analyse(params(sample=repeated_samples))
+    assert len(study.shown) == 12
+    assert study.shown["sample"].str.endswith("_0").all()
     monkeypatch.setattr(comparison, "LIMIT", 5)
     few = analyse(params(sample=repeated_samples)).shown
-    assert list(few.key) == list(found.shown.key[:5])
+    assert list(few.key) == list(study.shown.key[:5])
 
 
 def test_repeats_have_a_learning_curve_and_the_gain_over_the_baseline(repeats: Path) -> None:

@@ -149,7 +149,8 @@ def test_names_from_the_data_are_text_never_markup(
     assert "A < B & C" in page.text
 
 
-def test_a_patient_in_two_splits_is_told(project: Path, params: Callable[..., compare.Params]) -> None:
+@pytest.mark.usefixtures("blank_figures")
+def test_the_page_warns_of_a_patient_in_two_splits(project: Path, params: Callable[..., compare.Params]) -> None:
     path = project / "data/processed/index.parquet"
     index = pd.read_parquet(path)
     patient = index.patient.value_counts().index[0]
@@ -162,6 +163,7 @@ def test_a_patient_in_two_splits_is_told(project: Path, params: Callable[..., co
     assert "No patient and no group" not in text
 
 
+@pytest.mark.usefixtures("blank_figures")
 def test_a_title_from_params_replaces_the_question(project: Path, params: Callable[..., compare.Params]) -> None:
     compare.run(params(title="Kermany, 128 px", strategy=["fine_tune"], samples=0), Job())
     text = Page((project / "reports/compare/index.html").read_text()).text
@@ -169,14 +171,15 @@ def test_a_title_from_params_replaces_the_question(project: Path, params: Callab
     assert "how few images?" not in text
 
 
-def test_missing_models_are_told_at_the_top_with_the_command_and_in_the_table(
+@pytest.mark.usefixtures("blank_figures")
+def test_missing_models_are_named_at_the_top_with_the_command_and_in_the_table(
     project: Path, params: Callable[..., compare.Params]
 ) -> None:
     (project / "reports/evaluate/small_cnn-fine_tune-full/metrics.json").unlink()
     compare.run(params(samples=0), Job())
     html = (project / "reports/compare/index.html").read_text()
-    told = html.index("1 of the 6 models that")
-    assert html.index("<main") < told < html.index('id="answer"')
+    notice = html.index("1 of the 6 models that")
+    assert html.index("<main") < notice < html.index('id="answer"')
     assert "dvc repro evaluate@small_cnn-fine_tune-full" in html
     rows = re.findall(r'<tr class="gone">.*?</tr>', html, flags=re.S)
     assert len(rows) == 1

@@ -43,6 +43,7 @@ def test_it_fits_100_columns(compared: dict[str, Path], tmp_path: Path, names: t
     assert "123,456" in "".join(lines)
 
 
+@pytest.mark.usefixtures("blank_figures")
 def test_a_missing_model_has_a_row_and_is_counted(project: Path, params: Callable[..., compare.Params]) -> None:
     (project / "reports/train/small_cnn-fine_tune-full/summary.json").unlink()
     compare.run(params(samples=0), Job())
@@ -65,6 +66,7 @@ def test_a_tie_is_marked(compared: dict[str, Path], tmp_path: Path) -> None:
     assert "=" not in printed(tmp_path).split("Report")[0]
 
 
+@pytest.mark.usefixtures("blank_figures")
 @pytest.mark.parametrize("metric", ["balanced_accuracy", "f1"])
 def test_the_metric_that_sorts_comes_first_with_its_interval(
     project: Path, params: Callable[..., compare.Params], metric: str
@@ -93,7 +95,8 @@ def test_without_a_leaderboard_it_says_what_to_run(tmp_path: Path) -> None:
         terminal.show(tmp_path)
 
 
-def test_a_run_prints_it_unless_told_to_wait(
+@pytest.mark.usefixtures("blank_figures")
+def test_a_run_prints_it_unless_the_variable_defers_it(
     project: Path, params: Callable[..., compare.Params], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture
 ) -> None:
     one = params(sample=["full"], strategy=["fine_tune"], samples=0)

@@ -13,7 +13,7 @@ from ...shared.figures.style import INK, PAPER, SEQUENTIAL, figure
 from ..numbers.curves import confusion
 from ..read import Member
 from ..text import level
-from .style import DOTTED, Look, mean_of, plain
+from .style import DOTTED, Look, mean_of, panels, plain
 
 
 def intervals(board: pd.DataFrame, label: str, look: Look) -> Figure:
@@ -72,15 +72,11 @@ def _bars(ax: Axes, estimates: Sequence[Mapping[str, float | None]], colour: Seq
 
 def confusions(board: pd.DataFrame, members: Mapping[str, Member], look: Look) -> Figure:
     """Counts, shaded by the share of their row."""
-    cols = min(len(board), 3)
-    rows, k = -(-len(board) // cols), len(next(iter(members.values())).classes)
-    side = 1.0 + 0.55 * k
-    fig, axes = figure((side + 0.7) * cols, (side + 0.5) * rows, rows, cols)
-    for ax in list(axes.flat)[len(board) :]:
-        ax.set_visible(False)
-    for i, (ax, row) in enumerate(zip(axes.flat, board.itertuples(), strict=False)):
+    side = 1.0 + 0.55 * len(members[board.key[0]].classes)
+    fig, axes = panels(len(board), side + 0.7, side + 0.5)
+    for i, (ax, row) in enumerate(zip(axes, board.itertuples(), strict=True)):
         m = members[row.key]
-        _matrix(ax, confusion(m), [plain(c) for c in m.classes], first=i % cols == 0)
+        _matrix(ax, confusion(m), [plain(c) for c in m.classes], first=i % 3 == 0)
         ax.set_title(look.name(row), fontsize=9)
     return fig
 

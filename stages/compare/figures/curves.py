@@ -16,7 +16,7 @@ from ...shared.figures.style import GRID, MUTED, colours, figure
 from ..numbers import curves as numbers
 from ..numbers.curves import Curve
 from ..read import Member
-from .style import DOTTED, Look, plain
+from .style import DOTTED, Look, panels, plain
 
 Curves = Mapping[str, Curve]  # by key
 STEPS = "steps-pre"
@@ -44,19 +44,15 @@ def precision_recall(board: pd.DataFrame, curves: Curves, prevalence: float, loo
 def _by_backbone(
     board: pd.DataFrame, curves: Curves, look: Look, metric: str, drawstyle: str
 ) -> tuple[Figure, list[Axes]]:
-    cols = min(len(look.backbones), 3)
-    rows = -(-len(look.backbones) // cols)
-    fig, axes = figure(4.6 * cols, 4.5 * rows, rows, cols)
-    for ax in axes.flat[len(look.backbones) :]:
-        ax.set_visible(False)
-    for ax, backbone in zip(axes.flat, look.backbones, strict=False):
+    fig, axes = panels(len(look.backbones), 4.6, 4.5)
+    for ax, backbone in zip(axes, look.backbones, strict=True):
         for row in board[board.backbone == backbone].to_dict("records"):
             ax.plot(
                 *curves[row["key"]], color=look.colour[row["strategy"]], linestyle=look.mark[row["sample"]][1],
                 drawstyle=drawstyle, label=f"{row['strategy']}, {row['sample']}  {row[metric]:.3f}",
             )  # fmt: skip
         ax.set_title(backbone)
-    return fig, list(axes.flat[: len(look.backbones)])
+    return fig, axes
 
 
 def _roc_axes(ax: Axes) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from matplotlib.figure import Figure
 
 from ..numbers.comparison import Study
-from ..numbers.curves import mean_precision_recall, mean_roc, prevalence
+from ..numbers.curves import Curve, mean_precision_recall, mean_roc, prevalence
 from ..text import level as coverage
 from . import board, curves, films, growth, plans
 from .style import Look
@@ -15,9 +15,7 @@ def draw(study: Study) -> dict[str, Figure]:
     """A learning curve needs two sizes of training set, the film sheet at least one film."""
     shown, by_key, label, level = study.shown, study.by_key, study.measure.label, coverage(study.board.confidence[0])
     look, forest = Look(shown, study.board), study.means if study.repeated else study.board
-    rocs = {key: mean_roc(by_key[key]) for key in shown.key}
-    precision_recalls = {key: mean_precision_recall(by_key[key]) for key in shown.key}
-    share = prevalence(study.ranked[0])
+    rocs, precision_recalls, share = threshold_curves(study)
     figures = {
         "intervals": board.intervals(forest, label, Look(forest, study.board)),
         "precision_recall_f1": board.precision_recall_f1(shown, by_key, look),
@@ -42,7 +40,12 @@ def draw(study: Study) -> dict[str, Figure]:
 def cards(study: Study) -> dict[str, Figure]:
     """History and threshold curves of each model that figures show, by key."""
     shown, by_key, look = study.shown, study.by_key, Look(study.board)
-    rocs = {key: mean_roc(by_key[key]) for key in shown.key}
-    precision_recalls = {key: mean_precision_recall(by_key[key]) for key in shown.key}
-    share = prevalence(study.ranked[0])
-    return {key: curves.card(by_key[key], rocs, precision_recalls, share, look) for key in shown.key}
+    threshold = threshold_curves(study)
+    return {key: curves.card(by_key[key], *threshold, look) for key in shown.key}
+
+
+def threshold_curves(study: Study) -> tuple[dict[str, Curve], dict[str, Curve], float]:
+    """ROC and precision–recall curve of each model that figures show, and the prevalence on the test split."""
+    models = {key: study.by_key[key] for key in study.shown.key}
+    rocs = {key: mean_roc(m) for key, m in models.items()}
+    return rocs, {key: mean_precision_recall(m) for key, m in models.items()}, prevalence(study.ranked[0])

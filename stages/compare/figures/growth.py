@@ -9,9 +9,9 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import NullLocator
 
-from ...shared.figures.style import MUTED, figure
+from ...shared.figures.style import MUTED
 from ..text import level as coverage
-from .style import Look, mean_of
+from .style import Look, mean_of, panels
 
 STEP = 0.014  # between strategies at one size, as a share of the axis: their intervals stand side by side
 
@@ -19,48 +19,44 @@ STEP = 0.014  # between strategies at one size, as a share of the axis: their in
 def data_efficiency(means: pd.DataFrame, board: pd.DataFrame, label: str, look: Look) -> Figure:
     """The metric called `label` against the number of training images: one panel per backbone, one line per strategy,
     a faint point per repeat. `means`: one row per backbone, strategy and size; `board`: one row per model."""
-    fig, panels = _panels(means, look, height=3.5)
+    fig, axes = _panels(means, look, height=3.5)
     values, repeated = board.set_index("key").value, bool((means.seeds > 1).any())
     shift = _shifts(means) if repeated else {}
-    for ax, backbone in zip(panels, look.backbones, strict=True):
+    for ax, backbone in zip(axes, look.backbones, strict=True):
         for strategy, rows in means[means.backbone == backbone].groupby("strategy", sort=False):
             rows = rows.sort_values("train_images")
             rows = rows.assign(x=rows.train_images * shift.get(strategy, 1.0))
             _line(ax, rows, strategy, look, repeated)
             if repeated:
                 _repeats(ax, rows, values, look.colour[strategy])
-    panels[0].set_ylabel(f"{mean_of(means)}test {label}, shaded: {coverage(means.confidence[0])} interval")
-    panels[0].legend(loc="lower right")
+    axes[0].set_ylabel(f"{mean_of(means)}test {label}, shaded: {coverage(means.confidence[0])} interval")
+    axes[0].legend(loc="lower right")
     return fig
 
 
 def gains(contrasts: pd.DataFrame, baseline: str, label: str, level: str, look: Look) -> Figure:
     """Difference to the baseline against the number of training images, with intervals."""
-    fig, panels = _panels(contrasts, look, height=3.0)
+    fig, axes = _panels(contrasts, look, height=3.0)
     shift = _shifts(contrasts)
-    for ax, backbone in zip(panels, look.backbones, strict=True):
+    for ax, backbone in zip(axes, look.backbones, strict=True):
         ax.axhline(0, color=MUTED, linewidth=1)
         for strategy, rows in contrasts[contrasts.backbone == backbone].groupby("strategy", sort=False):
             rows = rows.sort_values("train_images")
             x, colour = rows.train_images * shift[strategy], look.colour[strategy]
             ax.vlines(x, rows.low, rows.high, color=colour, linewidth=2)
             ax.plot(x, rows.difference, "o-", color=colour, linewidth=0.8, markersize=6, label=strategy)
-    panels[0].set_ylabel(f"mean test {label} minus\nthat of {baseline}, {level} interval")
-    panels[0].legend(loc="upper right")
+    axes[0].set_ylabel(f"mean test {label} minus\nthat of {baseline}, {level} interval")
+    axes[0].legend(loc="upper right")
     return fig
 
 
 def _panels(table: pd.DataFrame, look: Look, height: float) -> tuple[Figure, Sequence[Axes]]:
     """One panel per backbone, on common axes."""
     count = len(look.backbones)
-    cols = min(count, 3)
-    rows = -(-count // cols)
-    size = (5.6, height) if count == 1 else (0.8 + (4.3 if cols == 2 else 3.4) * cols, height * rows)
-    fig, axes = figure(*size, rows, cols, sharex=True, sharey=True)
-    for ax in list(axes.flat)[count:]:
-        ax.set_visible(False)
+    width = {1: 5.6, 2: 4.7}.get(count, 3.7)
+    fig, axes = panels(count, width, height, sharex=True, sharey=True)
     sizes = sorted(table.train_images.unique())
-    for ax, backbone in zip(axes.flat, look.backbones, strict=False):
+    for ax, backbone in zip(axes, look.backbones, strict=True):
         ax.set_xscale("log")
         ax.set_xticks(sizes, [f"{n:,.0f}" for n in sizes])
         ax.xaxis.set_minor_locator(NullLocator())
@@ -68,7 +64,7 @@ def _panels(table: pd.DataFrame, look: Look, height: float) -> tuple[Figure, Seq
         ax.set_xlabel("training images (log scale)")
         ax.grid(axis="y")
         ax.set_title(backbone if count > 1 else "")
-    return fig, list(axes.flat)[:count]
+    return fig, axes
 
 
 def _line(ax: Axes, rows: pd.DataFrame, strategy: str, look: Look, repeated: bool) -> None:

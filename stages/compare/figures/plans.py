@@ -35,15 +35,22 @@ FADE = LinearSegmentedColormap.from_list("fade", [(0.0, 0.447, 0.698, 0.15), (0.
 def plans(board: pd.DataFrame, members: Mapping[str, Member]) -> Figure:
     """Rows: backbones, columns: strategies; one colour scale. At most LIMIT panels, those of the best backbones."""
     look, tables = Look(board), shown(board, members)
-    laid = lines(look, tables)
+    layout = lines(look, tables)
     grids = {pair: grid(table) for pair, table in tables.items()}
-    norm = scale([tables[b, s] for b, names in laid for s in names if s])
-    tall = [max(len(grids[b, s]) for s in names if s) + 2.6 for b, names in laid]
-    across = len(laid[0][1])
+    norm = scale([tables[b, s] for b, names in layout for s in names if s])
+    tall = [max(len(grids[b, s]) for s in names if s) + 2.6 for b, names in layout]
+    across = len(layout[0][1])
     height = 0.75 + 0.15 * sum(tall)
-    fig, axes = figure(1.0 + (1.75 if across < 5 else 1.5) * across, height, len(laid), across, height_ratios=tall)
-    for row, (backbone, names) in zip(axes, laid, strict=True):
-        draw_line(row, names, backbone, grids, norm)
+    fig, axes = figure(1.0 + (1.75 if across < 5 else 1.5) * across, height, len(layout), across, height_ratios=tall)
+    for row, (backbone, names) in zip(axes, layout, strict=True):
+        first = next(ax for ax, name in zip(row, names, strict=True) if name)
+        for ax, name in zip(row, names, strict=True):
+            if name is None:
+                ax.set_axis_off()
+                continue
+            draw(ax, grids[backbone, name], norm)
+            ax.set_title(broken(name, 24 if across < 5 else 20), fontsize=8)
+            ax.tick_params(axis="y", labelleft=ax is first)  # the first panel of a line names the blocks
         if len(look.backbones) > 1:
             row[0].set_ylabel(backbone, fontweight="bold")
     for ax in axes[-1]:
@@ -73,12 +80,12 @@ def lines(look: Look, tables: Mapping[Pair, pd.DataFrame]) -> list[tuple[str, li
     """(backbone, strategies) of each line of panels, strategies in columns; None: an empty place."""
     count = -(-len(look.strategies) // ACROSS)
     across = -(-len(look.strategies) // count)
-    laid = []
+    layout = []
     for backbone in look.backbones:
         for start in range(0, len(look.strategies), across):
             names = [s if (backbone, s) in tables else None for s in look.strategies[start : start + across]]
-            laid.append((backbone, names + [None] * (across - len(names))))
-    return [line for line in laid if any(line[1])][: max(LIMIT // across, 1)]
+            layout.append((backbone, names + [None] * (across - len(names))))
+    return [line for line in layout if any(line[1])][: max(LIMIT // across, 1)]
 
 
 def grid(plan: pd.DataFrame) -> pd.DataFrame:
@@ -94,25 +101,6 @@ def scale(tables: Sequence[pd.DataFrame]) -> Normalize:
     high = logs.max() if len(logs) else 0.0
     span = np.ceil(round(high - logs.min(), 6)) if len(logs) else 1
     return Normalize(high - min(max(span, 1), DECADES), high, clip=True)
-
-
-def draw_line(
-    axes: Sequence[Axes],
-    names: Sequence[str | None],
-    backbone: str,
-    grids: Mapping[Pair, pd.DataFrame],
-    norm: Normalize,
-) -> None:
-    """The panels of one backbone; the first names its blocks."""
-    first = next(i for i, name in enumerate(names) if name)
-    for i, (ax, name) in enumerate(zip(axes, names, strict=True)):
-        if name is None:
-            ax.set_axis_off()
-            continue
-        draw(ax, grids[backbone, name], norm)
-        ax.set_title(broken(name, 24 if len(axes) < 5 else 20), fontsize=8)
-        if i != first:
-            ax.tick_params(axis="y", labelleft=False)
 
 
 def draw(ax: Axes, rates: pd.DataFrame, norm: Normalize) -> None:

@@ -5,8 +5,10 @@ from __future__ import annotations
 from typing import Any
 
 import pandas as pd
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
 
-from ...shared.figures.style import MUTED, sample_marks, strategy_colours
+from ...shared.figures.style import MUTED, figure, sample_marks, strategy_colours
 
 DOTTED: dict[str, Any] = {"color": MUTED, "linewidth": 0.8, "linestyle": (0, (2, 3))}
 
@@ -29,6 +31,16 @@ class Look:
         parts = [row.backbone] if len(self.backbones) > 1 else []
         parts += [row.strategy] if len(self.strategies) > 1 or not parts else []
         return ", ".join(parts + ([row.sample] if len(self.samples) > 1 else []))
+
+
+def panels(count: int, width: float, height: float, **grid: Any) -> tuple[Figure, list[Axes]]:
+    """`count` panels of `width` × `height` inches, three in a line; places that are left over stay empty."""
+    cols = min(count, 3)
+    rows = -(-count // cols)
+    fig, axes = figure(width * cols, height * rows, rows, cols, **grid)
+    for ax in axes.flat[count:]:
+        ax.set_visible(False)
+    return fig, list(axes.flat[:count])
 
 
 def mean_of(board: pd.DataFrame) -> str:

@@ -45,11 +45,6 @@ class Study:
         return MEASURES[self.params.task].metrics[self.metric]
 
     @property
-    def beside(self) -> str:
-        """The metric shown beside it where there is room for one more."""
-        return beside(self.params)
-
-    @property
     def by_key(self) -> dict[str, Member]:
         return {str(m.key): m for m in self.ranked}
 
@@ -75,7 +70,7 @@ class Study:
 
 
 def beside(params: Params) -> str:
-    """The first metric of the task's headline that is not the one that decides."""
+    """The metric to show beside the one that decides: the first other metric of the headline."""
     metrics = MEASURES[params.task].metrics
     return next(name for name, measure in metrics.items() if measure.headline and name != params.sort_by)
 

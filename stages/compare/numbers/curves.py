@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import numpy as np
 import pandas as pd
@@ -21,11 +21,7 @@ def histories(members: Sequence[Member]) -> pd.DataFrame:
 
 def roc(m: Member) -> pd.DataFrame:
     """Columns class, fpr, tpr: one curve per class (two classes: the last one's), corners only."""
-    curves = []
-    for k in shown_classes(m.classes):
-        fpr, tpr = statistics.roc_curve(m.truth == k, m.probabilities[:, k])
-        curves.append(pd.DataFrame({"class": m.classes[k], "fpr": fpr, "tpr": tpr}))
-    return pd.concat(curves, ignore_index=True)
+    return _per_class(m, statistics.roc_curve, "fpr", "tpr")
 
 
 def rocs(members: Sequence[Member]) -> pd.DataFrame:
@@ -34,11 +30,13 @@ def rocs(members: Sequence[Member]) -> pd.DataFrame:
 
 def precision_recall(m: Member) -> pd.DataFrame:
     """Columns class, recall, precision: one curve per class (two classes: the last one's)."""
-    curves = []
-    for k in shown_classes(m.classes):
-        recall, precision = statistics.precision_recall_curve(m.truth == k, m.probabilities[:, k])
-        curves.append(pd.DataFrame({"class": m.classes[k], "recall": recall, "precision": precision}))
-    return pd.concat(curves, ignore_index=True)
+    return _per_class(m, statistics.precision_recall_curve, "recall", "precision")
+
+
+def _per_class(m: Member, curve: Callable[[np.ndarray, np.ndarray], Curve], x: str, y: str) -> pd.DataFrame:
+    curves = {m.classes[k]: curve(m.truth == k, m.probabilities[:, k]) for k in shown_classes(m.classes)}
+    tables = [pd.DataFrame({"class": name, x: across, y: up}) for name, (across, up) in curves.items()]
+    return pd.concat(tables, ignore_index=True)
 
 
 def mean_roc(m: Member) -> Curve:

@@ -37,13 +37,8 @@ def count(index: pd.DataFrame, classes: Sequence[str]) -> DatasetCounts:
         patients=[int(patients[name]) for name in splits],
         all_images=len(index),
         all_patients=int(index["patient"].nunique()),
-        leaks=leaks(index),
-    )
-
-
-def leaks(index: pd.DataFrame) -> tuple[tuple[str, int], ...]:
-    """How many patients and how many groups of duplicates are in more than one split."""
-    return tuple(
-        (what, int((index.groupby(column)["split"].nunique() > 1).sum()))
-        for what, column in (("patient", "patient"), ("group of duplicates", "group"))
+        leaks=tuple(
+            (what, int((index.groupby(column)["split"].nunique() > 1).sum()))
+            for what, column in (("patient", "patient"), ("group of duplicates", "group"))
+        ),
     )

@@ -18,7 +18,7 @@ from ...shared.measures.measure import TaskMeasures
 from ...shared.measures.statistics import interval, once
 from ..read import Member
 
-MADE_WITH = ("bootstrap", "seed", "confidence")  # settings of evaluate that all models have to share
+SHARED = ("bootstrap", "seed", "confidence")  # settings of evaluate that all models have to share
 
 
 @dataclass(frozen=True)
@@ -65,9 +65,9 @@ def seed_weights(seeds: int, replicates: int, seed: int, stream: int = 0) -> np.
     n - 1 draws of n give the mean the variance s²/n; n draws would give (n - 1)/n of it, a third too little for three
     seeds (Rao & Wu 1988, "Resampling inference with complex survey data"). Equal arguments give equal draws.
     """
-    drawn = max(seeds - 1, 1)
+    size = max(seeds - 1, 1)
     rng = np.random.default_rng([seed, seeds, stream])
-    weights: np.ndarray = rng.multinomial(drawn, np.full(seeds, 1 / seeds), size=replicates) / drawn
+    weights: np.ndarray = rng.multinomial(size, np.full(seeds, 1 / seeds), size=replicates) / size
     return weights
 
 
@@ -98,7 +98,7 @@ def _same_test(first: Member, other: Member) -> None:
             f"compare: {first.key} and {other.key} were tested on different images, so they cannot be compared. "
             "Run `dvc repro`; samples may differ in their training images, never in the test split."
         )
-    for name in MADE_WITH:
+    for name in SHARED:
         own, others = first.metrics.get(name), other.metrics.get(name)
         if own != others:
             raise UserError(

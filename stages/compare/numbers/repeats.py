@@ -52,11 +52,11 @@ def _size(sample: Mapping[str, Any], with_fold: bool) -> str:
 def cells(members: Sequence[Member]) -> list[Cell]:
     """In the order of the matrix. Two samples with the same seed are the same training; the first stands for both."""
     size = sizes(members)
-    grid: dict[tuple[str, str, str], Cell] = {}
+    by_place: dict[tuple[str, str, str], Cell] = {}
     for i, m in enumerate(members):
         place = m.key.backbone, m.key.strategy, size[m.key.sample]
-        grid.setdefault(place, Cell(*place)).at.setdefault(_seed(m), i)
-    return list(grid.values())
+        by_place.setdefault(place, Cell(*place)).at.setdefault(_seed(m), i)
+    return list(by_place.values())
 
 
 def _seed(m: Member) -> int:
@@ -101,10 +101,10 @@ def contrasts(members: Sequence[Member], draws: Draws, metric: str, baseline: st
     `low` and `high` are of the difference, `value_…` and `baseline_…` of the two means of the metric that decides;
     `verdict` is better, worse or undecided; `seeds`: how many either mean is over.
     """
-    n, grid = images(members), cells(members)
-    bases = {(c.backbone, c.size): c for c in grid if c.strategy == baseline}
+    n, all_cells = images(members), cells(members)
+    bases = {(c.backbone, c.size): c for c in all_cells if c.strategy == baseline}
     rows = []
-    for cell in grid:
+    for cell in all_cells:
         base = bases.get((cell.backbone, cell.size))
         if base is not None and cell is not base:
             rows.append(

@@ -19,7 +19,7 @@ from ..figures import films, plans
 from ..figures.draw import cards
 from ..figures.style import Look
 from ..numbers import dataset
-from ..numbers.comparison import Study
+from ..numbers.comparison import Study, beside
 from ..numbers.curves import confusion
 from ..read import Member
 from . import pictures, sentences
@@ -37,7 +37,8 @@ def page(study: Study, figures: Mapping[str, Figure]) -> str:
     picks = sentences.chosen(study.contrasts, study.measure)
     rows = films.choose(first, max(params.samples, HEADER_FILMS), params.seed)
     uris = [pictures.array_uri(pixels) for pixels in films.pixels_of(study.data, first, rows)]
-    models, names, drawn = [study.by_key[key] for key in study.shown["key"]], labels(study.measure.label), cards(study)
+    models, names = [study.by_key[key] for key in study.shown["key"]], labels(study.measure.label)
+    histories = cards(study)
     metrics = MEASURES[params.task].metrics
     others = sorted((name for name in metrics if name != study.metric), key=lambda name: not metrics[name].headline)
     return _environment().get_template("report.html.j2").render(
@@ -59,16 +60,16 @@ def page(study: Study, figures: Mapping[str, Figure]) -> str:
         panel=[_readings(models, row, uri) for row, uri in zip(rows[: params.samples], uris, strict=False)],
         data=study.data,
         counts=dataset.count(study.data.index, first.classes),
-        cards=[_card(m, row, drawn[str(m.key)]) for m, row in zip(models, study.shown.to_dict("records"), strict=True)],
+        cards=[_card(study.by_key[row["key"]], row, histories[row["key"]]) for row in study.shown.to_dict("records")],
         carded=set(study.shown["key"]),
-        made=[(str(m.key), sentences.start(m.summary), m.fingerprint) for m in study.ranked],
+        sources=[(str(m.key), sentences.start(m.summary), m.fingerprint) for m in study.ranked],
         look=look,
         plans_left_out=plans.left_out(board, study.by_key),
         level=text.level(board.confidence[0]),
         draws=first.metrics["bootstrap"],
         metric=study.metric,
         measure=study.measure,
-        beside=study.beside,
+        beside=beside(params),
         metrics=metrics,
         columns=others[:COLUMNS],
         rest=others[COLUMNS:],
@@ -119,7 +120,10 @@ def _readings(models: Sequence[Member], row: int, uri: str) -> dict[str, Any]:
 
 def _card(m: Member, row: Mapping[str, Any], figure: Figure) -> dict[str, Any]:
     folder, counts = paths.report_dir("explain", m.key), confusion(m)
-    cases = [_case(case, folder) for case in m.cases]
+    cases = []
+    for case in m.cases:
+        film, heat = pictures.case_uris(folder / case["image"], folder / case["heatmap"])
+        cases.append({**case, "film": film, "heat": heat})
     return {
         "key": str(m.key),
         "row": row,
@@ -129,11 +133,6 @@ def _card(m: Member, row: Mapping[str, Any], figure: Figure) -> dict[str, Any]:
         "per_class": m.metrics["per_class"],
         "groups": [("Right", [c for c in cases if c["correct"]]), ("Wrong", [c for c in cases if not c["correct"]])],
     }
-
-
-def _case(case: Mapping[str, Any], folder: Path) -> dict[str, Any]:
-    film, heat = pictures.case_uris(folder / case["image"], folder / case["heatmap"])
-    return {**case, "film": film, "heat": heat}
 
 
 def _environment() -> Environment:

@@ -31,7 +31,9 @@ def plot(fig: Figure, name: str, label: str) -> Plot:
     with matplotlib.rc_context({"svg.fonttype": "none", "svg.hashsalt": name}):
         fig.savefig(buffer, format="svg", metadata={"Date": None, "Creator": None}, transparent=True)
     fig.set_layout_engine("none")  # laid out now; the PNG of the same figure need not do it again
-    content = re.sub(r".*<svg[^>]*>|</svg>.*|<metadata>.*?</metadata>", "", buffer.getvalue(), flags=re.S)
+    svg = buffer.getvalue()
+    content = svg[svg.index(">", svg.index("<svg")) + 1 : svg.rindex("</svg>")]
+    content = re.sub(r"<metadata>.*?</metadata>", "", content, flags=re.S)
     content = re.sub(r'(<image\b[^>]*?) id="[^"]*"', r"\g<1>", content)  # equal images would have the same one
     content = re.sub(r'(\bid="|xlink:href="#|url\(#)', rf"\g<1>{name}-", content).replace("xlink:href", "href")
     content = re.sub(r"#[0-9a-f]{6}\b", lambda hit: ROLES.get(hit[0]) or f"var(--c{hit[0][1:]}, {hit[0]})", content)
