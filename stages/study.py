@@ -14,6 +14,8 @@ import re
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from functools import partial
+from importlib.metadata import version
+from pathlib import Path
 from types import ModuleType
 from typing import Any
 
@@ -48,6 +50,7 @@ OUTER = {
 SECTIONS = ("task", "seed", "matrix", *TABLES, *STAGES)
 AXES = {"backbones": "backbone", "strategies": "strategy", "samples": "sample"}  # of the matrix
 LibraryCheck = tuple[str, Callable[[], None]]  # the settings that its answer depends on, and what asks
+LIBRARIES = ("albumentations", "timm", "torch", "torchvision")  # asked by the checks of the stages
 CHECKED = ".lightbox/checked"  # an empty file per check that the libraries have passed
 
 
@@ -190,16 +193,17 @@ def _check_baseline(raw: Mapping[str, Any]) -> None:
 def check_all(raw: Mapping[str, Any], anew: bool = False) -> list[Key]:
     """`check`, then the `check` of every stage and member, and whether networks suit the images; returns the members.
 
-    A check is made once for the same settings, not by every process of a study; `anew`: even if it was made before.
+    A check is made once for the same settings, code and libraries, not by every process of a study; `anew`: even if it
+    was made before.
 
     Raises:
         UserError: all faults that were found, one a line.
     """
-    keys = check(raw)
+    keys, answerers = check(raw), _answerers()
     for checks in (_stage_checks(raw, keys), _image_checks(raw, keys)):
         faults = Faults()
         for settings, ask in checks:
-            marker = project_root() / CHECKED / hashlib.sha256(settings.encode()).hexdigest()[:16]
+            marker = project_root() / CHECKED / hashlib.sha256(f"{answerers} {settings}".encode()).hexdigest()[:16]
             if anew or not marker.exists():
                 with faults.collect():
                     ask()
@@ -207,6 +211,14 @@ def check_all(raw: Mapping[str, Any], anew: bool = False) -> list[Key]:
                     marker.touch()
         faults.raise_all()
     return keys
+
+
+def _answerers() -> str:
+    """What the answers depend on beside the settings: this code, and the libraries that it asks."""
+    digest = hashlib.sha256(str([version(name) for name in LIBRARIES]).encode())
+    for path in sorted(Path(__file__).parent.rglob("*.py")):
+        digest.update(path.read_bytes())
+    return digest.hexdigest()
 
 
 def _stage_checks(raw: Mapping[str, Any], keys: list[Key]) -> Iterator[LibraryCheck]:

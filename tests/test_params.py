@@ -270,3 +270,23 @@ def test_a_file_that_is_no_mapping_is_an_error_in_words(workspace, text, message
 def test_without_a_file_the_remedy_is_the_right_folder(workspace, capsys):
     assert main(["check"]) == 1
     assert "Run from the root of the repository" in capsys.readouterr().err
+
+
+def test_a_network_that_cannot_be_a_backbone_is_named_where_it_stands(raw):
+    raw["backbones"]["odd"] = {"source": "timm", "name": "csatv2", "weights": "none"}
+    raw["matrix"]["backbone"] = ["odd"]
+    with pytest.raises(UserError, match=r"params\.yaml: backbones\.odd\.name: timm's 'csatv2' .*cannot be a backbone"):
+        study.check_all(raw)
+
+
+def test_a_check_is_made_again_when_the_libraries_change(raw, monkeypatch):
+    asked = []
+    monkeypatch.setattr(study, "_ask", lambda stage, key, params: asked.append(stage))
+    monkeypatch.setattr(study, "_check_images", lambda *_: None)
+    study.check_all(raw)
+    first = len(asked)
+    study.check_all(raw)
+    assert len(asked) == first
+    monkeypatch.setattr(study, "version", lambda name: "another")
+    study.check_all(raw)
+    assert len(asked) == 2 * first

@@ -1,4 +1,4 @@
-"""compare: the files of every model -> one leaderboard, figures and a report that opens without a network.
+"""Compare all models: leaderboard, figures and a report that needs no network, in reports/compare/.
 
 Reads reports/train, evaluate and explain of the keys that params.yaml lists now, never what merely lies there. A model
 whose files are not all there is marked as missing; the rest is compared.

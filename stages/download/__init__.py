@@ -1,4 +1,4 @@
-"""download: one of three sources -> data/raw.zip, the archive that every later stage reads.
+"""Pack the images of one source into data/raw.zip, which every later stage reads.
 
 params.py   which source, and what a user may say about it
 phantom/    synthetic films, drawn by a program

@@ -1,4 +1,4 @@
-"""Evaluate one model on patients it did not learn from: models/<key> + data/processed -> reports/evaluate/<key>/.
+"""Evaluate one model on patients it did not learn from: reports/evaluate/<key>/.
 
 params.py  how many draws, and the coverage of the intervals
 judge.py   predictions -> metrics, intervals, bootstrap draws

@@ -1,4 +1,4 @@
-"""Where one model looked: models/<key> + data/processed + its predictions -> reports/explain/<key>/.
+"""Show where one model looked: reports/explain/<key>/.
 
 params.py   what a user may say
 stage.py    reads, chooses, computes, writes

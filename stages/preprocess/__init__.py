@@ -1,4 +1,4 @@
-"""data/raw.zip + data/manifest.parquet -> data/processed/: arrays, and who is trained on and who is tested on.
+"""Make arrays of the images and split the patients: data/processed/.
 
 params.py     the settings: what is done to an image (shared.preprocessing), and the split
 split.py      the manifest's rows -> groups that must stay together -> test, folds, train and val

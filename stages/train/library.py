@@ -73,7 +73,10 @@ def _blocks(source: str, name: str) -> tuple[str, ...]:
 
     architecture = Architecture.model_validate({"source": source, "name": name})
     try:
-        with torch.device("meta"):  # without memory or random numbers
+        try:
+            with torch.device("meta"):  # its shape alone, without memory or random numbers
+                return tuple(build(architecture).blocks)
+        except (NotImplementedError, RuntimeError):  # it computes with its weights while it is built
             return tuple(build(architecture).blocks)
-    except (NotImplementedError, RuntimeError):  # some networks compute with their weights while they are built
-        return tuple(build(architecture).blocks)
+    except UserError as error:
+        raise UserError(f"backbone.name: {str(error).removeprefix('backbones: ')}") from None

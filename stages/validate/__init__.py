@@ -1,5 +1,4 @@
-"""data/raw.zip -> data/manifest.parquet, with every image looked at once and Great Expectations' verdict on
-the whole.
+"""Check every image of data/raw.zip once: data/manifest.parquet and Data Docs.
 
 params.py      what a user may say about an image set
 globs.py       patterns on member names

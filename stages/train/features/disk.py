@@ -86,7 +86,7 @@ class Entry:
         self.folder, self.specs = folder, specs
         try:
             self._open(rows)
-        except (OSError, ValueError) as fault:
+        except (FileNotFoundError, EOFError, ValueError) as fault:  # any other OSError is the machine's
             if folder.exists():
                 print(f"{folder}: damaged ({fault}); computing its features again.", file=sys.stderr)
                 shutil.rmtree(folder)
@@ -103,7 +103,7 @@ class Entry:
         return [*tensors, (STATE, np.dtype(np.uint8), (rows,))]
 
     def _open(self, rows: int) -> None:
-        """Raises OSError or ValueError where a file is missing, too short or of another kind."""
+        """Raises FileNotFoundError, EOFError or ValueError where a file is missing, too short or of another kind."""
         maps = {name: open_memmap(self.folder / name, "r") for name, _, _ in self._files(rows)}
         for name, kind, shape in self._files(rows):
             if (maps[name].dtype, maps[name].shape) != (kind, shape):

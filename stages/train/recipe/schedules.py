@@ -57,6 +57,8 @@ class Schedule:
 
     def factor(self, step: int, monitored: Sequence[float] = ()) -> float:
         """Of optimiser step `step`, from 0. `monitored`: one value per finished epoch; only a plateau reads it."""
+        if step >= self.steps:
+            raise ValueError(f"the schedule was made for {self.steps} optimiser steps, and here is one more")
         if step < self.warm_up:
             return FIRST + (1 - FIRST) * step / self.warm_up
         step, steps = step - self.warm_up, self.steps - self.warm_up
