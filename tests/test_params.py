@@ -274,7 +274,7 @@ def test_without_a_file_the_remedy_is_the_right_folder(workspace, capsys):
 
 def test_a_network_that_cannot_be_a_backbone_is_named_where_it_stands(raw):
     raw["backbones"]["odd"] = {"source": "timm", "name": "csatv2", "weights": "none"}
-    raw["matrix"]["backbone"] = ["odd"]
+    raw["matrix"] |= {"backbone": ["odd"], "strategy": ["from_scratch"]}
     with pytest.raises(UserError, match=r"params\.yaml: backbones\.odd\.name: timm's 'csatv2' .*cannot be a backbone"):
         study.check_all(raw)
 

@@ -103,3 +103,10 @@ def test_a_schedule_that_does_not_fit_says_what_to_change():
         Schedule(Cosine(warmup_epochs=3), 3, 10, "min")
     with pytest.raises(UserError, match=r"peak_at: 0\.3 of 3 optimiser steps"):
         Schedule(OneCycle(), 3, 1, "min")
+
+
+def test_a_step_beyond_the_training_is_an_error():
+    schedule = Schedule(Cosine(), epochs=2, steps_per_epoch=5, mode="min")
+    assert schedule.factor(9) > 0
+    with pytest.raises(ValueError, match="10 optimiser steps, and here is one more"):
+        schedule.factor(10)
