@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING, Any
 
 from . import study
 from .shared.core.files import atomic
-from .train.params import Backbone as Choice
+from .train.params.backbone import Backbone as Choice
 
 if TYPE_CHECKING:
-    from .shared.model.backbones import Backbone
+    from .shared.model.backbones.base import Backbone
 
 PAGE = Path("docs/backbones.md")
 HEADING = """\

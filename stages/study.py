@@ -26,7 +26,9 @@ from .shared.core.errors import UserError, unknown
 from .shared.core.matrix import Matrix
 from .shared.core.paths import PARAMS, Key, find_input, project_root
 from .shared.core.settings import parse
-from .train.params import Backbone, Sample, Strategy
+from .train.params.backbone import Backbone
+from .train.params.sample import Sample
+from .train.params.strategies import Strategy
 
 STAGES: dict[str, ModuleType] = {
     "download": download,

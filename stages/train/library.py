@@ -8,7 +8,8 @@ from pathlib import Path
 
 from ..shared.core.errors import UserError, unknown
 from ..shared.model.recipe import Architecture
-from .params import Backbone, Params
+from .params import Params
+from .params.backbone import Backbone
 
 WATCHED = Path("models/pretrained")  # a dependency of every training in dvc.yaml
 

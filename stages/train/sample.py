@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 
 from ..shared.core.errors import UserError
-from .params import Sample
+from .params.sample import Sample
 
 
 @dataclass(frozen=True)

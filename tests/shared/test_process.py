@@ -6,7 +6,7 @@ import pytest
 
 from stages.shared.core.errors import UserError
 from stages.shared.core.process import check_world
-from stages.train.params import Trainer
+from stages.train.params.machine import Trainer
 
 
 def test_a_launcher_that_starts_another_number_of_processes_is_refused(monkeypatch):

@@ -9,7 +9,7 @@ from stages.shared.core.errors import UserError
 from stages.train.machine import machine
 from stages.train.machine.machine import Machine, device_of, has_bfloat16, precision_on, this_machine, workers_for
 from stages.train.machine.memory import in_more_parts
-from stages.train.params import Trainer
+from stages.train.params.machine import Trainer
 
 CPU, CUDA, MPS = (torch.device(name) for name in ("cpu", "cuda", "mps"))
 AUTO = {"precision": "auto", "channels_last": "auto", "accumulate": 1, "workers": "auto"}

@@ -5,7 +5,7 @@ import pytest
 
 from stages.shared.arrays.arrays import load_arrays
 from stages.shared.core.errors import UserError
-from stages.train.params import Sample
+from stages.train.params.sample import Sample
 from stages.train.sample import select
 
 

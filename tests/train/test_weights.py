@@ -12,7 +12,7 @@ from stages.shared.core.errors import UserError
 from stages.shared.model.backbones import build
 from stages.shared.model.recipe import Architecture, Head, Recipe
 from stages.train import check
-from stages.train.params import Backbone
+from stages.train.params.backbone import Backbone
 from stages.train.start.matching import fill
 from stages.train.start.sources import not_downloaded
 from stages.train.start.start import Start, fetch, find_start, load_weights

@@ -10,7 +10,5 @@ from __future__ import annotations
 from . import classification
 from .measure import TaskMeasures
 
-__all__ = ["MEASURES"]
-
 MEASURES: dict[str, TaskMeasures] = {"classification": classification.MEASURES}
 """By task. It stands apart from what trains the task (`shared/tasks`), so that a new metric retrains no model."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from torch import nn
 
-from .backbones import Backbone
+from .backbones.base import Backbone
 
 # Shapes: B batch, C channels (1 or 3), H×W pixels, K outputs
 

@@ -20,7 +20,7 @@ from torchmetrics.classification import MulticlassAccuracy, MulticlassAUROC
 
 from ..arrays.arrays import Arrays
 from ..core.settings import Settings
-from ..model.backbones import Backbone
+from ..model.backbones.base import Backbone
 from ..model.model import Classifier
 from ..model.predict import outputs
 from ..model.recipe import Architecture

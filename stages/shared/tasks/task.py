@@ -11,7 +11,7 @@ from torchmetrics import MetricCollection
 
 from ..arrays.arrays import Arrays
 from ..core.settings import Settings
-from ..model.backbones import Backbone
+from ..model.backbones.base import Backbone
 from ..model.model import Classifier
 from ..model.recipe import Architecture
 

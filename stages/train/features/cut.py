@@ -21,7 +21,7 @@ import torch
 from torch import nn
 from torch.fx import Graph, GraphModule, Interpreter, Node, Tracer
 
-from ...shared.model.backbones import Backbone
+from ...shared.model.backbones.base import Backbone
 from ...shared.model.model import Classifier
 from ..plan.apply import modes_kept, set_modes
 

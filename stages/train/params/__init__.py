@@ -15,8 +15,6 @@ from .recipe import Adam, Constant, CrossEntropy, EarlyStopping, Ema, Loss, Mix,
 from .sample import Sample
 from .strategies import Strategy
 
-__all__ = ["Backbone", "Params", "Sample", "Strategy", "Trainer"]
-
 
 class Params(Settings):
     """The `train` section, and what it takes from outside it."""

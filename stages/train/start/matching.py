@@ -8,7 +8,7 @@ from collections.abc import Mapping
 import torch
 
 from ...shared.core.errors import UserError
-from ...shared.model.backbones import Backbone
+from ...shared.model.backbones.base import Backbone
 
 Tensors = Mapping[str, torch.Tensor]
 SHOWN = 8  # names listed of what does not fit

@@ -12,8 +12,8 @@ from pathlib import Path
 from ...shared.core.errors import UserError
 from ...shared.core.files import read_json, sha256
 from ...shared.core.paths import find_input
-from ...shared.model.backbones import Backbone
-from ..params import Backbone as Choice
+from ...shared.model.backbones.base import Backbone
+from ..params.backbone import Backbone as Choice
 from . import sources
 from .matching import fill
 

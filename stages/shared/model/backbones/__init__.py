@@ -9,8 +9,6 @@ from ...core.errors import unknown
 from ..recipe import Architecture
 from .base import Backbone
 
-__all__ = ["Backbone", "build", "known", "only_size", "tags"]
-
 
 def known(source: str) -> list[str]:
     """The names that a source defines."""
