@@ -4,9 +4,9 @@ params.py   which source, and what a user may say about it
 phantom/    synthetic films, drawn by a program
 folder.py   a folder or an archive of the user's
 kaggle.py   a Kaggle data set
-entries.py  the files of a source, and which of them are taken
-unpack.py   members of zip and tar archives
-stage.py    the stage: reads, calls, writes
+unpack.py   the files of a zip or tar archive
+entries.py  the images among a source's files -> data/raw.zip
+stage.py    the stage: calls the source that params.yaml names
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ __all__ = ["Params", "run"]
 
 
 def run(params: Params, job: Job) -> Result:
-    """Write data/raw.zip; it is whole or not there.
+    """Write data/raw.zip. After an error there is no half-written archive.
 
     Raises:
         UserError: the source is missing, unreadable, unsafe or has no image, or the disk is full.

@@ -1,4 +1,4 @@
-"""Files on their way into data/raw.zip, whatever they come from: are they images, and are they sane."""
+"""The images among the files of a source -> data/raw.zip."""
 
 from __future__ import annotations
 
@@ -9,15 +9,17 @@ from dataclasses import dataclass
 from pathlib import PurePosixPath
 
 from ..shared.core.errors import UserError
+from ..shared.core.paths import RAW
 from ..shared.core.progress import progress
+from ..shared.images.archive import write_archive
 from ..shared.images.kinds import SUFFIXES, is_clutter, is_image
 
-BIGGEST = 2**30  # bytes; one member is read into memory whole
+BIGGEST = 2**30  # bytes; one file is read into memory whole
 
 
 @dataclass(frozen=True)
 class Entry:
-    """`name`: relative, with forward slashes. `read` gives all of its bytes."""
+    """A file of a source. `name`: relative, with forward slashes. `read` returns all of its bytes."""
 
     name: str
     size: int
@@ -28,37 +30,36 @@ class Entry:
         return is_image(self.name, lambda: self.read() if self.size <= BIGGEST else b"")
 
 
-def read_images(
-    entries: Iterable[Entry], counts: dict[str, float], where: str, total: int | None
-) -> Iterator[tuple[str, bytes]]:
-    """The images among `entries` as members; `counts` gets how many there were, and how many files were left out.
+def pack_images(entries: Iterable[Entry], where: str, total: int | None) -> dict[str, float]:
+    """Write the images among `entries` to data/raw.zip; returns how many there are, and how many other files.
 
     Raises:
-        UserError: no image at all, one name twice, or a file too big for an image.
+        UserError: there is no image, a name appears twice, or a file is too big for an image.
     """
-    left_out: Counter[str] = Counter()
-    seen: set[str] = set()
-    for entry in progress(entries, desc="packing images", unit="file", total=total):
-        if is_clutter(entry.name):
-            continue
-        if not entry.is_image:
-            left_out[PurePosixPath(entry.name).suffix.lower() or "no suffix"] += 1
-            continue
-        check(entry, seen, where)
-        seen.add(entry.name)
-        yield entry.name, entry.read()
-    if not seen:
-        raise no_image(where, left_out)
-    if left_out:
-        print(
-            f"{where}: {len(seen)} images; left out {left_out.total()} other files ({listed(left_out)}).",
-            file=sys.stderr,
-        )
-    counts.update(images=len(seen), left_out=left_out.total())
+    others: Counter[str] = Counter()
+    names: set[str] = set()
+
+    def images() -> Iterator[tuple[str, bytes]]:
+        for entry in progress(entries, desc="packing images", unit="file", total=total):
+            if is_clutter(entry.name):
+                continue
+            if entry.is_image:
+                check(entry, names, where)
+                names.add(entry.name)
+                yield entry.name, entry.read()
+            else:
+                others[PurePosixPath(entry.name).suffix.lower() or "no suffix"] += 1
+        if not names:  # raised here, so that no archive is written
+            raise no_image(where, others)
+
+    write_archive(RAW, images())
+    if others:
+        print(f"{where}: {len(names)} images; left out {describe(others)}.", file=sys.stderr)
+    return {"images": len(names), "left_out": others.total()}
 
 
-def check(entry: Entry, seen: set[str], where: str) -> None:
-    if entry.name in seen:
+def check(entry: Entry, names: set[str], where: str) -> None:
+    if entry.name in names:
         raise UserError(f"{where}: has {entry.name!r} twice, so it is unclear which is meant. Remove one.")
     if entry.size > BIGGEST:
         raise UserError(
@@ -72,13 +73,14 @@ def check(entry: Entry, seen: set[str], where: str) -> None:
         ) from None
 
 
-def no_image(where: str, left_out: Counter[str]) -> UserError:
-    others = f" It has {left_out.total()} other files ({listed(left_out)})." if left_out else ""
+def no_image(where: str, others: Counter[str]) -> UserError:
+    contents = f" It has {describe(others)}." if others else ""
     return UserError(
-        f"{where}: no image found.{others} Put images there ({', '.join(sorted(SUFFIXES))}), loose or in folders, or "
+        f"{where}: no image found.{contents} Put images there ({', '.join(sorted(SUFFIXES))}), loose or in folders, or "
         "point download.folder.path elsewhere. An archive inside an archive has to be unpacked first."
     )
 
 
-def listed(suffixes: Counter[str]) -> str:
-    return ", ".join(f"{count} {suffix}" for suffix, count in suffixes.most_common(5))
+def describe(others: Counter[str]) -> str:
+    kinds = ", ".join(f"{count} {suffix}" for suffix, count in others.most_common(5))
+    return f"{others.total()} other files ({kinds})"

@@ -4,40 +4,38 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator
-from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 
 from ..shared.core.errors import UserError
 from ..shared.core.paths import find_input, project_root
 from ..shared.images.kinds import is_clutter
-from .entries import Entry, read_images
+from .entries import Entry, pack_images
 from .params import Folder
 from .unpack import open_archive
 
 
-@contextmanager
-def members(settings: Folder, counts: dict[str, float]) -> Iterator[Iterator[tuple[str, bytes]]]:
-    """(name, bytes) of every image, named as in the tree or the archive.
+def pack(settings: Folder) -> dict[str, float]:
+    """Write data/raw.zip, with names as in the tree or the archive; returns counts.
 
     Raises:
-        UserError: nothing there, no image in it, unreadable, unsafe.
+        UserError: the path does not exist, has no image, cannot be read, or is an unsafe archive.
     """
     path = find_images(settings.path)
     where = f"download.folder.path {settings.path}"
     if path.is_dir():
-        entries = sorted(walk(path), key=lambda e: e.name)
-        yield guard(read_images(entries, counts, where, len(entries)))
-    else:
-        remedy = "Pack it again, or point download.folder.path at the unpacked folder."
-        with open_archive(path, settings.limits, remedy) as (packed, total):
-            yield read_images(packed, counts, where, total)
+        entries = sorted(walk(path), key=lambda entry: entry.name)
+        return pack_images(entries, where, len(entries))
+    remedy = "Pack it again, or point download.folder.path at the unpacked folder."
+    with open_archive(path, settings.limits, remedy) as (archived, total):
+        return pack_images(archived, where, total)
 
 
 def find_images(written: str) -> Path:
-    """Here, or else in the main repository: the copy that `dvc exp run --temp` works in has data/folder, but only its
-    README."""
+    """Here, or else in the main repository: the copy in which `dvc exp run --temp` works has the README of data/folder
+    and nothing else of it."""
     path = find_input(written)
-    if not path.is_absolute() and path.is_dir() and not has_image(path):
+    if not path.is_absolute() and path.is_dir() and not any(e.is_image and not is_clutter(e.name) for e in walk(path)):
         path = project_root() / written
     if not path.exists():
         raise UserError(
@@ -47,36 +45,25 @@ def find_images(written: str) -> Path:
     return path
 
 
-def has_image(folder: Path) -> bool:
-    return any(entry.is_image and not is_clutter(entry.name) for entry in walk(folder))
-
-
 def walk(root: Path) -> Iterator[Entry]:
     """Every file below `root`, through links too (it is the user's own disk); a loop of links is an error."""
-
-    def enter(folder: Path, above: frozenset[str]) -> Iterator[Entry]:
-        here = os.path.realpath(folder)
-        if here in above:
+    for name, _, files in os.walk(root, onerror=refuse_listing, followlinks=True):
+        folder = Path(name)
+        if any(folder.samefile(parent) for parent in folder.parents if parent.is_relative_to(root)):
             raise UserError(f"{folder}: a link that leads back to a folder above it. Remove the link.")
-        try:
-            items = sorted(os.scandir(folder), key=lambda item: item.name)
-        except OSError as error:
-            raise UserError(f"{folder}: cannot be listed ({error.strerror}). Check its permissions.") from None
-        for item in items:
-            path = Path(item.path)
-            if item.is_dir():
-                yield from enter(path, above | {here})
-            elif item.is_file():
-                yield Entry(path.relative_to(root).as_posix(), item.stat().st_size, path.read_bytes)
-            elif item.is_symlink():
+        for path in map(folder.joinpath, files):
+            if path.is_file():
+                yield Entry(path.relative_to(root).as_posix(), path.stat().st_size, partial(read, path))
+            elif path.is_symlink() and not path.exists():
                 raise UserError(f"{path}: a link to nothing. Remove it, or bring back what it points to.")
 
-    return enter(root, frozenset())
+
+def refuse_listing(error: OSError) -> None:
+    raise UserError(f"{error.filename}: cannot be listed ({error.strerror}). Check its permissions.") from None
 
 
-def guard(members: Iterator[tuple[str, bytes]]) -> Iterator[tuple[str, bytes]]:
-    """A file that cannot be read becomes a UserError that names it."""
+def read(path: Path) -> bytes:
     try:
-        yield from members
+        return path.read_bytes()
     except OSError as error:
-        raise UserError(f"{error.filename}: cannot be read ({error.strerror}). Check its permissions.") from None
+        raise UserError(f"{path}: cannot be read ({error.strerror}). Check its permissions.") from None

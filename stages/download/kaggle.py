@@ -1,22 +1,20 @@
 """A Kaggle data set, pinned by version, through Kaggle's own client.
 
-Of the client we use its credentials, its session and its resumable, checksummed download, but not its unpacking: that
-would write every image to disk once more and look at neither names nor sizes. The archive lies in the client's cache
-(KAGGLEHUB_CACHE, else ~/.cache/kagglehub) until data/raw.zip is whole, then it is deleted. So the most disk used is
-twice the archive, and whatever is left after a failure is either resumed, packed at once, or deleted as damaged.
+We use the client's credentials, its session and its resumable, checksummed download, but not its unpacking: that would
+write every image to disk once more and check neither names nor sizes. The archive lies in the client's cache
+(KAGGLEHUB_CACHE, else ~/.cache/kagglehub) until data/raw.zip is complete, then it is deleted. So the most disk used is
+twice the archive, and what a failure leaves is either resumed, packed at once, or deleted as damaged.
 """
 
 from __future__ import annotations
 
 import sys
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import requests
-from filelock import FileLock
+from filelock import AcquireReturnProxy, FileLock
 from kagglehub.cache import get_cached_archive_path
 from kagglehub.clients import build_kaggle_client, download_file
 from kagglehub.config import get_kaggle_credentials
@@ -28,7 +26,7 @@ from tqdm import tqdm
 
 from ..shared.core.errors import UserError
 from ..shared.core.files import disk_full
-from .entries import read_images
+from .entries import pack_images
 from .params import Kaggle
 from .unpack import ArchiveError, open_archive
 
@@ -39,68 +37,65 @@ CREDENTIALS = (
     "make a token at kaggle.com/settings (API), then set KAGGLE_API_TOKEN, or set KAGGLE_USERNAME and KAGGLE_KEY, or "
     "put kaggle.json into ~/.kaggle (or the folder that KAGGLE_CONFIG_DIR names)"
 )
+REFUSALS = {
+    401: f"Kaggle refused the credentials (401): wrong or expired. To fix it, {CREDENTIALS}.",
+    403: "Kaggle refused access to {where} (403): it is private, or its terms have to be accepted on its page first, "
+    "or the name is wrong. Open the page with the same account, then run `dvc repro` again.",
+    404: "Kaggle has no {where} (404). Check download.kaggle.dataset (owner/name, as in the page's address) and "
+    "download.kaggle.version in params.yaml.",
+    429: "Kaggle says: too many requests (429). Wait some minutes and run `dvc repro` again.",
+}
 
 
-@contextmanager
-def members(settings: Kaggle, counts: dict[str, float]) -> Iterator[Iterator[tuple[str, bytes]]]:
-    """(name, bytes) of every image of the data set.
+def pack(settings: Kaggle) -> dict[str, float]:
+    """Write data/raw.zip from the images of the data set; returns counts. A damaged or unsafe archive is deleted, so
+    that the next run starts clean; after a full disk it stays, so that the next run need not download it again.
 
     Raises:
         UserError: no or wrong credentials, unknown data set, no network, damaged or unsafe archive.
     """
     check_credentials()
     handle = parse_dataset_handle(f"{settings.dataset}/versions/{settings.version}")
-    archive = Path(get_cached_archive_path(handle))
-    with locked(archive):
-        fetch(handle, archive)
-        yield from unpack(archive, settings, counts)
-
-
-@contextmanager
-def locked(archive: Path) -> Iterator[None]:
-    """Experiments that run side by side share the client's cache: one downloads, the others wait."""
-    lock = FileLock(f"{archive}.lock")
-    try:
-        archive.parent.mkdir(parents=True, exist_ok=True)
-        lock.acquire()
-    except PermissionError as error:
-        raise UserError(
-            f"{error.filename}: no permission to write there. Point KAGGLEHUB_CACHE at a folder of your own."
-        ) from None
-    try:
-        yield
-    finally:
-        lock.release()
-
-
-def unpack(archive: Path, settings: Kaggle, counts: dict[str, float]) -> Iterator[Iterator[tuple[str, bytes]]]:
-    """Yields once; goes on when data/raw.zip is written. A damaged or unsafe archive is deleted, so that the next run
-    starts clean; after a full disk it stays, so that the next run need not download it again."""
     where = f"kaggle.com/datasets/{settings.dataset} version {settings.version}"
-    remedy = "It was deleted; run `dvc repro` again to download it anew."
-    try:
-        with open_archive(archive, settings.limits, remedy) as (entries, total):
-            yield read_images(entries, counts, where, total)
-    except ArchiveError:
-        archive.unlink(missing_ok=True)
-        raise
-    archive.unlink()
+    archive = Path(get_cached_archive_path(handle))
+    with lock(archive):
+        fetch(handle, archive, where)
+        try:
+            remedy = "It was deleted; run `dvc repro` again to download it anew."
+            with open_archive(archive, settings.limits, remedy) as (entries, total):
+                counts = pack_images(entries, where, total)
+        except ArchiveError:
+            archive.unlink(missing_ok=True)
+            raise
+        archive.unlink()
+    return counts
 
 
 def check_credentials() -> None:
     try:
-        found = get_kaggle_credentials()
+        credentials = get_kaggle_credentials()
     except (ValueError, OSError) as error:  # a kaggle.json that is no JSON, lacks a key or cannot be read
         raise UserError(f"Kaggle credentials are not usable: {error}. To fix it, {CREDENTIALS}.") from None
-    if found is None:
+    if credentials is None:
         raise UserError(f"download.source kaggle: no Kaggle credentials found; {CREDENTIALS}.")
 
 
-def fetch(handle: DatasetHandle, archive: Path) -> None:
-    """Download the data set as Kaggle packed it, to `archive`; goes on where an earlier attempt was cut off.
+def lock(archive: Path) -> AcquireReturnProxy[Any]:
+    """Experiments that run side by side share the client's cache: one downloads, the others wait."""
+    try:
+        archive.parent.mkdir(parents=True, exist_ok=True)
+        return FileLock(f"{archive}.lock").acquire()
+    except PermissionError as error:
+        raise UserError(
+            f"{error.filename}: no permission to write there. Point KAGGLEHUB_CACHE at a folder of your own."
+        ) from None
+
+
+def fetch(handle: DatasetHandle, archive: Path, where: str) -> None:
+    """Download the data set as Kaggle packed it, to `archive`; continues an earlier attempt that was cut off.
 
     Raises:
-        UserError: it cannot be had; what to do about it.
+        UserError: the download failed; the message says what to do.
     """
     for wait in (*WAITS, None):
         try:
@@ -108,16 +103,16 @@ def fetch(handle: DatasetHandle, archive: Path) -> None:
         except PASSING as error:
             problem = describe_network(error, archive)
         except requests.HTTPError as error:
-            problem = describe_refusal(error, handle)
+            problem = describe_refusal(error, where)
             if error.response.status_code < 500 and error.response.status_code != 429:
                 raise problem from None
         except DataCorruptionError:
             raise UserError(
-                f"{name(handle)}: what arrived does not match Kaggle's checksum. The damaged file was deleted; run "
-                "`dvc repro` again to download it anew."
+                f"{where}: the file that arrived does not match Kaggle's checksum. It was deleted; run `dvc repro` "
+                "again to download it anew."
             ) from None
         except requests.RequestException as error:
-            raise UserError(f"{name(handle)}: the download failed: {error}. Run `dvc repro` again.") from None
+            raise UserError(f"{where}: the download failed: {error}. Run `dvc repro` again.") from None
         except OSError as error:
             raise disk_full(archive, error) or error from None
         if wait is None:
@@ -144,16 +139,12 @@ class Impatient(HTTPAdapter):
         return super().send(*args, **{**kwargs, "timeout": kwargs.get("timeout") or TIMEOUT})
 
 
-def name(handle: DatasetHandle) -> str:
-    return f"kaggle.com/datasets/{handle.owner}/{handle.dataset} version {handle.version}"
-
-
 def describe_network(error: Exception, archive: Path) -> UserError:
-    have = archive.stat().st_size if archive.exists() else 0
-    if have or isinstance(error, requests.exceptions.ChunkedEncodingError):
+    size = archive.stat().st_size if archive.exists() else 0
+    if size or isinstance(error, requests.exceptions.ChunkedEncodingError):
         return UserError(
-            f"The download from Kaggle was interrupted after {have / 1e6:,.1f} MB ({type(error).__name__}). Check the "
-            "network and run `dvc repro` again; it goes on from there."
+            f"The download from Kaggle was interrupted after {size / 1e6:,.1f} MB ({type(error).__name__}). Check the "
+            "network and run `dvc repro` again; it continues from there."
         )
     return UserError(
         f"Kaggle cannot be reached ({type(error).__name__}). Check the network and the proxy (HTTPS_PROXY), then run "
@@ -161,22 +152,10 @@ def describe_network(error: Exception, archive: Path) -> UserError:
     )
 
 
-def describe_refusal(error: requests.HTTPError, handle: DatasetHandle) -> UserError:
+def describe_refusal(error: requests.HTTPError, where: str) -> UserError:
     code = error.response.status_code
-    if code == 401:
-        return UserError(f"Kaggle refused the credentials (401): wrong or expired. To fix it, {CREDENTIALS}.")
-    if code == 403:
-        return UserError(
-            f"Kaggle refused access to {name(handle)} (403): it is private, or its terms have to be accepted on its "
-            "page first, or the name is wrong. Open the page with the same account, then run `dvc repro` again."
-        )
-    if code == 404:
-        return UserError(
-            f"Kaggle has no {name(handle)} (404). Check download.kaggle.dataset (owner/name, as in the page's address) "
-            "and download.kaggle.version in params.yaml."
-        )
-    if code == 429:
-        return UserError("Kaggle says: too many requests (429). Wait some minutes and run `dvc repro` again.")
     if code >= 500:
         return UserError(f"Kaggle has trouble at present ({code}). Run `dvc repro` again later.")
-    return UserError(f"Kaggle refused {name(handle)} ({code}): {str(error).splitlines()[0]}. See its page.")
+    if code in REFUSALS:
+        return UserError(REFUSALS[code].format(where=where))
+    return UserError(f"Kaggle refused {where} ({code}): {str(error).splitlines()[0]}. See its page.")

@@ -1,4 +1,4 @@
-"""Reading someone else's archive without unpacking it to disk, and without trusting what it says."""
+"""Reading an archive of unknown origin without unpacking it to disk, and without trusting what it declares."""
 
 from __future__ import annotations
 
@@ -21,30 +21,31 @@ DAMAGE = (zipfile.BadZipFile, tarfile.TarError, zlib.error, lzma.LZMAError, EOFE
 
 
 class ArchiveError(UserError):
-    """The archive itself is at fault: fetching or packing the same bytes again would not help."""
+    """The archive itself is at fault: to fetch or pack the same bytes again would not help."""
 
 
 @contextmanager
 def open_archive(path: Path, limits: Limits, remedy: str) -> Iterator[tuple[Iterator[Entry], int | None]]:
     """The files of a .zip (sorted by name) or a .tar, plain or compressed (in its own order), and their number where
-    that is known.
+    the archive says it.
 
     Raises:
-        ArchiveError: no archive, damaged, encrypted, larger than `limits`, or with a member that would land outside
-            the folder it is unpacked in.
+        ArchiveError: no archive, damaged, encrypted, larger than `limits`, or with a member that would be unpacked
+            outside its folder.
     """
     try:
         if zipfile.is_zipfile(path):
-            with zipfile.ZipFile(path) as archive:
-                infos = sorted((i for i in archive.infolist() if not i.is_dir()), key=lambda i: i.filename)
-                measure(infos, path, limits)
-                yield zip_entries(archive, infos, path), len(infos)
-        elif is_tar(path):
-            with tarfile.open(path) as archive:
-                yield tar_entries(archive, path, limits), None
+            with zipfile.ZipFile(path) as zip_file:
+                infos = sorted((i for i in zip_file.infolist() if not i.is_dir()), key=lambda i: i.filename)
+                # by the table of contents: no member can be larger than it declares (see `zip_entries`)
+                refuse_bomb(sum(i.file_size for i in infos), len(infos), path, limits)
+                yield zip_entries(zip_file, infos, path), len(infos)
+        elif tarfile.is_tarfile(path):
+            with tarfile.open(path) as tar_file:
+                yield tar_entries(tar_file, path, limits), None
         else:
             raise ArchiveError(f"{path}: not a readable .zip or .tar archive. {remedy}")
-    except NotImplementedError as error:  # a way of packing that Python does not know
+    except NotImplementedError as error:  # a compression that Python does not know
         raise ArchiveError(f"{path}: {error}. {remedy}") from None
     except (*DAMAGE, OSError) as error:
         if isinstance(error, OSError) and error.errno is not None:  # the disk's fault, not the archive's
@@ -54,23 +55,11 @@ def open_archive(path: Path, limits: Limits, remedy: str) -> Iterator[tuple[Iter
         raise ArchiveError(f"{path}: the archive is damaged ({error or type(error).__name__}). {remedy}") from None
 
 
-def is_tar(path: Path) -> bool:
-    try:
-        return tarfile.is_tarfile(path)
-    except DAMAGE:
-        return False
-
-
-def measure(infos: list[zipfile.ZipInfo], path: Path, limits: Limits) -> None:
-    """Refuse by what the table of contents declares; members cannot hold more than that (see `zip_entries`)."""
-    refuse_bomb(sum(i.file_size for i in infos), len(infos), path, limits)
-
-
 def zip_entries(archive: zipfile.ZipFile, infos: list[zipfile.ZipInfo], path: Path) -> Iterator[Entry]:
-    """zipfile stops reading at the declared size and then finds the checksum wrong, so a false size cannot flood us."""
+    """zipfile reads no more than the declared size and then checks the checksum, so a false size does no harm."""
     for info in infos:
         if stat.S_ISLNK(info.external_attr >> 16):
-            raise refuse_link(path, info.filename)
+            raise link_error(path, info.filename)
         if info.flag_bits & 0x1:
             raise ArchiveError(
                 f"{path}: {info.filename!r} is encrypted. Unpack the archive with its password and point "
@@ -86,18 +75,17 @@ def tar_entries(archive: tarfile.TarFile, path: Path, limits: Limits) -> Iterato
         total += info.size
         refuse_bomb(total, count, path, limits)
         if info.issym() or info.islnk():
-            raise refuse_link(path, info.name)
+            raise link_error(path, info.name)
         name = safe_name(info.name, path)
-        if info.isdir():
-            continue
-        if not info.isfile():
+        if info.isfile():
+            yield Entry(name, info.size, partial(read_tar, archive, info))
+        elif not info.isdir():
             raise ArchiveError(f"{path}: {info.name!r} is neither a file nor a folder. Pack the images without it.")
-        yield Entry(name, info.size, partial(_read_tar, archive, info))
 
 
-def _read_tar(archive: tarfile.TarFile, info: tarfile.TarInfo) -> bytes:
+def read_tar(archive: tarfile.TarFile, info: tarfile.TarInfo) -> bytes:
     file = archive.extractfile(info)
-    return file.read() if file else b""  # only what is neither a file nor a link has none
+    return file.read() if file else b""  # None only for what is not a file
 
 
 def safe_name(name: str, path: Path) -> str:
@@ -109,10 +97,10 @@ def safe_name(name: str, path: Path) -> str:
             f"{path}: refused, because member {name!r} would be unpacked outside its folder. Such an archive is broken "
             "or hostile: get it from another source, or unpack it yourself and use that folder as download.folder.path."
         )
-    return str(PurePosixPath(*parts)) if parts else plain
+    return str(PurePosixPath(plain))
 
 
-def refuse_link(path: Path, name: str) -> ArchiveError:
+def link_error(path: Path, name: str) -> ArchiveError:
     return ArchiveError(
         f"{path}: refused, because member {name!r} is a link and may point anywhere. Pack the images again with the "
         "files themselves (`tar --dereference`, `zip` without -y)."
@@ -120,7 +108,7 @@ def refuse_link(path: Path, name: str) -> ArchiveError:
 
 
 def refuse_bomb(total: int, count: int, path: Path, limits: Limits) -> None:
-    """Against what an archive declares; called before anything is unpacked."""
+    """Compare what the archive declares with the limits, before anything is unpacked."""
     packed = path.stat().st_size
     if total > limits.unpacked_gb * 1e9:
         reason = f"it unpacks to {total / 1e9:,.1f} GB or more, over limits.unpacked_gb = {limits.unpacked_gb:g}"
@@ -134,6 +122,6 @@ def refuse_bomb(total: int, count: int, path: Path, limits: Limits) -> None:
     else:
         return
     raise ArchiveError(
-        f"{path}: refused as a zip bomb: {reason}. If you know it to be sound, raise that limit in params.yaml "
+        f"{path}: refused as a zip bomb: {reason}. If you trust the archive, raise that limit in params.yaml "
         "(download, under kaggle or folder)."
     )

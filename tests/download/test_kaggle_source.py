@@ -156,7 +156,7 @@ def test_an_interrupted_download_is_resumed_by_the_next_run(
     produce: Produce, kaggle: FakeKaggle, workdir: Path
 ) -> None:
     kaggle.faults = [CUT, "cut 0", "cut 0", "cut 0", "cut 0"]
-    refused(produce, "interrupted after 2.1 MB .*goes on from there")
+    refused(produce, "interrupted after 2.1 MB .*continues from there")
     assert cached(workdir) == ["2.archive"]
     kaggle.faults = []
     assert produce(**SECTION)[0].metrics["images"] == 4

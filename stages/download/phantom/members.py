@@ -1,46 +1,44 @@
-"""The plan's films as members of the archive: images, masks and the known answers."""
+"""The plan's films as members of the archive: images, masks and the list of planted faults."""
 
 from __future__ import annotations
 
 import json
 from collections.abc import Iterator
-from contextlib import contextmanager
 from functools import lru_cache
 
 import cv2
 import numpy as np
 
+from ...shared.core.paths import RAW
 from ...shared.core.progress import progress
+from ...shared.images.archive import write_archive
 from ..params import Phantom
 from .anatomy import Anatomy, draw_anatomy, draw_view
 from .film import expose
 from .findings import FINDINGS, Textures, draw_lesion, draw_textures, evolve
-from .plan import Answers, Film, Scene, make_plan
-
-PNG = [cv2.IMWRITE_PNG_COMPRESSION, 6]
-Members = Iterator[tuple[str, bytes]]
+from .plan import Faults, Film, Scene, make_plan
 
 
-@contextmanager
-def members(settings: Phantom, counts: dict[str, float]) -> Iterator[Members]:
-    """(name, bytes) of every file of the set. A lesion mask is there for every film, black where there is none."""
-    plan = make_plan(settings)
-    counts.update(images=len(plan.films), patients=settings.patients)
-    yield _members(settings, plan.films, plan.answers)
+def pack(settings: Phantom) -> dict[str, float]:
+    """Write data/raw.zip; returns counts."""
+    films, faults = make_plan(settings)
+    write_archive(RAW, members(settings, films, faults))
+    return {"images": len(films), "patients": settings.patients}
 
 
-def _members(settings: Phantom, films: list[Film], answers: Answers) -> Members:
+def members(settings: Phantom, films: list[Film], faults: Faults) -> Iterator[tuple[str, bytes]]:
+    """(name, bytes) of every file of the set. Every film has a lesion mask; it is black where there is no lesion."""
     marked = []
     for film in progress(films, desc="drawing films", unit="film"):
         image, lung, lesion = draw(film.scene, settings)
         if has_marker(film.scene, settings):
             image = put_marker(image)
             marked.append(film.image)
-        yield film.image, spoil(encode(alter(image, film.fault)), film.fault)
+        yield film.image, encode(image, film.fault)
         yield film.mask("lung"), encode(lung)
         yield film.mask("lesion"), encode(lesion)
-    known = {"seed": settings.seed, "faults": {**answers, "corner_marker": marked}}
-    yield "phantom.json", (json.dumps(known, indent=1) + "\n").encode()
+    answers = {"seed": settings.seed, "faults": {**faults, "corner_marker": marked}}
+    yield "phantom.json", (json.dumps(answers, indent=1) + "\n").encode()
 
 
 def draw(scene: Scene, settings: Phantom) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
@@ -75,19 +73,13 @@ def put_marker(image: np.ndarray) -> np.ndarray:
     return np.asarray(cv2.putText(image.copy(), "L", at, cv2.FONT_HERSHEY_SIMPLEX, scale, 235, thickness, cv2.LINE_AA))
 
 
-def alter(image: np.ndarray, fault: str) -> np.ndarray:
+def encode(image: np.ndarray, fault: str = "") -> bytes:
+    """A PNG file, with the fault planted in it."""
     if fault == "blank":
-        return np.full_like(image, 12)
+        image = np.full_like(image, 12)
     if fault == "near_duplicate":
         brighter = cv2.convertScaleAbs(image, alpha=1.03, beta=2)
         jpeg = cv2.imencode(".jpg", brighter, [cv2.IMWRITE_JPEG_QUALITY, 92])[1]
-        return np.asarray(cv2.imdecode(jpeg, cv2.IMREAD_GRAYSCALE))
-    return image
-
-
-def spoil(data: bytes, fault: str) -> bytes:
+        image = np.asarray(cv2.imdecode(jpeg, cv2.IMREAD_GRAYSCALE))
+    data = cv2.imencode(".png", image, [cv2.IMWRITE_PNG_COMPRESSION, 6])[1].tobytes()
     return data[: len(data) // 2] if fault == "truncated" else data
-
-
-def encode(image: np.ndarray) -> bytes:
-    return cv2.imencode(".png", image, PNG)[1].tobytes()

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
+from itertools import combinations
 from typing import Any
 
 import numpy as np
@@ -12,9 +13,7 @@ from ...shared.core.errors import UserError
 from ..params import Finding, Phantom
 
 FOLDERS = {"consolidation": "PNEUMONIA", "haze": "PNEUMONIA"}  # the others have their own
-
-
-Answers = dict[str, list[Any]]  # kind of fault: the files or patients concerned
+Faults = dict[str, list[Any]]  # kind of fault: the files or patients concerned
 
 
 @dataclass(frozen=True)
@@ -28,52 +27,47 @@ class Scene:
 
 @dataclass(frozen=True)
 class Film:
-    """A file of the set. `scene` is its own, save for duplicates."""
+    """A file of the set. `scene` is of the same patient and number, except for duplicates."""
 
     patient: int
-    finding: str
     number: int
     scene: Scene
     fault: str = ""  # near_duplicate | truncated | blank: what is done to the file
 
     @property
-    def stem(self) -> str:
-        folder = FOLDERS.get(self.finding, self.finding.upper())
-        return f"{folder}/{patient_name(self.patient)}_{self.finding}_{self.number}.png"
+    def folder(self) -> str:
+        return FOLDERS.get(self.scene.finding, self.scene.finding.upper())
+
+    @property
+    def name(self) -> str:
+        return f"{patient_name(self.patient)}_{self.scene.finding}_{self.number}.png"
 
     @property
     def image(self) -> str:
-        return f"images/{self.stem}"
+        return f"images/{self.folder}/{self.name}"
 
     def mask(self, kind: str) -> str:
-        return f"masks/{kind}/{self.stem.split('/')[1]}"
-
-
-@dataclass
-class Plan:
-    films: list[Film]
-    answers: Answers = field(default_factory=dict)
+        return f"masks/{kind}/{self.name}"
 
 
 def patient_name(patient: int) -> str:
     return f"patient{patient:04d}"
 
 
-def film(patient: int, finding: str, number: int) -> Film:
-    return Film(patient, finding, number, Scene(patient, finding, number))
+def new_film(patient: int, finding: str, number: int) -> Film:
+    return Film(patient, number, Scene(patient, finding, number))
 
 
-def make_plan(settings: Phantom) -> Plan:
-    """Films sorted by patient and number, faults included, with the names of the faulty ones."""
+def make_plan(settings: Phantom) -> tuple[list[Film], Faults]:
+    """Films sorted by patient and number, faulty ones included, and the names of the faulty ones."""
     rng = np.random.default_rng([settings.seed, 2**32 - 1])
-    findings = apportion(settings.findings, settings.patients, rng)
     low, high = settings.images_per_patient
     films: dict[int, list[Film]] = {}
-    for patient, finding in enumerate(findings, start=1):
+    for patient, finding in enumerate(apportion(settings.findings, settings.patients, rng), start=1):
         count = int(np.random.default_rng([settings.seed, patient, 0]).integers(low, high + 1))
-        films[patient] = [film(patient, finding, n + 1) for n in range(count)]
-    answers = plant(films, settings, rng)
-    return Plan([f for one in films.values() for f in one], answers)
+        films[patient] = [new_film(patient, finding, number) for number in range(1, count + 1)]
+    faults = plant(films, settings, rng)
+    return [film for of_patient in films.values() for film in of_patient], faults
 
 
 def apportion(shares: Mapping[Finding, float], patients: int, rng: np.random.Generator) -> list[str]:
@@ -81,55 +75,54 @@ def apportion(shares: Mapping[Finding, float], patients: int, rng: np.random.Gen
     exact = np.array(list(shares.values())) / sum(shares.values()) * patients
     counts = np.floor(exact).astype(int)
     counts[np.argsort(counts - exact, kind="stable")[: patients - counts.sum()]] += 1
-    names = np.repeat(list(shares), counts)
-    return [str(name) for name in rng.permutation(names)]
+    return [str(name) for name in rng.permutation(np.repeat(list(shares), counts))]
 
 
-def plant(films: dict[int, list[Film]], settings: Phantom, rng: np.random.Generator) -> Answers:
-    """Put the faults into `films`, each in patients of its own; returns the names of the files concerned."""
-    faults = settings.faults
+def plant(films: dict[int, list[Film]], settings: Phantom, rng: np.random.Generator) -> Faults:
+    """Put the faults into `films`, each in other patients; returns the names of the files concerned."""
+    counts = settings.faults
     free = [int(p) for p in rng.permutation(list(films))]
-    answers: Answers = {"exact_duplicates": [], "near_duplicates": []}
-    for kind, count in (("exact_duplicates", faults.exact_duplicates), ("near_duplicates", faults.near_duplicates)):
+    faults: Faults = {"exact_duplicates": [], "near_duplicates": []}
+    for kind, fault, count in (
+        ("exact_duplicates", "", counts.exact_duplicates),
+        ("near_duplicates", "near_duplicate", counts.near_duplicates),
+    ):
         for _ in range(count):
             source, host = take_pair(free, films)
-            original, number = films[source][0], len(films[host]) + 1
-            copy = replace(original, patient=host, number=number, fault="" if kind == "exact_duplicates" else kind[:-1])
+            original = films[source][0]
+            copy = replace(original, patient=host, number=len(films[host]) + 1, fault=fault)
             films[host].append(copy)
-            answers[kind].append({"original": original.image, "copy": copy.image})
-    for kind, count in (("truncated", faults.truncated), ("blank", faults.blank)):
+            faults[kind].append({"original": original.image, "copy": copy.image})
+    for kind, count in (("truncated", counts.truncated), ("blank", counts.blank)):
         hosts = [free.pop() for _ in range(count)]
         for host in hosts:
             films[host][-1] = replace(films[host][-1], fault=kind)
-        answers[kind] = [films[host][-1].image for host in hosts]
-    answers["conflicting_patients"] = [conflict(free, films, settings) for _ in range(faults.conflicting_patients)]
-    return answers
+        faults[kind] = [films[host][-1].image for host in hosts]
+    faults["conflicting_patients"] = [conflict(free.pop(), films, settings) for _ in range(counts.conflicting_patients)]
+    return faults
 
 
 def take_pair(free: list[int], films: dict[int, list[Film]]) -> tuple[int, int]:
-    """Two patients with the same finding; both are struck off `free`."""
-    for source in free:
-        for host in free:
-            if host != source and films[host][0].finding == films[source][0].finding:
-                free.remove(source)
-                free.remove(host)
-                return source, host
+    """Two patients with the same finding; both are removed from `free`."""
+    for source, host in combinations(free, 2):
+        if films[source][0].scene.finding == films[host][0].scene.finding:
+            free.remove(source)
+            free.remove(host)
+            return source, host
     raise UserError(
         "params.yaml: download.phantom.faults: no two patients with the same finding are left for a duplicate. "
         "Raise patients or plant fewer duplicates."
     )
 
 
-def conflict(free: list[int], films: dict[int, list[Film]], settings: Phantom) -> dict[str, object]:
+def conflict(patient: int, films: dict[int, list[Film]], settings: Phantom) -> dict[str, object]:
     """Give a patient one more film, under another label."""
-    patient = free.pop()
-    own = films[patient][0]
-    others = [film(patient, f, len(films[patient]) + 1) for f in settings.findings]
-    others = [f for f in others if f.stem.split("/")[0] != own.stem.split("/")[0]]
+    candidates = [new_film(patient, finding, len(films[patient]) + 1) for finding in settings.findings]
+    others = [film for film in candidates if film.folder != films[patient][0].folder]
     if not others:
         raise UserError(
             "params.yaml: download.phantom.faults.conflicting_patients: all findings share one folder, so no patient "
             "can be under two labels. Set it to 0 or add a finding, for example normal."
         )
     films[patient].append(others[0])
-    return {"patient": patient_name(patient), "images": [f.image for f in films[patient]]}
+    return {"patient": patient_name(patient), "images": [film.image for film in films[patient]]}
