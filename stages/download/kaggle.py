@@ -10,11 +10,12 @@ from __future__ import annotations
 
 import sys
 import time
+from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Any
 
 import requests
-from filelock import AcquireReturnProxy, FileLock
+from filelock import FileLock
 from kagglehub.cache import get_cached_archive_path
 from kagglehub.clients import build_kaggle_client, download_file
 from kagglehub.config import get_kaggle_credentials
@@ -80,7 +81,7 @@ def check_credentials() -> None:
         raise UserError(f"download.source kaggle: no Kaggle credentials found; {CREDENTIALS}.")
 
 
-def lock(archive: Path) -> AcquireReturnProxy[Any]:
+def lock(archive: Path) -> AbstractContextManager[Any]:
     """Experiments that run side by side share the client's cache: one downloads, the others wait."""
     try:
         archive.parent.mkdir(parents=True, exist_ok=True)
