@@ -7,9 +7,9 @@ import hashlib
 import json
 import os
 import shutil
+import signal
 import sys
 from collections.abc import Iterator, Mapping
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -130,18 +130,27 @@ def write_checkpoint(checkpoint: dict[str, Any], path: Path) -> None:
 
 
 class AtomicCheckpoints(TorchCheckpointIO):
-    """A checkpoint is there whole or not at all; when the disk is full, the one before it stays.
-
-    It is written in a thread. Ctrl-C ends the main thread, which waits for the file first; raised inside torch.save it
-    would come out as another error.
-    """
+    """A checkpoint is there whole or not at all; when the disk is full, the one before it stays."""
 
     def save_checkpoint(self, checkpoint: dict[str, Any], path: Any, storage_options: Any | None = None) -> None:
-        with ThreadPoolExecutor(1) as thread:
-            thread.submit(write_checkpoint, checkpoint, Path(path)).result()
+        with ctrl_c_waits():
+            write_checkpoint(checkpoint, Path(path))
 
     def load_checkpoint(self, path: Any, map_location: Any = None, weights_only: bool | None = True) -> dict[str, Any]:
         return read_checkpoint(Path(path))
+
+
+@contextmanager
+def ctrl_c_waits() -> Iterator[None]:
+    """Until the end of the block: torch.save, interrupted, ends in an error of its own that hides the interruption."""
+    handler, signals = signal.getsignal(signal.SIGINT), []
+    signal.signal(signal.SIGINT, lambda *arguments: signals.append(arguments))
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, handler)
+    if signals and callable(handler):
+        handler(*signals[-1])
 
 
 class Keep(ModelCheckpoint):
