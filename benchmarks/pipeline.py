@@ -11,7 +11,7 @@ STRATEGIES = {
 
 
 def settings(job: dict[str, Any]) -> dict[str, Any]:
-    """The train stage's params; what is not here is as it comes (Adam, the cache of frozen stages on)."""
+    """The train stage's params; what is not here is as it comes (Adam, the cache of frozen blocks on)."""
     return {
         "task": "classification",
         "seed": 0,
