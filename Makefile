@@ -8,21 +8,33 @@ BIN := $(VENV)/bin
 ACTIVATE := VIRTUAL_ENV="$(CURDIR)/$(VENV)" PATH="$(CURDIR)/$(BIN):$$PATH"
 STAMP := $(VENV)/.installed
 DEV_STAMP := $(VENV)/.installed-dev
-INSTALL := $(BIN)/python -m pip install --disable-pip-version-check --no-deps --progress-bar off --quiet
+# uv installs several times faster than pip; without it pip does the same
+UV := $(shell command -v uv)
+INSTALL := $(if $(UV),$(UV) pip install --python $(BIN)/python --quiet,$(BIN)/python -m pip install --disable-pip-version-check --progress-bar off --quiet)
+# TORCH=cpu: PyTorch without CUDA. Remembered, so that `make run` does not bring CUDA in after all
+TORCH ?= $(shell cat $(VENV)/.torch 2>/dev/null)
 
 help: ## list the targets
 	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 10
 
-setup: $(STAMP) ## create .venv and install what the pipeline needs
+setup: $(STAMP) ## create .venv and install what the pipeline needs; without CUDA: make setup TORCH=cpu
 
-$(STAMP): requirements.txt
+$(STAMP): requirements.in requirements.txt
+	@case "$$(uname -s)" in Linux|Darwin) ;; *) echo "Lightbox runs on Linux and macOS; on Windows, inside WSL 2." >&2; exit 1;; esac
+	@case "$(TORCH)" in ''|cpu) ;; *) echo "TORCH=$(TORCH): leave it out (the standard build, with CUDA on Linux) or say cpu." >&2; exit 1;; esac
 	@$(PYTHON) -c 'import sys; v = sys.version_info; v >= (3, 11) or sys.exit(f"Lightbox needs Python 3.11 or newer; {sys.executable} is {v.major}.{v.minor}. Try: make PYTHON=python3.12 $(MAKECMDGOALS)")'
 	$(PYTHON) -m venv $(VENV)
-	$(INSTALL) -r requirements.txt
+ifeq ($(TORCH),cpu)
+	$(if $(UV),,$(INSTALL) --no-deps -c requirements-dev.txt uv)
+	$(or $(UV),$(BIN)/uv) pip install --python $(BIN)/python --quiet --torch-backend cpu -r requirements.in -c requirements.txt
+else
+	$(INSTALL) --no-deps -r requirements.txt
+endif
+	@echo "$(TORCH)" > $(VENV)/.torch
 	@touch $@
 
 $(DEV_STAMP): requirements-dev.txt $(STAMP)
-	$(INSTALL) -r requirements-dev.txt
+	$(INSTALL) --no-deps -r requirements-dev.txt
 	@touch $@
 
 run: $(STAMP) ## run the pipeline as params.yaml says, then show the leaderboard
