@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
 from pathlib import Path
 
 import pandas as pd
@@ -18,7 +17,7 @@ from .figures.draw import draw
 from .numbers.board import for_file, with_missing
 from .numbers.comparison import Study, analyse
 from .numbers.curves import histories, rocs
-from .page import render
+from .page.render import page
 from .params import Params
 
 
@@ -26,14 +25,18 @@ def run(params: Params, job: Job) -> Result:
     out = paths.report_dir("compare")
     study = analyse(params)
     write_tables(out, study)
+    metrics = metrics_by_key(study)
+    write_json(out / "metrics.json", metrics)
     figures = draw(study)
-    page = render.page(study, figures)
-    pictures = [save(fig, out / "figures" / f"{name}.png") for name, fig in figures.items()]
+    html = page(study, figures)  # before the figures are saved: it fixes their layout
+    files = [save(fig, out / "figures" / f"{name}.png") for name, fig in figures.items()]
     with atomic(out / "index.html") as partial:
-        partial.write_text(page, encoding="utf-8")
+        partial.write_text(html, encoding="utf-8")
     if not os.environ.get("LIGHTBOX_DEFER_SUMMARY"):
         terminal.show(out)
-    return Result(metrics=best_metrics(study), figures=(*pictures, out / "index.html"))
+    counts = {"models": len(study.board), "missing": len(study.missing), "ties": int(study.board.tie.iloc[1:].sum())}
+    best = {f"best.{name}": value for name, value in metrics[study.board.key[0]].items()}
+    return Result(metrics=best | counts, figures=(*files, out / "index.html"))
 
 
 def write_tables(out: Path, study: Study) -> None:
@@ -48,21 +51,12 @@ def write_tables(out: Path, study: Study) -> None:
     }.items():
         with atomic(out / f"{name}.csv") as partial:
             table.to_csv(partial, index=False, float_format="%.6g", lineterminator="\n")
-    write_json(out / "metrics.json", {row["key"]: metrics(row, study) for row in study.board.to_dict("records")})
 
 
-def metrics(row: Mapping[str, float], study: Study) -> dict[str, float]:
-    """The test metrics that a model has, to six digits."""
+def metrics_by_key(study: Study) -> dict[str, dict[str, float]]:
+    """By key, the test metrics that a model has, to six digits."""
     names = MEASURES[study.params.task].metrics
-    return {name: float(f"{row[name]:.6g}") for name in names if pd.notna(row[name])}
-
-
-def best_metrics(study: Study) -> dict[str, float]:
-    """The first model's test metrics and how many share its place, for the tracking store."""
-    board = study.board
-    first = {f"best.{name}": value for name, value in metrics(board.iloc[0].to_dict(), study).items()}
-    return first | {
-        "models": float(len(board)),
-        "missing": float(len(study.missing)),
-        "ties": float(board.tie.iloc[1:].sum()),
+    return {
+        row["key"]: {name: float(f"{row[name]:.6g}") for name in names if pd.notna(row[name])}
+        for row in study.board.to_dict("records")
     }

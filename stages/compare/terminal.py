@@ -12,9 +12,8 @@ from ..shared.core.paths import report_dir
 from . import text
 
 if TYPE_CHECKING:
-    from rich.console import Console, RenderableType
-
-    from ..shared.measures.measure import Measure
+    from rich.console import Console
+    from rich.table import Table
 
 MLFLOW_UI = "make ui"
 MLFLOW_UI_PLAIN = "mlflow ui --backend-store-uri sqlite:///mlflow.db"
@@ -23,89 +22,82 @@ ROWS = 30  # models in the terminal; leaderboard.csv has all
 
 
 def show(folder: Path | None = None, console: Console | None = None) -> None:
-    """Print the leaderboard, where the report lies and how to open MLflow.
+    """Print the leaderboard (the table fits 100 columns), where the report is and how to open MLflow.
 
     Raises:
         UserError: nothing has been compared yet.
     """
     from rich.console import Console
-
-    console = console or Console(highlight=False)
-    if not console.is_terminal:
-        console.width = WIDTH
-    for part in summary(folder or report_dir("compare")):
-        console.print(part)
-
-
-def summary(folder: Path) -> list[RenderableType]:
-    """The parts, for any rich console; the table fits 100 columns."""
     from rich.text import Text
 
+    from ..shared.measures import MEASURES
+
+    folder = folder or report_dir("compare")
     path = folder / "leaderboard.csv"
     if not path.is_file():
         raise UserError(f"{path}: no leaderboard yet. Make it with `make run` (or `dvc repro`).")
     with path.open(encoding="utf-8", newline="") as file:
         rows = list(csv.DictReader(file))
+    complete = [row for row in rows if row["status"] != "missing"]
+    missing = [row for row in rows if row["status"] == "missing"]
     metric, level = rows[0]["metric"], text.level(float(rows[0]["confidence"]))
-    complete, missing = [row for row in rows if not is_missing(row)], [row for row in rows if is_missing(row)]
-    label = measures_in(rows[0])[metric].label
+    measures = {name: measure for task in MEASURES.values() for name, measure in task.metrics.items()}
+    others = [name for name, measure in measures.items() if measure.headline and name in rows[0] and name != metric]
+    headings = {name: measures[name].short for name in (metric, *others)}
+
     lines = []
     if any(row["tie"] == "True" for row in complete[1:]):
+        label = measures[metric].label
         lines += [f"= : the {level} interval of its difference in {label} to the first row includes zero, a tie"]
     if missing:
         lines += [f"missing: {len(missing)} of {len(rows)} models are incomplete; the others are compared without them"]
     if len(complete) > ROWS:
         lines += [f"{len(complete) - ROWS} more models are in {path}"]
     lines += ["", f"Report     {folder / 'index.html'}", f"All runs   {MLFLOW_UI}   (or: {MLFLOW_UI_PLAIN})"]
-    return [_table(complete[:ROWS] + missing, metric, level), Text("\n".join(lines))]
+
+    console = console or Console(highlight=False)
+    if not console.is_terminal:
+        console.width = WIDTH
+    console.print(_table(complete[:ROWS] + missing, headings, level))
+    console.print(Text("\n".join(lines)))
 
 
-def measures_in(row: Mapping[str, str]) -> dict[str, Measure]:
-    """The metrics that a leaderboard has columns of."""
-    from ..shared.measures import MEASURES
-
-    return {name: measure for task in MEASURES.values() for name, measure in task.metrics.items() if name in row}
-
-
-def _table(rows: list[dict[str, str]], metric: str, level: str) -> RenderableType:
-    """The metric that decides comes first, with its interval, then the others of the headline."""
+def _table(rows: Sequence[Mapping[str, str]], headings: Mapping[str, str], level: str) -> Table:
+    """`headings`: of the metrics; the first is the one that decides, and has its interval."""
     from rich import box
     from rich.table import Table
+    from rich.text import Text  # takes a name as it is; a plain string would be read as markup
 
-    backbones, measures = sorted({row["backbone"] for row in rows}), measures_in(rows[0])
-    names = ["backbone"] * (len(backbones) > 1) + ["strategy", "sample"]
-    others = [name for name, measure in measures.items() if measure.headline and name != metric]
-    title = f"Leaderboard on the test split, [{level} interval]"
+    title, backbones = f"Leaderboard on the test split, [{level} interval]", {row["backbone"] for row in rows}
+    names = ["backbone", "strategy", "sample"] if len(backbones) > 1 else ["strategy", "sample"]
     table = Table(
         box=box.SIMPLE_HEAD, padding=0, show_edge=False, title_justify="left",
-        title=title if len(backbones) > 1 else f"{title}: {backbones[0]}",
+        title=title if len(backbones) > 1 else f"{title}: {min(backbones)}",
     )  # fmt: skip
-    for name in ["", *names, "images", *(measures[name].short for name in (metric, *others)), "time"]:
-        wide = name in names
-        width = 8 if wide and name != "sample" else None
-        table.add_column(name, justify="left" if wide else "right", no_wrap=not wide, overflow="fold", min_width=width)
+    table.add_column(justify="right", no_wrap=True)
+    for name in names:
+        table.add_column(name, overflow="fold", min_width=None if name == "sample" else 8)
+    for heading in ("images", *headings.values(), "time"):
+        table.add_column(heading, justify="right", no_wrap=True, overflow="fold")
     for row in rows:
-        table.add_row(*_cells(row, names, metric, others), style="bold" if row["rank"] == "1" else None)
+        cells = _cells(row, names, *headings)
+        table.add_row(*map(Text, cells), style="bold" if row["rank"] == "1" else None)
     return table
 
 
-def is_missing(row: Mapping[str, str]) -> bool:
-    return row["status"] == "missing"
+def _cells(row: Mapping[str, str], names: Sequence[str], metric: str, *others: str) -> list[str]:
+    labels = [row[name] for name in names]
+    if row["status"] == "missing":
+        return ["", *labels, text.DASH, "missing", *(text.DASH for _ in (*others, "time"))]
 
+    def value(name: str) -> float | None:
+        return float(row[name]) if row[name] else None
 
-def _cells(row: Mapping[str, str], names: Sequence[str], metric: str, others: Sequence[str]) -> list[RenderableType]:
-    from rich.text import Text  # takes a name as it is; a plain string would be read as markup
-
-    if is_missing(row):
-        dashes = [text.DASH] * (len(others) + 1)
-        return [Text(cell) for cell in ["", *(row[name] for name in names), text.DASH, "missing", *dashes]]
-    tie = "=" if row["tie"] == "True" and row["rank"] != "1" else " "
-    value, low, high = (_value(row[name]) for name in (metric, f"{metric}_low", f"{metric}_high"))
-    cells = [row["rank"] + tie, *(row[name] for name in names), text.count(_value(row["train_images"]))]
-    cells += [f"{text.number(value)} [{text.span(low, high)}]"]
-    cells += [text.number(_value(row[name]), 2) for name in others]
-    return [Text(cell) for cell in [*cells, text.duration(_value(row["seconds"]))]]
-
-
-def _value(cell: str) -> float | None:
-    return float(cell) if cell else None
+    return [
+        row["rank"] + ("=" if row["tie"] == "True" and row["rank"] != "1" else " "),
+        *labels,
+        text.count(value("train_images")),
+        f"{text.number(value(metric))} [{text.span(value(f'{metric}_low'), value(f'{metric}_high'))}]",
+        *(text.number(value(name), 2) for name in others),
+        text.duration(value("seconds")),
+    ]

@@ -8,12 +8,12 @@ DASH = "–"
 
 
 def number(value: float | None, digits: int = 3) -> str:
-    return DASH if value is None or math.isnan(value) else f"{value:.{digits}f}"
+    return DASH if value is None or math.isnan(value) else f"{value:,.{digits}f}"
 
 
 def count(value: float | None) -> str:
     """With thousands separated: 1,234."""
-    return DASH if value is None or math.isnan(value) else f"{value:,.0f}"
+    return number(value, 0)
 
 
 def signed(value: float | None) -> str:

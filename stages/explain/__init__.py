@@ -1,8 +1,8 @@
 """Show where one model looked: reports/explain/<key>/.
 
-params.py   what a user may say
+params.py   the settings
 stage.py    reads, chooses, computes, writes
-choose.py   which test cases are shown
+choose.py   which test images are shown
 methods/    ways to ask a model where it looked
 gallery.py  one picture of all cases
 """
@@ -16,7 +16,7 @@ __all__ = ["Params", "run"]
 
 
 def run(params: Params, job: Job) -> Result:
-    """Choose cases, compute heat maps, lay out the gallery."""
+    """Choose test images, compute their heat maps, draw the gallery."""
     from . import stage
 
     return stage.run(params, job)

@@ -10,15 +10,13 @@ from ..shared.core.settings import Settings
 
 
 class Params(Settings):
-    """The `explain` section."""
-
     method: Literal["grad_cam"] = "grad_cam"
     """Selvaraju et al. 2017; it passes the model-randomisation check of Adebayo et al. 2018."""
     right: Annotated[int, Field(ge=0)] = 2
-    """Correctly predicted test cases shown of each class."""
+    """Correctly predicted test images shown of each class."""
     wrong: Annotated[int, Field(ge=0)] = 2
-    """Wrongly predicted test cases shown of each class."""
+    """Wrongly predicted test images shown of each class."""
     choose: Literal["random", "confident", "uncertain"] = "random"
-    """Which ones: random is the honest default; confident errors teach most."""
+    """Which ones: `random` shows typical cases, `confident` the highest probabilities, `uncertain` the lowest."""
     seed: Annotated[int, Field(ge=0)] = 0
-    """Of the random choice."""
+    """Seed of the random choice."""

@@ -25,10 +25,10 @@ from .params import Params
 def run(params: Params, job: Job) -> Result:
     model, recipe = load(paths.model_dir(job.member))
     arrays = load_arrays()
-    chosen = choose(read_predictions(job.member), recipe.classes, params)
-    folder = paths.report_dir("explain", job.member)
-    shutil.rmtree(folder, ignore_errors=True)
-    folder.mkdir(parents=True)
+    predictions = paths.report_dir("evaluate", job.member) / "predictions.parquet"
+    if not predictions.exists():
+        raise UserError(f"{predictions}: missing. Run `dvc repro evaluate@{job.member}`.")
+    chosen = choose(pd.read_parquet(predictions), recipe.classes, params)
     rows = pd.Index(arrays.index["path"]).get_indexer(chosen["path"])
     if (rows < 0).any():
         raise UserError(
@@ -36,26 +36,24 @@ def run(params: Params, job: Job) -> Result:
         )
     images = np.asarray(arrays.images[rows])
     maps = grad_cam(model, images, chosen["predicted"].cat.codes.to_numpy().astype(np.int64)) if len(rows) else images
+    folder = paths.report_dir("explain", job.member)
+    shutil.rmtree(folder, ignore_errors=True)
+    for name in ("images", "heatmaps"):
+        (folder / name).mkdir(parents=True)
     cases = [write_case(folder, i, row, images[i], maps[i]) for i, row in enumerate(chosen.to_dict("records"))]
     write_json(folder / "cases.json", cases)
     with atomic(folder / "heatmaps.npz") as partial, partial.open("wb") as file:
         np.savez_compressed(file, heatmaps=maps, paths=chosen["path"].to_numpy(dtype=str))
-    picture = draw(cases, images, maps, recipe.classes, recipe.key, folder / "gallery.png")
-    return Result(metrics=counts(cases), figures=(picture,))
-
-
-def read_predictions(key: paths.Key) -> pd.DataFrame:
-    path = paths.report_dir("evaluate", key) / "predictions.parquet"
-    if not path.exists():
-        raise UserError(f"{path}: missing. Run `dvc repro evaluate@{key}`.")
-    return pd.read_parquet(path)
+    gallery = draw(cases, images, maps, recipe.key, folder / "gallery.png")
+    wrong = sum(not case["correct"] for case in cases)
+    return Result(metrics={"cases": len(cases), "cases_wrong": wrong}, figures=(gallery,))
 
 
 def write_case(folder: Path, number: int, row: dict[str, Any], image: np.ndarray, heat: np.ndarray) -> dict[str, Any]:
     """images/NN.png is what the model saw, heatmaps/NN.png the map alone, as grey 0…255."""
-    for name, pixels in (("images", image.squeeze()), ("heatmaps", (heat * 255).round().astype(np.uint8))):
-        (folder / name).mkdir(exist_ok=True)
-        with atomic(folder / name / f"{number:02d}.png") as partial:
+    files = {"image": f"images/{number:02d}.png", "heatmap": f"heatmaps/{number:02d}.png"}
+    for file, pixels in zip(files.values(), (image.squeeze(), (heat * 255).round().astype(np.uint8)), strict=True):
+        with atomic(folder / file) as partial:
             Image.fromarray(pixels).save(partial, format="PNG")
     return {
         "path": row["path"],
@@ -64,10 +62,5 @@ def write_case(folder: Path, number: int, row: dict[str, Any], image: np.ndarray
         "predicted": str(row["predicted"]),
         "confidence": float(row["confidence"]),
         "correct": bool(row["correct"]),
-        "image": f"images/{number:02d}.png",
-        "heatmap": f"heatmaps/{number:02d}.png",
+        **files,
     }
-
-
-def counts(cases: list[dict[str, Any]]) -> dict[str, float]:
-    return {"cases": len(cases), "cases_wrong": sum(not case["correct"] for case in cases)}

@@ -340,7 +340,8 @@ def project(projects: dict[str, Path], tmp_path: Path, monkeypatch: pytest.Monke
 @pytest.fixture
 def blank_figures(monkeypatch: pytest.MonkeyPatch) -> None:
     """A run draws empty figures, for tests of tables and text: drawing is nearly all of its time."""
-    monkeypatch.setattr(compare_stage, "draw", lambda study: {name: Figure() for name in render.labels("AUROC")})
+    names = ("intervals", "data_efficiency", "gains", "roc", "precision_recall", "precision_recall_f1", "plans")
+    monkeypatch.setattr(compare_stage, "draw", lambda study: {name: Figure() for name in names})
     monkeypatch.setattr(render, "cards", lambda study: {key: Figure() for key in study.shown.key})
 
 

@@ -181,7 +181,7 @@ def test_missing_models_are_named_at_the_top_with_the_command_and_in_the_table(
     notice = html.index("1 of the 6 models that")
     assert html.index("<main") < notice < html.index('id="answer"')
     assert "dvc repro evaluate@small_cnn-fine_tune-full" in html
-    rows = re.findall(r'<tr class="gone">.*?</tr>', html, flags=re.S)
+    rows = re.findall(r'<tr class="absent">.*?</tr>', html, flags=re.S)
     assert len(rows) == 1
     assert "fine_tune" in rows[0]
     assert not re.search(r"\d", rows[0].replace('scope="row"', ""))

@@ -34,16 +34,6 @@ def test_a_difference_that_rounds_to_nothing_has_no_sign() -> None:
     assert [text.signed(v) for v in (-0.0004, 0.0004, -0.0006, 0.01)] == ["0.000", "0.000", "−0.001", "+0.010"]
 
 
-def test_what_a_model_started_from_is_said_as_far_as_it_is_known() -> None:
-    summary = {"start": "w.safetensors", "precision": "bf16-mixed", "channels_last": True}
-    assert sentences.start(summary) == "from w.safetensors; bf16-mixed, channels last"
-    assert (
-        sentences.start(summary | {"start": None, "channels_last": False})
-        == "from random weights; bf16-mixed, contiguous"
-    )
-    assert sentences.start({"epochs": 3}) == "start unknown"
-
-
 def test_the_headline_strategy_is_chosen_on_validation_not_on_test() -> None:
     picks = sentences.chosen(TABLE, AUROC)
     assert list(picks.train_images) == [40, 400]

@@ -4,7 +4,9 @@ import pytest
 import torch
 from captum.attr import LayerAttribution, LayerGradCam
 from PIL import Image
+from sklearn.metrics import roc_auc_score
 
+from stages import evaluate, train
 from stages.explain import Params, run
 from stages.explain.choose import choose
 from stages.explain.methods.grad_cam import grad_cam
@@ -63,18 +65,18 @@ def test_grad_cam_equals_its_definition():
     torch.manual_seed(0)
     model = create("classification", Architecture(source="lightbox", name="small_cnn"), 2).eval()
     images = np.random.default_rng(0).integers(0, 256, (3, 64, 64, 1), dtype=np.uint8)
-    found = grad_cam(model, images, np.array([0, 1, 1]))
+    heat = grad_cam(model, images, np.array([0, 1, 1]))
 
     layer = model.backbone.network.get_submodule(model.backbone.cam.module)
     tensor = torch.from_numpy(images).permute(0, 3, 1, 2).float()
     maps = LayerGradCam(model, layer).attribute(tensor, target=torch.tensor([0, 1, 1]), relu_attributions=True)
     maps = LayerAttribution.interpolate(maps, (64, 64), "bilinear")[:, 0].detach()
     peaks = maps.flatten(1).amax(dim=1).clamp_min(1e-12)
-    assert found == pytest.approx((maps / peaks[:, None, None]).numpy(), abs=1e-4)
+    assert heat == pytest.approx((maps / peaks[:, None, None]).numpy(), abs=1e-4)
 
 
 class BrightSpots(torch.nn.Module):
-    """A network with a known answer: its one feature is how much of the film is bright, cell by cell."""
+    """A network with a known answer: its one feature is how much of the image is bright, cell by cell."""
 
     def __init__(self):
         super().__init__()
@@ -110,30 +112,12 @@ def test_heat_maps_cover_the_image_even_when_every_weight_is_frozen(name):
 
 @pytest.fixture
 def trained(workspace, make_processed, train_params):
-    from stages import evaluate, train
-
     make_processed(workspace / "data" / "processed", side=64)
     train.run(train_params(epochs=12, min_steps_per_epoch=6, schedule="cosine"), Job(KEY))
+
+
+def test_a_trained_model_is_evaluated_and_every_case_has_its_image_and_heat_map(trained):
     evaluate.run(evaluate.Params(bootstrap=100, seed=0), Job(KEY))
-
-
-def test_the_gallery_holds_every_case_with_image_and_heat_map(trained):
-    result = run(Params(right=2, wrong=0, seed=0), Job(KEY))
-    folder = result.figures[0].parent
-    cases = read_json(folder / "cases.json")
-    assert [case["label"] for case in cases] == ["normal", "normal", "sick", "sick"]
-    heat = np.load(folder / "heatmaps.npz")["heatmaps"]
-    assert heat.shape == (4, 64, 64)
-    for case in cases:
-        assert Image.open(folder / case["image"]).size == (64, 64)
-        assert Image.open(folder / case["heatmap"]).size == (64, 64)
-        assert 0.5 <= case["confidence"] <= 1
-    assert Image.open(folder / "gallery.png").width > 400
-
-
-def test_evaluating_writes_predictions_and_numbers_that_agree(trained):
-    from sklearn.metrics import roc_auc_score
-
     table = pd.read_parquet("reports/evaluate/small_cnn-from_scratch-full/predictions.parquet")
     numbers = read_json("reports/evaluate/small_cnn-from_scratch-full/metrics.json")
     assert list(table.columns) == ["path", "label", "patient", "split", "predicted", "prob_normal", "prob_sick"]
@@ -142,3 +126,16 @@ def test_evaluating_writes_predictions_and_numbers_that_agree(trained):
     assert auroc["value"] == pytest.approx(roc_auc_score(test["label"] == "sick", test["prob_sick"]))
     assert auroc["low"] <= auroc["value"] <= auroc["high"]
     assert numbers["n"]["test"] == {"images": len(test), "patients": test["patient"].nunique()}
+
+    result = run(Params(right=2, wrong=0, seed=0), Job(KEY))
+    folder = result.figures[0].parent
+    cases = read_json(folder / "cases.json")
+    assert result.metrics == {"cases": 4, "cases_wrong": 0}
+    assert [case["label"] for case in cases] == ["normal", "normal", "sick", "sick"]
+    heat = np.load(folder / "heatmaps.npz")["heatmaps"]
+    assert heat.shape == (4, 64, 64)
+    for case, map_of_case in zip(cases, heat, strict=True):
+        assert Image.open(folder / case["image"]).size == (64, 64)
+        assert np.abs(np.asarray(Image.open(folder / case["heatmap"])) / 255 - map_of_case).max() < 0.5 / 255 + 1e-6
+        assert 0.5 <= case["confidence"] <= 1
+    assert Image.open(folder / "gallery.png").width > 400

@@ -5,7 +5,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from typing import Any
 
 import pandas as pd
@@ -15,14 +14,6 @@ from ..text import level, number, signed, signed_span, span
 
 VERDICT = {"better": "yes", "worse": "no, it hurt", "undecided": "not shown"}
 LEAD = {"better": "Transfer helps", "worse": "Transfer hurts", "undecided": "Not shown that transfer helps"}
-
-
-def start(summary: Mapping[str, Any]) -> str:
-    """What a model started from and computed in, as far as an older summary.json has it."""
-    if "start" not in summary:
-        return "start unknown"
-    layout = "channels last" if summary["channels_last"] else "contiguous"
-    return f"from {summary['start'] or 'random weights'}; {summary['precision']}, {layout}"
 
 
 def question(contrasts: pd.DataFrame) -> str:
@@ -58,23 +49,23 @@ def findings(
     picks: pd.DataFrame, board: pd.DataFrame, baseline: str, images: int, means: pd.DataFrame, measure: Measure
 ) -> list[tuple[str, str]]:
     """(heading, text): one per size, then one on the top of the leaderboard. `means`: empty without repeats."""
-    coverage = level(board.confidence[0])
-    answers = [(_size(row), _contrast(row, baseline, images, coverage, measure.label)) for row in picks.itertuples()]
-    return [*answers, ("The leaderboard", top(board, measure) + top_mean(means))]
-
-
-def _size(row: Any) -> str:
-    return f"{row.train_images:,.0f} training images ({row.sample}{f'; {row.seeds} seeds' if row.seeds > 1 else ''})"
+    coverage, answers = level(board.confidence[0]), []
+    for row in picks.itertuples():
+        seeds = f"; {row.seeds} seeds" if row.seeds > 1 else ""
+        answer = _contrast(row, baseline, images, coverage, measure.label)
+        answers.append((f"{row.train_images:,.0f} training images ({row.sample}{seeds})", answer))
+    best_mean = "" if means.empty else top_mean(means.iloc[0])
+    return [*answers, ("The leaderboard", top(board, measure) + best_mean)]
 
 
 def _contrast(row: Any, baseline: str, images: int, coverage: str, label: str) -> str:
     values = f"{number(row.value)} [{span(row.value_low, row.value_high)}]"
-    base = f"{baseline} {number(row.baseline_value)} [{span(row.baseline_low, row.baseline_high)}]"
+    values += f", {baseline} {number(row.baseline_value)} [{span(row.baseline_low, row.baseline_high)}]"
     if row.seeds > 1:
         apart = f" {images:,} test images and {row.seeds} seeds cannot tell the two apart."
         return (
             f"{LEAD[row.verdict]}: {signed(row.difference)}, {coverage} interval {signed_span(row.low, row.high)}. "
-            f"{row.strategy} of {row.backbone} reaches a mean test {label} of {values}, {base}."
+            f"{row.strategy} of {row.backbone} reaches a mean test {label} of {values}."
             f"{apart if row.verdict == 'undecided' else ''}"
         )
     ends = {
@@ -83,13 +74,14 @@ def _contrast(row: Any, baseline: str, images: int, coverage: str, label: str) -
         "undecided": f"which includes zero: {images:,} test images cannot tell the two apart.",
     }
     return (
-        f"{row.strategy} of {row.backbone}, the best on validation, reaches a test {label} of {values}, {base}. "
+        f"{row.strategy} of {row.backbone}, the best on validation, reaches a test {label} of {values}. "
         f"The difference is {signed(row.difference)} with a {coverage} interval of {signed_span(row.low, row.high)}, "
         f"{ends[row.verdict]}"
     )
 
 
 def top(board: pd.DataFrame, measure: Measure) -> str:
+    """On the first row: how many others may be as good, and a warning where it may be no better than a guess."""
     first, others = board.iloc[0], len(board) - 1
     ties = int(board.tie.iloc[1:].sum())
     lead = f"{first.key} {'leads with' if others else 'has'} a test {measure.label} of {number(first.value)}"
@@ -101,22 +93,14 @@ def top(board: pd.DataFrame, measure: Measure) -> str:
         rest = "but no other model can be told apart from it on these images"
     else:
         rest = f"but {ties} of the {others} other models cannot be told apart from it on these images"
-    return f"{lead} [{span(first.value_low, first.value_high)}], {rest}.{_chance(first, measure)}"
-
-
-def _chance(first: Any, measure: Measure) -> str:
-    """A warning where the best model may be no better than a guess."""
-    chance = measure.chance
+    text, chance = f"{lead} [{span(first.value_low, first.value_high)}], {rest}.", measure.chance
     if chance is None or (first.value_low > chance if measure.higher_is_better else first.value_high < chance):
-        return ""
-    return f" Its interval includes {chance:g}, the {measure.label} of a model that guesses."
+        return text
+    return f"{text} Its interval includes {chance:g}, the {measure.label} of a model that guesses."
 
 
-def top_mean(means: pd.DataFrame) -> str:
+def top_mean(first: Any) -> str:
     """A sentence to follow the one on the top of the leaderboard."""
-    if means.empty:
-        return ""
-    first = means.iloc[0]
     over = f" over {first.seeds} seeds" if first.seeds > 1 else ", of one seed"
     return (
         f" Of the means, the best is {number(first.value)} [{span(first.value_low, first.value_high)}]"

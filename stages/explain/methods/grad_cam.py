@@ -14,10 +14,10 @@ from ...shared.model.predict import as_tensor
 
 
 def grad_cam(model: Classifier, images: np.ndarray, targets: np.ndarray) -> np.ndarray:
-    """Heat maps, float32 B×H×W in 0…1, for uint8 images B×H×W×C and the class that each map speaks of.
+    """Heat maps, float32 B×H×W in 0…1, of uint8 images B×H×W×C; `targets` (B) is the class each map is about.
 
-    A map that is zero everywhere (nothing speaks for the class) stays zero. Raises UserError for a network without a
-    map of the image.
+    Where nothing speaks for the class the map is zero everywhere. Raises UserError for a network without a map of the
+    image.
     """
     layer = model.backbone.cam
     if layer is None:
