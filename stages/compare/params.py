@@ -14,19 +14,19 @@ from ..shared.core.task import TaskName
 
 class Params(Settings):
     task: TaskName
-    """What the models were trained for (the top-level `task`): it decides which metrics there are."""
+    """What the models were trained for (the top-level `task`): it decides which metrics exist."""
     matrix: Matrix
     """The models to compare (the top-level `matrix`)."""
     seed: int = Field(0, ge=0)
-    """Seed of the draws of repeats and of the choice of sample films (the top-level `seed`)."""
+    """Seed of the draws of repeats and of the choice of sample images (the top-level `seed`)."""
     title: str | None = None
     """Heading of the report; null: the question that the matrix asks."""
     sort_by: str = "auroc"
-    """Test metric that decides: rank, differences, ties and contrasts are by it."""
+    """Test metric that decides: rank, differences, ties and contrasts follow it."""
     baseline: str = "from_scratch"
-    """Strategy that the others are measured against; without it in the matrix there is no such table."""
+    """Strategy that the others are compared with; without it in the matrix there is no such table."""
     samples: int = Field(6, ge=0, le=40)
-    """Test films that the report shows with every model's reading of each."""
+    """Test images that the report shows with the prediction of every model."""
 
     @model_validator(mode="before")
     @classmethod
