@@ -140,5 +140,16 @@ def test_checking_params_imports_nothing_heavy(repository):
     """Every stage pays for this import before it starts."""
     code = "import sys, stages.__main__; print(*sys.modules)"
     done = subprocess.run([sys.executable, "-c", code], cwd=repository, capture_output=True, text=True, check=True)
-    heavy = {"torch", "lightning", "mlflow", "pandas", "numpy", "matplotlib", "sklearn", "great_expectations"}
+    heavy = {
+        "torch",
+        "lightning",
+        "mlflow",
+        "pandas",
+        "numpy",
+        "matplotlib",
+        "sklearn",
+        "great_expectations",
+        "cv2",
+        "kagglehub",
+    }
     assert heavy.isdisjoint(done.stdout.split())

@@ -36,8 +36,12 @@ def pack_images(entries: Iterable[Entry], where: str, total: int | None) -> dict
     Raises:
         UserError: there is no image, a name appears twice, or a file is too big for an image.
     """
-    others: Counter[str] = Counter()
     names: set[str] = set()
+    suffixes: Counter[str] = Counter()  # of the files that are no images
+
+    def others() -> str:
+        kinds = ", ".join(f"{count} {suffix}" for suffix, count in suffixes.most_common(5))
+        return f"{suffixes.total()} other files ({kinds})"
 
     def images() -> Iterator[tuple[str, bytes]]:
         for entry in progress(entries, desc="packing images", unit="file", total=total):
@@ -48,39 +52,29 @@ def pack_images(entries: Iterable[Entry], where: str, total: int | None) -> dict
                 names.add(entry.name)
                 yield entry.name, entry.read()
             else:
-                others[PurePosixPath(entry.name).suffix.lower() or "no suffix"] += 1
+                suffixes[PurePosixPath(entry.name).suffix.lower() or "no suffix"] += 1
         if not names:  # raised here, so that no archive is written
-            raise no_image(where, others)
+            raise UserError(
+                f"{where}: no image found.{f' It has {others()}.' if suffixes else ''} Put images there "
+                f"({', '.join(sorted(SUFFIXES))}), loose or in folders, or point download.folder.path elsewhere. "
+                "An archive inside an archive has to be unpacked first."
+            )
 
     write_archive(RAW, images())
-    if others:
-        print(f"{where}: {len(names)} images; left out {describe(others)}.", file=sys.stderr)
-    return {"images": len(names), "left_out": others.total()}
+    if suffixes:
+        print(f"{where}: {len(names)} images; left out {others()}.", file=sys.stderr)
+    return {"images": len(names), "left_out": suffixes.total()}
 
 
 def check(entry: Entry, names: set[str], where: str) -> None:
     if entry.name in names:
         raise UserError(f"{where}: has {entry.name!r} twice, so it is unclear which is meant. Remove one.")
     if entry.size > BIGGEST:
-        raise UserError(
-            f"{where}: {entry.name!r} is {entry.size / 1e9:.1f} GB, more than an image can be (1 GB). Remove it."
-        )
+        size = f"{entry.size / 1e9:.1f} GB"
+        raise UserError(f"{where}: {entry.name!r} is {size}, more than an image can be (1 GB). Remove it.")
     try:
         entry.name.encode()
     except UnicodeEncodeError:
         raise UserError(
             f"{where}: the file name {entry.name!r} is not valid UTF-8 and cannot go into the archive. Rename the file."
         ) from None
-
-
-def no_image(where: str, others: Counter[str]) -> UserError:
-    contents = f" It has {describe(others)}." if others else ""
-    return UserError(
-        f"{where}: no image found.{contents} Put images there ({', '.join(sorted(SUFFIXES))}), loose or in folders, or "
-        "point download.folder.path elsewhere. An archive inside an archive has to be unpacked first."
-    )
-
-
-def describe(others: Counter[str]) -> str:
-    kinds = ", ".join(f"{count} {suffix}" for suffix, count in others.most_common(5))
-    return f"{others.total()} other files ({kinds})"

@@ -6,6 +6,7 @@ import os
 from collections.abc import Iterator
 from functools import partial
 from pathlib import Path
+from typing import NoReturn
 
 from ..shared.core.errors import UserError
 from ..shared.core.paths import find_input, project_root
@@ -47,7 +48,7 @@ def find_images(written: str) -> Path:
 
 def walk(root: Path) -> Iterator[Entry]:
     """Every file below `root`, through links too (it is the user's own disk); a loop of links is an error."""
-    for name, _, files in os.walk(root, onerror=refuse_listing, followlinks=True):
+    for name, _, files in os.walk(root, onerror=refuse, followlinks=True):
         folder = Path(name)
         if any(folder.samefile(parent) for parent in folder.parents if parent.is_relative_to(root)):
             raise UserError(f"{folder}: a link that leads back to a folder above it. Remove the link.")
@@ -58,12 +59,12 @@ def walk(root: Path) -> Iterator[Entry]:
                 raise UserError(f"{path}: a link to nothing. Remove it, or bring back what it points to.")
 
 
-def refuse_listing(error: OSError) -> None:
-    raise UserError(f"{error.filename}: cannot be listed ({error.strerror}). Check its permissions.") from None
-
-
 def read(path: Path) -> bytes:
     try:
         return path.read_bytes()
     except OSError as error:
-        raise UserError(f"{path}: cannot be read ({error.strerror}). Check its permissions.") from None
+        refuse(error)
+
+
+def refuse(error: OSError) -> NoReturn:
+    raise UserError(f"{error.filename}: cannot be read ({error.strerror}). Check its permissions.") from None

@@ -7,28 +7,26 @@ import re
 from pathlib import PurePath
 from typing import Annotated, Literal, Self
 
-from pydantic import AfterValidator, Field, model_validator
+from pydantic import AfterValidator, Field, NonNegativeInt, PositiveFloat, PositiveInt, model_validator
 
 from ..shared.core.settings import Settings
 
 Finding = Literal["normal", "consolidation", "haze", "effusion", "nodule", "cardiomegaly"]
-Share = Annotated[float, Field(gt=0)]
-Count = Annotated[int, Field(ge=0)]
 Opacity = Annotated[float, Field(gt=0, le=1)]
 
 
 class Faults(Settings):
     """Faults planted in a phantom set, each in other patients; `phantom.json` in the archive lists them by name."""
 
-    exact_duplicates: Count = 3
+    exact_duplicates: NonNegativeInt = 3
     """Files stored a second time, byte for byte, under another patient's name."""
-    near_duplicates: Count = 3
+    near_duplicates: NonNegativeInt = 3
     """Films stored a second time under another patient's name, re-saved as JPEG would and a little brighter."""
-    truncated: Count = 1
+    truncated: NonNegativeInt = 1
     """Image files that end half-way."""
-    blank: Count = 1
-    """Films of one even grey."""
-    conflicting_patients: Count = 1
+    blank: NonNegativeInt = 1
+    """Films of one single grey."""
+    conflicting_patients: NonNegativeInt = 1
     """Patients with films under two labels."""
     corner_marker: Annotated[float, Field(ge=0, le=1)] = 0.0
     """How often a bright letter in the corner gives the class away. 0: no film has one. p: films with a finding carry
@@ -40,14 +38,14 @@ class Phantom(Settings):
 
     patients: Annotated[int, Field(ge=2, le=9999)] = 320
     """How many patients; a patient's films share the anatomy and the disease."""
-    images_per_patient: tuple[Annotated[int, Field(ge=1)], Annotated[int, Field(ge=1, le=99)]] = (1, 3)
+    images_per_patient: tuple[PositiveInt, Annotated[int, Field(ge=1, le=99)]] = (1, 3)
     """The fewest and the most films of one patient."""
     size: Annotated[int, Field(ge=64, le=2048)] = 128
     """Width and height of the films, in pixels."""
-    seed: int = Field(default=0, ge=0)
-    """Same seed, same films. Apart from the top-level seed, so that training can be repeated with other seeds on the
-    same films."""
-    findings: dict[Finding, Share] = Field(default={"normal": 0.45, "consolidation": 0.30, "haze": 0.25})
+    seed: NonNegativeInt = 0
+    """The same seed gives the same films. Not the top-level seed, so that training can be repeated with other seeds on
+    the same films."""
+    findings: dict[Finding, PositiveFloat] = Field(default={"normal": 0.45, "consolidation": 0.30, "haze": 0.25})
     """Which findings there are, and their shares of the patients (any scale). Folder of a film: images/NORMAL for
     normal, images/PNEUMONIA for consolidation and haze, images/EFFUSION, images/NODULE, images/CARDIOMEGALY."""
     opacity: tuple[Opacity, Opacity] = (0.25, 0.75)
@@ -83,14 +81,14 @@ def _dataset(value: str) -> str:
 
 
 class Limits(Settings):
-    """What an archive may hold before it is refused as a zip bomb or a mistake."""
+    """How large an archive may be. A larger one is refused, as a zip bomb or a mistake."""
 
-    unpacked_gb: Annotated[float, Field(gt=0)] = 50.0
-    """Most gigabytes (10⁹ bytes) that all its members may unpack to."""
-    files: Annotated[int, Field(gt=0)] = 1_000_000
-    """Most members."""
+    unpacked_gb: PositiveFloat = 50.0
+    """The most gigabytes (10⁹ bytes) that all its members may unpack to."""
+    files: PositiveInt = 1_000_000
+    """The most members."""
     ratio: Annotated[float, Field(gt=1)] = 200.0
-    """Most bytes that one stored byte may unpack to. Images are compressed already and stay far below."""
+    """The most bytes that one stored byte may unpack to. Images are compressed already and stay far below."""
 
 
 class Kaggle(Settings):
@@ -98,10 +96,10 @@ class Kaggle(Settings):
 
     dataset: Annotated[str, AfterValidator(_dataset)] = ""
     """owner/name, as in the set's address: kaggle.com/datasets/owner/name."""
-    version: Annotated[int, Field(ge=1)] | None = None
+    version: PositiveInt | None = None
     """The set's version, so that the same params mean the same images next year."""
     limits: Limits = Limits()
-    """What the downloaded archive may hold."""
+    """How large the downloaded archive may be."""
 
 
 def _reachable(value: str) -> str:
@@ -125,7 +123,7 @@ class Folder(Settings):
     """A directory tree of images, or an archive of one (.zip, .tar, .tar.gz, .tar.bz2, .tar.xz). Absolute, or inside
     the repository."""
     limits: Limits = Limits()
-    """What the archive may hold, when it is one."""
+    """How large the archive may be, when it is one."""
 
 
 class Params(Settings):
@@ -142,11 +140,12 @@ class Params(Settings):
 
     @model_validator(mode="after")
     def _pinned(self) -> Self:
-        if self.source == "kaggle" and not self.kaggle.dataset:
+        dataset = self.kaggle.dataset
+        if self.source == "kaggle" and not dataset:
             raise ValueError("kaggle.dataset: missing; source kaggle needs it, as owner/name.")
         if self.source == "kaggle" and self.kaggle.version is None:
+            address = f"kaggle.com/datasets/{dataset}/versions"
             raise ValueError(
-                f"kaggle.version: missing; pin the version of {self.kaggle.dataset} "
-                f"(kaggle.com/datasets/{self.kaggle.dataset}/versions lists them), for example version: 1."
+                f"kaggle.version: missing; pin the version of {dataset} ({address} lists them), for example version: 1."
             )
         return self

@@ -8,19 +8,17 @@ from .params import Params
 
 
 def run(params: Params, job: Job) -> Result:
-    return Result(metrics={**pack(params), "bytes": RAW.stat().st_size})
-
-
-def pack(params: Params) -> dict[str, float]:
-    """Write data/raw.zip; returns how many images, patients and other files the source has, as far as it knows."""
+    """The metrics are how many images, patients and other files the source has, as far as it knows, and the bytes."""
     if params.source == "phantom":
         from .phantom import members
 
-        return members.pack(params.phantom)
-    if params.source == "folder":
+        counts = members.pack(params.phantom)
+    elif params.source == "folder":
         from . import folder
 
-        return folder.pack(params.folder)
-    from . import kaggle
+        counts = folder.pack(params.folder)
+    else:
+        from . import kaggle
 
-    return kaggle.pack(params.kaggle)
+        counts = kaggle.pack(params.kaggle)
+    return Result(metrics={**counts, "bytes": RAW.stat().st_size})

@@ -11,13 +11,17 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import partial
 from pathlib import Path, PurePosixPath
+from typing import IO, cast
 
 from ..shared.core.errors import UserError
 from .entries import Entry
 from .params import Limits
 
-SMALL = 10_000_000  # bytes; below this no ratio is suspicious (a black mask packs a thousandfold)
-DAMAGE = (zipfile.BadZipFile, tarfile.TarError, zlib.error, lzma.LZMAError, EOFError, UnicodeDecodeError)
+SMALL = 10_000_000  # bytes; below this no ratio is suspicious (a black mask shrinks to a thousandth)
+DAMAGE = (
+    zipfile.BadZipFile, tarfile.TarError, zlib.error, lzma.LZMAError, EOFError, UnicodeDecodeError,
+    NotImplementedError,  # a compression that Python does not know
+)  # fmt: skip
 
 
 class ArchiveError(UserError):
@@ -45,27 +49,25 @@ def open_archive(path: Path, limits: Limits, remedy: str) -> Iterator[tuple[Iter
                 yield tar_entries(tar_file, path, limits), None
         else:
             raise ArchiveError(f"{path}: not a readable .zip or .tar archive. {remedy}")
-    except NotImplementedError as error:  # a compression that Python does not know
-        raise ArchiveError(f"{path}: {error}. {remedy}") from None
     except (*DAMAGE, OSError) as error:
         if isinstance(error, OSError) and error.errno is not None:  # the disk's fault, not the archive's
             if error.filename != str(path):
                 raise
             raise UserError(f"{path}: cannot be read ({error.strerror}). Check its permissions.") from None
-        raise ArchiveError(f"{path}: the archive is damaged ({error or type(error).__name__}). {remedy}") from None
+        reason = str(error) or type(error).__name__
+        raise ArchiveError(f"{path}: the archive is damaged or of an unknown kind ({reason}). {remedy}") from None
 
 
 def zip_entries(archive: zipfile.ZipFile, infos: list[zipfile.ZipInfo], path: Path) -> Iterator[Entry]:
     """zipfile reads no more than the declared size and then checks the checksum, so a false size does no harm."""
     for info in infos:
-        if stat.S_ISLNK(info.external_attr >> 16):
-            raise link_error(path, info.filename)
         if info.flag_bits & 0x1:
             raise ArchiveError(
                 f"{path}: {info.filename!r} is encrypted. Unpack the archive with its password and point "
                 "download.folder.path at the folder."
             )
-        yield Entry(safe_name(info.filename, path), info.file_size, partial(archive.read, info))
+        name = safe_name(info.filename, stat.S_ISLNK(info.external_attr >> 16), path)
+        yield Entry(name, info.file_size, partial(archive.read, info))
 
 
 def tar_entries(archive: tarfile.TarFile, path: Path, limits: Limits) -> Iterator[Entry]:
@@ -74,22 +76,24 @@ def tar_entries(archive: tarfile.TarFile, path: Path, limits: Limits) -> Iterato
     for count, info in enumerate(archive, start=1):
         total += info.size
         refuse_bomb(total, count, path, limits)
-        if info.issym() or info.islnk():
-            raise link_error(path, info.name)
-        name = safe_name(info.name, path)
+        name = safe_name(info.name, info.issym() or info.islnk(), path)
         if info.isfile():
-            yield Entry(name, info.size, partial(read_tar, archive, info))
+            yield Entry(name, info.size, lambda info=info: cast(IO[bytes], archive.extractfile(info)).read())
         elif not info.isdir():
             raise ArchiveError(f"{path}: {info.name!r} is neither a file nor a folder. Pack the images without it.")
 
 
-def read_tar(archive: tarfile.TarFile, info: tarfile.TarInfo) -> bytes:
-    file = archive.extractfile(info)
-    return file.read() if file else b""  # None only for what is not a file
+def safe_name(name: str, is_link: bool, path: Path) -> str:
+    """`name` with forward slashes and without a leading "./".
 
-
-def safe_name(name: str, path: Path) -> str:
-    """`name` with forward slashes and without a leading "./"."""
+    Raises:
+        ArchiveError: the member is a link or would be unpacked outside its folder.
+    """
+    if is_link:
+        raise ArchiveError(
+            f"{path}: refused, because member {name!r} is a link and may point anywhere. Pack the images again with "
+            "the files themselves (`tar --dereference`, `zip` without -y)."
+        )
     plain = name.replace("\\", "/")
     parts = PurePosixPath(plain).parts
     if plain.startswith("/") or ".." in parts or (parts and parts[0].endswith(":")) or "\0" in plain:
@@ -98,13 +102,6 @@ def safe_name(name: str, path: Path) -> str:
             "or hostile: get it from another source, or unpack it yourself and use that folder as download.folder.path."
         )
     return str(PurePosixPath(plain))
-
-
-def link_error(path: Path, name: str) -> ArchiveError:
-    return ArchiveError(
-        f"{path}: refused, because member {name!r} is a link and may point anywhere. Pack the images again with the "
-        "files themselves (`tar --dereference`, `zip` without -y)."
-    )
 
 
 def refuse_bomb(total: int, count: int, path: Path, limits: Limits) -> None:

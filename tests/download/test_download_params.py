@@ -1,8 +1,5 @@
 from __future__ import annotations
 
-import subprocess
-import sys
-
 import pytest
 
 from stages.download import Params
@@ -50,20 +47,3 @@ def test_every_section_may_be_left_out() -> None:
 @pytest.mark.parametrize("path", ["/data/images", "data/folder", "./x/../y", "images.tar.gz", "..images"])
 def test_paths_inside_the_repository_and_absolute_ones_are_taken(path: str) -> None:
     assert Params(folder={"path": path}).folder.path == path
-
-
-def test_every_field_is_documented() -> None:
-    def undocumented(model: type) -> list[str]:
-        missing = []
-        for name, field in model.model_fields.items():
-            missing += [] if field.description else [f"{model.__name__}.{name}"]
-            missing += undocumented(field.annotation) if hasattr(field.annotation, "model_fields") else []
-        return missing
-
-    assert undocumented(Params) == []
-
-
-def test_importing_the_stage_loads_no_heavy_library() -> None:
-    code = "import sys, stages.download; print(*{'numpy', 'cv2', 'requests', 'kagglehub', 'tqdm'} & set(sys.modules))"
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
-    assert done.stdout.strip() == ""

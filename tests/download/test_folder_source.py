@@ -218,21 +218,6 @@ def test_a_full_disk_leaves_the_old_archive_as_it_was(
     assert [p.name for p in RAW.parent.iterdir()] == ["raw.zip"]
 
 
-def test_a_dicom_file_without_a_suffix_is_an_image(workspace, monkeypatch):
-    from stages.download import Params, run
-    from stages.shared.core.job import Job
-    from stages.shared.core.paths import RAW
-    from stages.shared.images.archive import Archive
-
-    source = workspace / "films"
-    source.mkdir()
-    (source / "IM000001").write_bytes(bytes(128) + b"DICM" + bytes(64))
-    (source / "notes").write_bytes(b"no image at all" * 20)
-    result = run(Params(source="folder", folder={"path": str(source)}), Job())
-    assert Archive(RAW).names() == ["IM000001"]
-    assert result.metrics["left_out"] == 1
-
-
 def test_validate_takes_every_file_that_download_took(produce: Produce, tmp_path: Path) -> None:
     """Both ask the same question; a file that only one of them took for an image would vanish, or stop the study."""
     from stages.shared.core.settings import parse

@@ -10,15 +10,16 @@ from PIL import Image
 from scipy import ndimage
 
 from stages.download.params import Phantom
+from stages.download.phantom.cohort import Scene
 from stages.download.phantom.findings import FINDINGS
 from stages.download.phantom.members import draw
-from stages.download.phantom.plan import Scene
 from stages.shared.core.paths import RAW
 from stages.shared.images.archive import Archive
 
 from .conftest import Produce
 
 SMALL = {"patients": 24, "size": 64, "seed": 3}
+NO_FAULTS = dict.fromkeys(("exact_duplicates", "near_duplicates", "truncated", "blank", "conflicting_patients"), 0)
 NAME = re.compile(r"images/(NORMAL|PNEUMONIA)/patient(\d{4})_(normal|consolidation|haze)_(\d+)\.png")
 
 
@@ -59,9 +60,7 @@ def test_names_carry_label_patient_and_number_and_each_film_has_both_masks(produ
 
 def test_patients_have_the_asked_for_findings_and_numbers_of_films(produce: Produce) -> None:
     findings = {"normal": 2, "nodule": 1, "effusion": 1}
-    _, archive = produce(
-        phantom={**SMALL, "findings": findings, "images_per_patient": [2, 3], "faults": dict.fromkeys(NONE, 0)}
-    )
+    _, archive = produce(phantom={**SMALL, "findings": findings, "images_per_patient": [2, 3], "faults": NO_FAULTS})
     by_patient: dict[str, list[str]] = {}
     for name in images(archive):
         _, folder, stem = name.split("/")
@@ -73,11 +72,8 @@ def test_patients_have_the_asked_for_findings_and_numbers_of_films(produce: Prod
     assert {f: firsts.count(f) for f in findings} == {"normal": 12, "nodule": 6, "effusion": 6}
 
 
-NONE = ("exact_duplicates", "near_duplicates", "truncated", "blank", "conflicting_patients")
-
-
 def test_films_and_masks_are_8_bit_grey_of_the_asked_for_size(produce: Produce) -> None:
-    _, archive = produce(phantom={**SMALL, "faults": dict.fromkeys(NONE, 0)})
+    _, archive = produce(phantom={**SMALL, "faults": NO_FAULTS})
     for name in archive.names():
         if name.endswith(".png"):
             with Image.open(io.BytesIO(archive.read(name))) as image:
@@ -87,7 +83,7 @@ def test_films_and_masks_are_8_bit_grey_of_the_asked_for_size(produce: Produce) 
 
 
 def test_normal_films_have_a_black_lesion_mask_and_others_do_not(produce: Produce) -> None:
-    _, archive = produce(phantom={**SMALL, "faults": dict.fromkeys(NONE, 0)})
+    _, archive = produce(phantom={**SMALL, "faults": NO_FAULTS})
     empty = {n: not np.asarray(Image.open(io.BytesIO(archive.read(n)))).any() for n in masks(archive, "lesion")}
     assert all(is_empty == ("_normal_" in name) for name, is_empty in empty.items())
 
@@ -160,7 +156,7 @@ def test_a_simple_classifier_is_neither_perfect_nor_lost(produce: Produce) -> No
     from sklearn.pipeline import make_pipeline
     from sklearn.preprocessing import StandardScaler
 
-    _, archive = produce(phantom={"patients": 160, "size": 64, "faults": dict.fromkeys(NONE, 0)})
+    _, archive = produce(phantom={"patients": 160, "size": 64, "faults": NO_FAULTS})
     names = images(archive)
     pixels = [np.asarray(Image.open(io.BytesIO(archive.read(n)))).astype(float) for n in names]
     edges = [np.abs(p - ndimage.gaussian_filter(p, 2)) for p in pixels]

@@ -4,8 +4,8 @@
     render.py    anatomy + view -> how much radiation each pixel's ray loses on its way
     findings.py  what disease adds to that, and where
     film.py      attenuation -> an 8-bit film: exposure, quantum noise, grain, gamma
-    plan.py      which films a set consists of, and the faults planted among them
-    members.py   plan -> the archive's members
+    cohort.py    which films a set consists of, and the faults planted among them
+    members.py   cohort -> data/raw.zip
 
 Coordinates are those of the patient, as one reads a film: x from -1 (patient's right) to 1, y from -1 (top) to 1.
 """

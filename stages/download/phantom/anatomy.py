@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import numpy as np
 
@@ -91,9 +91,3 @@ def draw_view(rng: np.random.Generator) -> View:
         blur=u(0.35, 0.75),
         frame=tuple(u(0.0, 0.06, 4)) if collimated else (0.0, 0.0, 0.0, 0.0),
     )
-
-
-def breathe(anatomy: Anatomy, breath: float) -> Anatomy:
-    """The anatomy at another depth of inspiration: the diaphragm moves, the heart narrows as it sinks."""
-    across, along = anatomy.heart
-    return replace(anatomy, base=anatomy.base + breath, heart=(across * (1 - 0.7 * breath), along))

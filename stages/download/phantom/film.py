@@ -5,8 +5,8 @@ from __future__ import annotations
 import cv2
 import numpy as np
 
-from .anatomy import Anatomy, View, breathe
-from .findings import FINDINGS, Lesion, Textures, enlarge
+from .anatomy import Anatomy, View
+from .findings import FINDINGS, Lesion, Textures, adapt
 from .render import Field, render, sample, step
 
 LOSS = 3.2  # nepers through the middle of an average chest
@@ -23,7 +23,7 @@ def expose(
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """One film with its masks: image, lung mask (0/255), lesion mask (0/255); uint8, size×size."""
     share = opacity[0] + (opacity[1] - opacity[0]) * lesion.severity
-    anatomy = enlarge(breathe(anatomy, view.breath), lesion, share)
+    anatomy = adapt(anatomy, view, lesion, share)
     chest = render(anatomy, view, size)
     shadow, outline = FINDINGS[lesion.finding](chest, anatomy, lesion, textures, share)
     vessels = sample(textures.vessels, chest.x, chest.y)
@@ -32,11 +32,7 @@ def expose(
     attenuation = chest.body * (1 - 0.70 * air) + chest.bone
     image = develop(attenuation.astype(np.float32), view, rng)
     # a pleural effusion or a lobe without air is still lung: the mask follows the anatomy, not the grey value
-    return image, _mask(chest.lung > 0.5), _mask(outline)
-
-
-def _mask(inside: np.ndarray) -> np.ndarray:
-    return inside.astype(np.uint8) * 255
+    return image, (chest.lung > 0.5) * np.uint8(255), outline * np.uint8(255)
 
 
 def develop(attenuation: Field, view: View, rng: np.random.Generator) -> np.ndarray:
@@ -51,16 +47,11 @@ def develop(attenuation: Field, view: View, rng: np.random.Generator) -> np.ndar
     grain = cv2.GaussianBlur(rng.standard_normal(ray.shape, dtype=np.float32), (0, 0), 0.8)
     dose = (np.maximum(density, 0) + view.grain * grain) * view.contrast + view.exposure * density
     value = 1 - np.exp(-1.3 * np.maximum(dose, 0) ** 1.5)  # the shoulder of a film: dense parts keep their detail
-    value = value**view.gamma * collimate(size, view)
+    value = value**view.gamma
+    if any(view.frame):  # collimation: nearly black beyond the straight edges of the field of radiation
+        axis = (np.arange(size, dtype=np.float32) + 0.5) / size
+        left, top, right, bottom = view.frame
+        across = step(axis - left, 0.004) * step(1 - right - axis, 0.004)
+        down = step(axis - top, 0.004) * step(1 - bottom - axis, 0.004)
+        value = value * (np.float32(0.04) + np.float32(0.96) * down[:, None] * across[None])
     return np.asarray(np.clip(np.rint(value * 255), 0, 255), np.uint8)
-
-
-def collimate(size: int, view: View) -> Field:
-    """1 inside the field of radiation, nearly 0 beyond its straight edges."""
-    axis = (np.arange(size, dtype=np.float32) + 0.5) / size
-    left, top, right, bottom = view.frame
-    if not any(view.frame):
-        return np.ones((size, size), np.float32)
-    across = step(axis - left, 0.004) * step(1 - right - axis, 0.004)
-    down = step(axis - top, 0.004) * step(1 - bottom - axis, 0.004)
-    return np.float32(0.04) + np.float32(0.96) * down[:, None] * across[None]

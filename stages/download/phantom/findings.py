@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 import cv2
 import numpy as np
 
-from .anatomy import Anatomy
+from .anatomy import Anatomy, View
 from .render import CANVAS, Chest, Field, sample, step
 
 
@@ -37,20 +37,14 @@ def draw_lesion(rng: np.random.Generator, finding: str) -> Lesion:
     return Lesion(finding, float(rng.random()), side, tuple(float(v) for v in rng.random(8)))
 
 
-def evolve(lesion: Lesion, rng: np.random.Generator) -> Lesion:
-    """The disease on another day: a little better or worse."""
-    return replace(lesion, severity=float(np.clip(lesion.severity + rng.normal(0, 0.08), 0, 1)))
-
-
 def draw_textures(rng: np.random.Generator, anatomy: Anatomy, size: int) -> Textures:
     pixels = round(size * CANVAS)
     mesh = _noise(rng, pixels, 0.016) - _noise(rng, pixels, 0.040)
-    return Textures(
-        vessels=_tree(rng, anatomy, pixels, twigs=9, width=1.8),
-        bronchi=_tree(rng, anatomy, pixels, twigs=7, width=2.8),
-        clouds=_unit(_noise(rng, pixels, 0.20) + 0.7 * _noise(rng, pixels, 0.09)),
-        mesh=np.clip(1 - 1.1 * np.abs(mesh), 0, 1).astype(np.float32),
-    )
+    mesh = np.clip(1 - 1.1 * np.abs(mesh), 0, 1).astype(np.float32)
+    vessels = _tree(rng, anatomy, pixels, twigs=9, width=1.8)
+    bronchi = _tree(rng, anatomy, pixels, twigs=7, width=2.8)
+    clouds = _noise(rng, pixels, 0.20) + 0.7 * _noise(rng, pixels, 0.09)
+    return Textures(vessels, bronchi, step(clouds / (clouds.std() + 1e-6), 0.7), mesh)
 
 
 def _noise(rng: np.random.Generator, pixels: int, scale: float) -> Field:
@@ -61,10 +55,6 @@ def _noise(rng: np.random.Generator, pixels: int, scale: float) -> Field:
     field = cv2.GaussianBlur(rng.standard_normal((small, small), dtype=np.float32), (0, 0), sigma / shrink)
     field = cv2.resize(field, (pixels, pixels), interpolation=cv2.INTER_CUBIC)
     return (field - field.mean()) / (field.std() + 1e-6)
-
-
-def _unit(field: Field) -> Field:
-    return step(field / (field.std() + 1e-6), 0.7)
 
 
 def _tree(rng: np.random.Generator, a: Anatomy, pixels: int, twigs: int, width: float) -> Field:
@@ -153,12 +143,8 @@ def _nodule(chest: Chest, a: Anatomy, lesion: Lesion, tex: Textures, opacity: fl
 
 
 def _nothing(chest: Chest, a: Anatomy, lesion: Lesion, tex: Textures, opacity: float) -> Shadow:
-    return np.zeros_like(chest.x), np.zeros(chest.x.shape, bool)
-
-
-def _large_heart(chest: Chest, a: Anatomy, lesion: Lesion, tex: Textures, opacity: float) -> Shadow:
-    """The air is where it was; the heart itself was drawn larger (`enlarge`)."""
-    return np.zeros_like(chest.x), chest.heart > 0.5
+    """The air is where it was. In cardiomegaly the heart itself is drawn larger (`adapt`)."""
+    return np.zeros_like(chest.x), (chest.heart > 0.5) & (lesion.finding == "cardiomegaly")
 
 
 FINDINGS: dict[str, Callable[[Chest, Anatomy, Lesion, Textures, float], Shadow]] = {
@@ -167,14 +153,15 @@ FINDINGS: dict[str, Callable[[Chest, Anatomy, Lesion, Textures, float], Shadow]]
     "haze": _haze,
     "effusion": _effusion,
     "nodule": _nodule,
-    "cardiomegaly": _large_heart,
+    "cardiomegaly": _nothing,
 }
 
 
-def enlarge(anatomy: Anatomy, lesion: Lesion, opacity: float) -> Anatomy:
-    """Cardiomegaly changes the anatomy; no other finding does."""
-    if lesion.finding != "cardiomegaly":
-        return anatomy
+def adapt(anatomy: Anatomy, view: View, lesion: Lesion, opacity: float) -> Anatomy:
+    """The anatomy on the day of a film: breathing in moves the diaphragm down and narrows the heart, and cardiomegaly
+    widens the heart."""
     across, along = anatomy.heart
-    factor = 1.10 + 0.55 * opacity
-    return replace(anatomy, heart=(across * factor, along * (0.5 + 0.5 * factor)), heart_x=anatomy.heart_x * factor)
+    across *= 1 - 0.7 * view.breath
+    factor = 1.10 + 0.55 * opacity if lesion.finding == "cardiomegaly" else 1.0
+    heart = (across * factor, along * (0.5 + 0.5 * factor))
+    return replace(anatomy, base=anatomy.base + view.breath, heart=heart, heart_x=anatomy.heart_x * factor)

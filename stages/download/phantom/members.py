@@ -1,9 +1,10 @@
-"""The plan's films as members of the archive: images, masks and the list of planted faults."""
+"""The cohort's films as members of the archive: images, masks and the list of planted faults."""
 
 from __future__ import annotations
 
 import json
 from collections.abc import Iterator
+from dataclasses import replace
 from functools import lru_cache
 
 import cv2
@@ -14,31 +15,31 @@ from ...shared.core.progress import progress
 from ...shared.images.archive import write_archive
 from ..params import Phantom
 from .anatomy import Anatomy, draw_anatomy, draw_view
+from .cohort import Scene, draw_cohort
 from .film import expose
-from .findings import FINDINGS, Textures, draw_lesion, draw_textures, evolve
-from .plan import Faults, Film, Scene, make_plan
+from .findings import FINDINGS, Textures, draw_lesion, draw_textures
 
 
 def pack(settings: Phantom) -> dict[str, float]:
     """Write data/raw.zip; returns counts."""
-    films, faults = make_plan(settings)
-    write_archive(RAW, members(settings, films, faults))
+    films, faults = draw_cohort(settings)
+
+    def members() -> Iterator[tuple[str, bytes]]:
+        """(name, bytes). Every film has a lesion mask; it is black where there is no lesion."""
+        marked = []
+        for film in progress(films, desc="drawing films", unit="film"):
+            image, lung, lesion = draw(film.scene, settings)
+            if has_marker(film.scene, settings):
+                image = put_marker(image)
+                marked.append(film.image)
+            yield film.image, encode(image, film.fault)
+            yield film.mask("lung"), encode(lung)
+            yield film.mask("lesion"), encode(lesion)
+        answers = {"seed": settings.seed, "faults": {**faults, "corner_marker": marked}}
+        yield "phantom.json", (json.dumps(answers, indent=1) + "\n").encode()
+
+    write_archive(RAW, members())
     return {"images": len(films), "patients": settings.patients}
-
-
-def members(settings: Phantom, films: list[Film], faults: Faults) -> Iterator[tuple[str, bytes]]:
-    """(name, bytes) of every file of the set. Every film has a lesion mask; it is black where there is no lesion."""
-    marked = []
-    for film in progress(films, desc="drawing films", unit="film"):
-        image, lung, lesion = draw(film.scene, settings)
-        if has_marker(film.scene, settings):
-            image = put_marker(image)
-            marked.append(film.image)
-        yield film.image, encode(image, film.fault)
-        yield film.mask("lung"), encode(lung)
-        yield film.mask("lesion"), encode(lesion)
-    answers = {"seed": settings.seed, "faults": {**faults, "corner_marker": marked}}
-    yield "phantom.json", (json.dumps(answers, indent=1) + "\n").encode()
 
 
 def draw(scene: Scene, settings: Phantom) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
@@ -48,8 +49,9 @@ def draw(scene: Scene, settings: Phantom) -> tuple[np.ndarray, np.ndarray, np.nd
     kind = list(FINDINGS).index(scene.finding)
     lesion = draw_lesion(np.random.default_rng([settings.seed, scene.patient, 2, kind]), scene.finding)
     rng = np.random.default_rng([settings.seed, scene.patient, 3, scene.number])
-    view, lesion = draw_view(rng), evolve(lesion, rng)
-    return expose(anatomy, view, lesion, textures, settings.size, settings.opacity, rng)
+    view = draw_view(rng)
+    on_the_day = replace(lesion, severity=float(np.clip(lesion.severity + rng.normal(0, 0.08), 0, 1)))
+    return expose(anatomy, view, on_the_day, textures, settings.size, settings.opacity, rng)
 
 
 @lru_cache(maxsize=4)
@@ -68,9 +70,8 @@ def has_marker(scene: Scene, settings: Phantom) -> bool:
 def put_marker(image: np.ndarray) -> np.ndarray:
     """A letter as radiographers lay it on the cassette."""
     size = image.shape[0]
-    at, scale = (round(0.04 * size), round(0.14 * size)), size / 240
-    thickness = max(1, size // 90)
-    return np.asarray(cv2.putText(image.copy(), "L", at, cv2.FONT_HERSHEY_SIMPLEX, scale, 235, thickness, cv2.LINE_AA))
+    at, thickness = (round(0.04 * size), round(0.14 * size)), max(1, size // 90)
+    return cv2.putText(image.copy(), "L", at, cv2.FONT_HERSHEY_SIMPLEX, size / 240, 235, thickness, cv2.LINE_AA)
 
 
 def encode(image: np.ndarray, fault: str = "") -> bytes:

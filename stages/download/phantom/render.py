@@ -21,12 +21,11 @@ class Chest:
 
     x: Field
     y: Field
-    edge: float  # softness of anatomical edges, about a pixel
     lung: Field  # 0..1
     depth: Field  # 0..1: how much of the ray runs through air
     heart: Field  # 0..1
     body: Field  # path length through the body
-    bone: Field
+    bone: Field  # density that ribs, spine and clavicles add
 
 
 def step(distance: Field, soft: float) -> Field:
@@ -56,11 +55,13 @@ def sample(canvas: Field, x: Field, y: Field) -> Field:
 
 def render(anatomy: Anatomy, view: View, size: int) -> Chest:
     x, y = grid(size, view, anatomy)
-    edge = max(0.012, 1.2 / size)
+    edge = max(0.012, 1.2 / size)  # softness of anatomical edges, about a pixel
     lung, depth = lungs(anatomy, x, y, edge)
     heart, thickness = heart_shadow(anatomy, x, y, edge)
     depth = depth * (1 - 0.80 * thickness)
-    return Chest(x, y, edge, lung * (1 - heart), depth, heart, body(anatomy, x, y), skeleton(anatomy, x, y, edge))
+    bones = ribs(anatomy, x, y, edge) + spine(anatomy, x, y, edge) + clavicles(anatomy, x, y, edge)
+    bones = (anatomy.bone * bones).astype(np.float32)
+    return Chest(x, y, lung * (1 - heart), depth, heart, body(anatomy, x, y), bones)
 
 
 def lungs(a: Anatomy, x: Field, y: Field, edge: float) -> tuple[Field, Field]:
@@ -109,11 +110,6 @@ def body(a: Anatomy, x: Field, y: Field) -> Field:
     bulges = (((side - 0.50 * a.width) / 0.36) ** 2, ((y - a.breast_y) / 0.28) ** 2)
     breasts = np.sqrt(np.clip(1 - bulges[0] - bulges[1], 0, 1))
     return (shape * abdomen * (0.72 + 0.28 * a.habitus) + a.breast * breasts).astype(np.float32)
-
-
-def skeleton(a: Anatomy, x: Field, y: Field, edge: float) -> Field:
-    """Density added by ribs, spine and clavicles."""
-    return (a.bone * (ribs(a, x, y, edge) + spine(a, x, y, edge) + clavicles(a, x, y, edge))).astype(np.float32)
 
 
 def ribs(a: Anatomy, x: Field, y: Field, edge: float) -> Field:

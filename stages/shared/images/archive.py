@@ -5,6 +5,7 @@ from __future__ import annotations
 import zipfile
 import zlib
 from collections.abc import Iterable
+from functools import cached_property
 from pathlib import Path
 
 from ..core.errors import UserError
@@ -14,30 +15,28 @@ EPOCH = (1980, 1, 1, 0, 0, 0)  # zip's own zero: the same images give the same b
 
 
 class Archive:
-    """Read members by name. Opened lazily, so an instance can be sent to a worker process."""
+    """Read members by name. Opened when first used, so an instance can be sent to a worker process."""
 
     def __init__(self, path: Path) -> None:
-        self.path = Path(path)
-        self._zip: zipfile.ZipFile | None = None
+        self.path = path
 
-    def __getstate__(self) -> dict[str, Path | None]:
-        return {"path": self.path, "_zip": None}
+    def __reduce__(self) -> tuple[type[Archive], tuple[Path]]:
+        return Archive, (self.path,)
 
-    def _open(self) -> zipfile.ZipFile:
-        if self._zip is None:
-            try:
-                self._zip = zipfile.ZipFile(self.path)
-            except FileNotFoundError:
-                raise UserError(f"{self.path}: missing. Run `dvc repro download`.") from None
-            except (zipfile.BadZipFile, OSError) as error:
-                raise UserError(
-                    f"{self.path}: not a readable zip archive ({error}). Delete it and run `dvc repro download`."
-                ) from None
-        return self._zip
+    @cached_property
+    def _zip(self) -> zipfile.ZipFile:
+        try:
+            return zipfile.ZipFile(self.path)
+        except FileNotFoundError:
+            raise UserError(f"{self.path}: missing. Run `dvc repro download`.") from None
+        except (zipfile.BadZipFile, OSError) as error:
+            raise UserError(
+                f"{self.path}: not a readable zip archive ({error}). Delete it and run `dvc repro download`."
+            ) from None
 
     def names(self) -> list[str]:
         """Every file in the archive, sorted."""
-        return sorted(i.filename for i in self._open().infolist() if not i.is_dir())
+        return sorted(i.filename for i in self._zip.infolist() if not i.is_dir())
 
     def read(self, name: str) -> bytes:
         """The bytes of one member.
@@ -46,7 +45,7 @@ class Archive:
             UserError: no such member, or its bytes do not match the archive's checksum.
         """
         try:
-            return self._open().read(name)
+            return self._zip.read(name)
         except KeyError:
             raise UserError(f"{self.path}: has no member {name!r}. Run `dvc repro validate` again.") from None
         except (zipfile.BadZipFile, zlib.error, EOFError) as error:
@@ -55,14 +54,9 @@ class Archive:
             ) from None
 
 
-def write_archive(path: Path, members: Iterable[tuple[str, bytes]]) -> int:
+def write_archive(path: Path, members: Iterable[tuple[str, bytes]]) -> None:
     """Write (name, bytes) pairs in the order given, stored (images are compressed already), with fixed timestamps.
-
-    Returns the number of members. Nothing is left at `path` when anything fails.
-    """
-    count = 0
+    Nothing is left at `path` when anything fails."""
     with atomic(path) as partial, zipfile.ZipFile(partial, "w", zipfile.ZIP_STORED) as archive:
         for name, data in members:
             archive.writestr(zipfile.ZipInfo(name, EPOCH), data)
-            count += 1
-    return count

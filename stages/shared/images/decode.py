@@ -1,4 +1,4 @@
-"""Bytes of an image file -> an 8-bit grey or RGB picture, the same way in every stage and in the model server.
+"""Bytes of an image file -> an 8-bit grey or RGB image, the same way in every stage and in the model server.
 
 Legend: H, W height and width in pixels; C channels, 1 (grey) or 3 (RGB).
 """
@@ -6,18 +6,13 @@ Legend: H, W height and width in pixels; C channels, 1 (grey) or 3 (RGB).
 from __future__ import annotations
 
 import io
-from typing import TYPE_CHECKING, Literal
+from typing import Literal
 
 import numpy as np
 from PIL import Image, ImageOps, UnidentifiedImageError
 
 from ..core.errors import UserError
 from .kinds import is_dicom
-
-if TYPE_CHECKING:
-    from pydicom import Dataset
-
-Mode = Literal["grey", "rgb"]
 
 MAX_PIXELS = 89_478_485  # Pillow's own threshold for a decompression bomb: 256 MiB of RGB
 _DEEP = ("I", "F")  # what Pillow calls 32-bit integers (and, as "I;16…", 16-bit ones) and floats
@@ -27,12 +22,12 @@ class UnreadableImage(UserError):
     """A file that cannot be decoded. `name` is the file, `reason` says why."""
 
     def __init__(self, name: str, reason: str) -> None:
-        super().__init__(f"{name}: unreadable image: {reason}.")
+        super().__init__(name, reason)  # both, so that it can be sent from a worker process
         self.name = name
         self.reason = reason
 
-    def __reduce__(self) -> tuple[type[UnreadableImage], tuple[str, str]]:
-        return type(self), (self.name, self.reason)
+    def __str__(self) -> str:
+        return f"{self.name}: unreadable image: {self.reason}."
 
 
 def decode(data: bytes, name: str) -> Image.Image:
@@ -61,7 +56,7 @@ def decode(data: bytes, name: str) -> Image.Image:
         raise UnreadableImage(name, f"damaged ({str(error).strip('.') or type(error).__name__})") from error
 
 
-def to_array(image: Image.Image, mode: Mode) -> np.ndarray:
+def to_array(image: Image.Image, mode: Literal["grey", "rgb"]) -> np.ndarray:
     """uint8, H×W×1 for "grey" (ITU-R 601 luma), H×W×3 for "rgb"."""
     array = np.array(image.convert("L" if mode == "grey" else "RGB"))
     return array[..., None] if mode == "grey" else array
@@ -71,9 +66,7 @@ def _from_pillow(data: bytes, name: str) -> Image.Image:
     with Image.open(io.BytesIO(data)) as image:
         _refuse_bomb(name, *image.size)
         source_mode = image.mode
-        image.load()
-        upright = ImageOps.exif_transpose(image)
-    plain = _flatten(upright)
+        plain = _flatten(ImageOps.exif_transpose(image))
     plain.info = {"source_mode": source_mode}
     return plain
 
@@ -82,30 +75,23 @@ def _flatten(image: Image.Image) -> Image.Image:
     """Any Pillow mode -> L or RGB."""
     if image.mode.startswith(_DEEP):
         return Image.fromarray(_stretch(np.asarray(image)))
+    grey = image.mode in ("1", "L", "LA", "La")
     if image.has_transparency_data:
-        grey = image.mode in ("1", "L", "LA", "La")
-        image = image.convert("RGBA")
-        image = Image.alpha_composite(Image.new("RGBA", image.size, (0, 0, 0, 255)), image).convert("RGB")
-        return image.convert("L") if grey else image
-    if image.mode in ("1", "L"):
-        return image.convert("L")
-    rgb = image.convert("RGB")
-    if image.mode == "P":
-        red, green, blue = (np.asarray(band) for band in rgb.split())
-        return rgb.convert("L") if (red == green).all() and (green == blue).all() else rgb
-    return rgb
+        image = Image.alpha_composite(Image.new("RGBA", image.size, "black"), image.convert("RGBA"))
+    elif image.mode == "P":
+        red, green, blue = (np.asarray(band) for band in image.convert("RGB").split())
+        grey = bool((red == green).all() and (green == blue).all())
+    return image.convert("L" if grey else "RGB")
 
 
 def _stretch(values: np.ndarray) -> np.ndarray:
-    """Any numbers, H×W -> uint8, minimum to 0 and maximum to 255; NaN and infinity become 0; a constant
-    becomes 0."""
+    """Any numbers, H×W -> uint8, minimum to 0 and maximum to 255; NaN, infinity and a constant become 0."""
     values = values.astype(np.float64)
     finite = np.isfinite(values)
-    low, high = (values[finite].min(), values[finite].max()) if finite.any() else (0.0, 0.0)
-    if high == low:
+    low, high = values.min(where=finite, initial=np.inf), values.max(where=finite, initial=-np.inf)
+    if not high > low:
         return np.zeros(values.shape, np.uint8)
-    scaled = (np.where(finite, values, low) - low) * (255 / (high - low))
-    return np.rint(scaled).astype(np.uint8)
+    return np.rint((np.where(finite, values, low) - low) * (255 / (high - low))).astype(np.uint8)
 
 
 def _refuse_bomb(name: str, width: int, height: int) -> None:
@@ -114,9 +100,11 @@ def _refuse_bomb(name: str, width: int, height: int) -> None:
 
 
 def _from_dicom(data: bytes, name: str) -> Image.Image:
-    """Rescale slope and intercept, the window (VOI LUT), MONOCHROME1 turned so that bone is white."""
+    """The first frame. Rescale slope and intercept, the window (VOI LUT), MONOCHROME1 turned so that bone is white."""
     import pydicom
     from pydicom.errors import InvalidDicomError
+    from pydicom.pixels.processing import apply_color_lut, apply_modality_lut, apply_voi_lut
+    from pydicom.pixels.utils import pixel_array
 
     try:
         dataset = pydicom.dcmread(io.BytesIO(data))
@@ -125,32 +113,21 @@ def _from_dicom(data: bytes, name: str) -> Image.Image:
     if "PixelData" not in dataset:
         raise UnreadableImage(name, "DICOM without pixel data (a report or a structured object)")
     _refuse_bomb(name, int(dataset.Columns), int(dataset.Rows))
-    kind = str(dataset.PhotometricInterpretation)
-    image = _dicom_picture(dataset, _dicom_pixels(dataset, name), kind)
-    image.info = {"source_mode": f"DICOM {kind}"}
-    return image
-
-
-def _dicom_pixels(dataset: Dataset, name: str) -> np.ndarray:
-    """The first frame as stored, H×W or H×W×3 (YBR turned into RGB)."""
-    from pydicom.pixels.utils import pixel_array
-
     syntax = dataset.file_meta.TransferSyntaxUID
     try:
-        return pixel_array(dataset, index=0)
+        pixels = pixel_array(dataset, index=0)  # H×W, or H×W×3 with YBR turned into RGB
     except Exception as error:
         if not syntax.is_compressed:
             raise
         reason = f"DICOM compressed as {syntax.name}; write it uncompressed, e.g. with `gdcmconv --raw`, or as PNG"
         raise UnreadableImage(name, reason) from error
-
-
-def _dicom_picture(dataset: Dataset, pixels: np.ndarray, kind: str) -> Image.Image:
-    from pydicom.pixels.processing import apply_color_lut, apply_modality_lut, apply_voi_lut
-
+    kind = str(dataset.PhotometricInterpretation)
     if kind == "PALETTE COLOR":
         pixels = apply_color_lut(pixels, dataset)
     if pixels.ndim == 3:
-        return Image.fromarray(pixels if pixels.dtype == np.uint8 else _stretch(pixels))
-    grey = _stretch(apply_voi_lut(apply_modality_lut(pixels, dataset), dataset))
-    return Image.fromarray(255 - grey if kind == "MONOCHROME1" else grey)
+        levels = pixels if pixels.dtype == np.uint8 else _stretch(pixels)
+    else:
+        levels = _stretch(apply_voi_lut(apply_modality_lut(pixels, dataset), dataset))
+    image = Image.fromarray(255 - levels if kind == "MONOCHROME1" else levels)
+    image.info = {"source_mode": f"DICOM {kind}"}
+    return image

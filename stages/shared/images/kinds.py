@@ -5,8 +5,10 @@ from __future__ import annotations
 from collections.abc import Callable
 from pathlib import PurePosixPath
 
-_SUFFIXES = ".png .jpg .jpeg .jpe .jp2 .bmp .dib .gif .tif .tiff .webp .pgm .ppm .pnm .pbm .dcm .dicom"
-SUFFIXES = frozenset(_SUFFIXES.split())
+SUFFIXES = frozenset(
+    {".png", ".jpg", ".jpeg", ".jpe", ".jp2", ".bmp", ".dib", ".gif", ".tif", ".tiff", ".webp"}
+    | {".pgm", ".ppm", ".pnm", ".pbm", ".dcm", ".dicom"}
+)
 CLUTTER = frozenset({"thumbs.db", "desktop.ini", "readme", "readme.md", "readme.txt"})
 
 

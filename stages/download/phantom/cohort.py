@@ -13,6 +13,7 @@ from ...shared.core.errors import UserError
 from ..params import Finding, Phantom
 
 FOLDERS = {"consolidation": "PNEUMONIA", "haze": "PNEUMONIA"}  # the others have their own
+FAULTS = "params.yaml: download.phantom.faults"
 Faults = dict[str, list[Any]]  # kind of fault: the files or patients concerned
 
 
@@ -40,7 +41,7 @@ class Film:
 
     @property
     def name(self) -> str:
-        return f"{patient_name(self.patient)}_{self.scene.finding}_{self.number}.png"
+        return f"patient{self.patient:04d}_{self.scene.finding}_{self.number}.png"
 
     @property
     def image(self) -> str:
@@ -50,15 +51,11 @@ class Film:
         return f"masks/{kind}/{self.name}"
 
 
-def patient_name(patient: int) -> str:
-    return f"patient{patient:04d}"
-
-
 def new_film(patient: int, finding: str, number: int) -> Film:
     return Film(patient, number, Scene(patient, finding, number))
 
 
-def make_plan(settings: Phantom) -> tuple[list[Film], Faults]:
+def draw_cohort(settings: Phantom) -> tuple[list[Film], Faults]:
     """Films sorted by patient and number, faulty ones included, and the names of the faulty ones."""
     rng = np.random.default_rng([settings.seed, 2**32 - 1])
     low, high = settings.images_per_patient
@@ -82,47 +79,45 @@ def plant(films: dict[int, list[Film]], settings: Phantom, rng: np.random.Genera
     """Put the faults into `films`, each in other patients; returns the names of the files concerned."""
     counts = settings.faults
     free = [int(p) for p in rng.permutation(list(films))]
-    faults: Faults = {"exact_duplicates": [], "near_duplicates": []}
-    for kind, fault, count in (
-        ("exact_duplicates", "", counts.exact_duplicates),
-        ("near_duplicates", "near_duplicate", counts.near_duplicates),
-    ):
-        for _ in range(count):
-            source, host = take_pair(free, films)
-            original = films[source][0]
-            copy = replace(original, patient=host, number=len(films[host]) + 1, fault=fault)
-            films[host].append(copy)
-            faults[kind].append({"original": original.image, "copy": copy.image})
-    for kind, count in (("truncated", counts.truncated), ("blank", counts.blank)):
-        hosts = [free.pop() for _ in range(count)]
-        for host in hosts:
-            films[host][-1] = replace(films[host][-1], fault=kind)
-        faults[kind] = [films[host][-1].image for host in hosts]
-    faults["conflicting_patients"] = [conflict(free.pop(), films, settings) for _ in range(counts.conflicting_patients)]
-    return faults
+    return {
+        "exact_duplicates": [duplicate(films, free, "") for _ in range(counts.exact_duplicates)],
+        "near_duplicates": [duplicate(films, free, "near_duplicate") for _ in range(counts.near_duplicates)],
+        "truncated": [damage(films[free.pop()], "truncated") for _ in range(counts.truncated)],
+        "blank": [damage(films[free.pop()], "blank") for _ in range(counts.blank)],
+        "conflicting_patients": [conflict(films[free.pop()], settings) for _ in range(counts.conflicting_patients)],
+    }
 
 
-def take_pair(free: list[int], films: dict[int, list[Film]]) -> tuple[int, int]:
-    """Two patients with the same finding; both are removed from `free`."""
+def duplicate(films: dict[int, list[Film]], free: list[int], fault: str) -> dict[str, str]:
+    """Give a patient another one's first film, under the same finding; both are removed from `free`."""
     for source, host in combinations(free, 2):
-        if films[source][0].scene.finding == films[host][0].scene.finding:
+        original = films[source][0]
+        if original.scene.finding == films[host][0].scene.finding:
             free.remove(source)
             free.remove(host)
-            return source, host
+            copy = replace(original, patient=host, number=len(films[host]) + 1, fault=fault)
+            films[host].append(copy)
+            return {"original": original.image, "copy": copy.image}
     raise UserError(
-        "params.yaml: download.phantom.faults: no two patients with the same finding are left for a duplicate. "
-        "Raise patients or plant fewer duplicates."
+        f"{FAULTS}: no two patients with the same finding are left for a duplicate. Raise patients or plant fewer "
+        "duplicates."
     )
 
 
-def conflict(patient: int, films: dict[int, list[Film]], settings: Phantom) -> dict[str, object]:
+def damage(films: list[Film], fault: str) -> str:
+    films[-1] = replace(films[-1], fault=fault)
+    return films[-1].image
+
+
+def conflict(films: list[Film], settings: Phantom) -> dict[str, object]:
     """Give a patient one more film, under another label."""
-    candidates = [new_film(patient, finding, len(films[patient]) + 1) for finding in settings.findings]
-    others = [film for film in candidates if film.folder != films[patient][0].folder]
+    first = films[0]
+    candidates = [new_film(first.patient, finding, len(films) + 1) for finding in settings.findings]
+    others = [film for film in candidates if film.folder != first.folder]
     if not others:
         raise UserError(
-            "params.yaml: download.phantom.faults.conflicting_patients: all findings share one folder, so no patient "
-            "can be under two labels. Set it to 0 or add a finding, for example normal."
+            f"{FAULTS}.conflicting_patients: all findings share one folder, so no patient can be under two labels. Set "
+            "it to 0 or add a finding, for example normal."
         )
-    films[patient].append(others[0])
-    return {"patient": patient_name(patient), "images": [film.image for film in films[patient]]}
+    films.append(others[0])
+    return {"patient": f"patient{first.patient:04d}", "images": [film.image for film in films]}
