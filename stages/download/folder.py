@@ -32,15 +32,15 @@ def pack(settings: Folder) -> dict[str, float]:
         return pack_images(archived, where, total)
 
 
-def find_images(written: str) -> Path:
-    """Here, or else in the main repository: the copy in which `dvc exp run --temp` works has the README of data/folder
-    and nothing else of it."""
-    path = find_input(written)
+def find_images(setting: str) -> Path:
+    """Looked for here, then in the main repository: the copy in which `dvc exp run --temp` works has only the README of
+    data/folder."""
+    path = find_input(setting)
     if not path.is_absolute() and path.is_dir() and not any(e.is_image and not is_clutter(e.name) for e in walk(path)):
-        path = project_root() / written
+        path = project_root() / setting
     if not path.exists():
         raise UserError(
-            f"params.yaml: download.folder.path: {written!r} does not exist (looked in {Path.cwd()} and "
+            f"params.yaml: download.folder.path: {setting!r} does not exist (looked in {Path.cwd()} and "
             f"{project_root()}). Write the path of a folder or an archive of images."
         )
     return path

@@ -18,10 +18,7 @@ from .entries import Entry
 from .params import Limits
 
 SMALL = 10_000_000  # bytes; below this no ratio is suspicious (a black mask shrinks to a thousandth)
-DAMAGE = (
-    zipfile.BadZipFile, tarfile.TarError, zlib.error, lzma.LZMAError, EOFError, UnicodeDecodeError,
-    NotImplementedError,  # a compression that Python does not know
-)  # fmt: skip
+DAMAGE = (zipfile.BadZipFile, tarfile.TarError, zlib.error, lzma.LZMAError, EOFError, UnicodeDecodeError)
 
 
 class ArchiveError(UserError):
@@ -49,7 +46,7 @@ def open_archive(path: Path, limits: Limits, remedy: str) -> Iterator[tuple[Iter
                 yield tar_entries(tar_file, path, limits), None
         else:
             raise ArchiveError(f"{path}: not a readable .zip or .tar archive. {remedy}")
-    except (*DAMAGE, OSError) as error:
+    except (*DAMAGE, NotImplementedError, OSError) as error:  # not implemented: a compression that Python lacks
         if isinstance(error, OSError) and error.errno is not None:  # the disk's fault, not the archive's
             if error.filename != str(path):
                 raise

@@ -11,8 +11,8 @@ from scipy import ndimage
 
 from stages.download.params import Phantom
 from stages.download.phantom.cohort import Scene
+from stages.download.phantom.film import draw
 from stages.download.phantom.findings import FINDINGS
-from stages.download.phantom.members import draw
 from stages.shared.core.paths import RAW
 from stages.shared.images.archive import Archive
 

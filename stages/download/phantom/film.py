@@ -1,31 +1,37 @@
-"""Attenuation to an 8-bit film: scatter, quantum noise, grain, exposure, gamma, collimation."""
+"""A scene -> an 8-bit film and its masks: scatter, quantum noise, grain, exposure, gamma, collimation."""
 
 from __future__ import annotations
+
+from functools import lru_cache
 
 import cv2
 import numpy as np
 
-from .anatomy import Anatomy, View
-from .findings import FINDINGS, Lesion, Textures, adapt
+from ..params import Phantom
+from .anatomy import Anatomy, View, draw_anatomy, draw_view
+from .cohort import Scene
+from .findings import FINDINGS, Textures, adapt, draw_lesion, draw_textures
 from .render import Field, render, sample, step
 
 LOSS = 3.2  # nepers through the middle of an average chest
 
 
-def expose(
-    anatomy: Anatomy,
-    view: View,
-    lesion: Lesion,
-    textures: Textures,
-    size: int,
-    opacity: tuple[float, float],
-    rng: np.random.Generator,
-) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """One film with its masks: image, lung mask (0/255), lesion mask (0/255); uint8, size×size."""
-    share = opacity[0] + (opacity[1] - opacity[0]) * lesion.severity
-    anatomy = adapt(anatomy, view, lesion, share)
-    chest = render(anatomy, view, size)
-    shadow, outline = FINDINGS[lesion.finding](chest, anatomy, lesion, textures, share)
+def draw(scene: Scene, settings: Phantom) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """One film with its masks: image, lung mask (0/255), lesion mask (0/255); uint8, size×size.
+
+    Every stream of random numbers belongs to one patient, finding or film, so no film depends on which others there are.
+    """
+    anatomy, textures = patient_of(settings.seed, scene.patient, settings.size)
+    kind = list(FINDINGS).index(scene.finding)
+    lesion = draw_lesion(np.random.default_rng([settings.seed, scene.patient, 2, kind]), scene.finding)
+    rng = np.random.default_rng([settings.seed, scene.patient, 3, scene.number])
+    view = draw_view(rng)
+    severity = float(np.clip(lesion.severity + rng.normal(0, 0.08), 0, 1))  # a little better or worse on another day
+    faintest, plainest = settings.opacity
+    opacity = faintest + (plainest - faintest) * severity
+    anatomy = adapt(anatomy, view, lesion, opacity)
+    chest = render(anatomy, view, settings.size)
+    shadow, outline = FINDINGS[lesion.finding](chest, anatomy, lesion, textures, opacity)
     vessels = sample(textures.vessels, chest.x, chest.y)
     uneven = 0.10 * (sample(textures.clouds, chest.x, -chest.y) - 0.5)
     air = chest.depth * np.clip(1 - shadow, 0, 1) * (1 + uneven) * (1 - 0.24 * anatomy.vessels * vessels)
@@ -33,6 +39,13 @@ def expose(
     image = develop(attenuation.astype(np.float32), view, rng)
     # a pleural effusion or a lobe without air is still lung: the mask follows the anatomy, not the grey value
     return image, (chest.lung > 0.5) * np.uint8(255), outline * np.uint8(255)
+
+
+@lru_cache(maxsize=4)
+def patient_of(seed: int, patient: int, size: int) -> tuple[Anatomy, Textures]:
+    rng = np.random.default_rng([seed, patient, 1])
+    anatomy = draw_anatomy(rng)
+    return anatomy, draw_textures(rng, anatomy, size)
 
 
 def develop(attenuation: Field, view: View, rng: np.random.Generator) -> np.ndarray:

@@ -1,11 +1,9 @@
-"""The cohort's films as members of the archive: images, masks and the list of planted faults."""
+"""The films of a cohort -> data/raw.zip: images, masks and the list of planted faults."""
 
 from __future__ import annotations
 
 import json
 from collections.abc import Iterator
-from dataclasses import replace
-from functools import lru_cache
 
 import cv2
 import numpy as np
@@ -14,10 +12,8 @@ from ...shared.core.paths import RAW
 from ...shared.core.progress import progress
 from ...shared.images.archive import write_archive
 from ..params import Phantom
-from .anatomy import Anatomy, draw_anatomy, draw_view
 from .cohort import Scene, draw_cohort
-from .film import expose
-from .findings import FINDINGS, Textures, draw_lesion, draw_textures
+from .film import draw
 
 
 def pack(settings: Phantom) -> dict[str, float]:
@@ -40,25 +36,6 @@ def pack(settings: Phantom) -> dict[str, float]:
 
     write_archive(RAW, members())
     return {"images": len(films), "patients": settings.patients}
-
-
-def draw(scene: Scene, settings: Phantom) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Image, lung mask, lesion mask: uint8, size×size. Every stream of random numbers belongs to one patient, finding
-    or film, so no film depends on which others are drawn."""
-    anatomy, textures = patient_of(settings.seed, scene.patient, settings.size)
-    kind = list(FINDINGS).index(scene.finding)
-    lesion = draw_lesion(np.random.default_rng([settings.seed, scene.patient, 2, kind]), scene.finding)
-    rng = np.random.default_rng([settings.seed, scene.patient, 3, scene.number])
-    view = draw_view(rng)
-    on_the_day = replace(lesion, severity=float(np.clip(lesion.severity + rng.normal(0, 0.08), 0, 1)))
-    return expose(anatomy, view, on_the_day, textures, settings.size, settings.opacity, rng)
-
-
-@lru_cache(maxsize=4)
-def patient_of(seed: int, patient: int, size: int) -> tuple[Anatomy, Textures]:
-    rng = np.random.default_rng([seed, patient, 1])
-    anatomy = draw_anatomy(rng)
-    return anatomy, draw_textures(rng, anatomy, size)
 
 
 def has_marker(scene: Scene, settings: Phantom) -> bool:
