@@ -75,9 +75,13 @@ def tar_entries(archive: tarfile.TarFile, path: Path, limits: Limits) -> Iterato
         refuse_bomb(total, count, path, limits)
         name = safe_name(info.name, info.issym() or info.islnk(), path)
         if info.isfile():
-            yield Entry(name, info.size, lambda info=info: cast(IO[bytes], archive.extractfile(info)).read())
+            yield Entry(name, info.size, partial(read_tar, archive, info))
         elif not info.isdir():
             raise ArchiveError(f"{path}: {info.name!r} is neither a file nor a folder. Pack the images without it.")
+
+
+def read_tar(archive: tarfile.TarFile, info: tarfile.TarInfo) -> bytes:
+    return cast(IO[bytes], archive.extractfile(info)).read()  # None only for what is not a file
 
 
 def safe_name(name: str, is_link: bool, path: Path) -> str:

@@ -15,7 +15,7 @@ from stages.shared.core.settings import parse
         ({"source": "kaggle"}, "kaggle.dataset: missing"),
         ({"source": "kaggle", "kaggle": {"dataset": "a/b"}}, "kaggle.version: missing; pin the version of a/b"),
         ({"kaggle": {"dataset": "https://x.org/a/b"}}, "download.kaggle.dataset: .*owner/name"),
-        ({"kaggle": {"dataset": "a/b", "version": 0}}, "download.kaggle.version: .*greater than or equal to 1"),
+        ({"kaggle": {"dataset": "a/b", "version": 0}}, "download.kaggle.version: .*greater than 0"),
         (
             {"folder": {"path": "../images"}},
             r"download.folder.path: '\.\./images' leaves the repository.*absolute path: /",

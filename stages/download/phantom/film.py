@@ -19,7 +19,7 @@ LOSS = 3.2  # nepers through the middle of an average chest
 def draw(scene: Scene, settings: Phantom) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """One film with its masks: image, lung mask (0/255), lesion mask (0/255); uint8, size×size.
 
-    Every stream of random numbers belongs to one patient, finding or film, so no film depends on which others there are.
+    Every stream of random numbers belongs to one patient, finding or film, so a film does not depend on the others.
     """
     anatomy, textures = patient_of(settings.seed, scene.patient, settings.size)
     kind = list(FINDINGS).index(scene.finding)

@@ -26,7 +26,7 @@ def pack(settings: Phantom) -> dict[str, float]:
         for film in progress(films, desc="drawing films", unit="film"):
             image, lung, lesion = draw(film.scene, settings)
             if has_marker(film.scene, settings):
-                image = put_marker(image)
+                put_marker(image)
                 marked.append(film.image)
             yield film.image, encode(image, film.fault)
             yield film.mask("lung"), encode(lung)
@@ -44,11 +44,11 @@ def has_marker(scene: Scene, settings: Phantom) -> bool:
     return p > 0 and np.random.default_rng([settings.seed, scene.patient, 4, scene.number]).random() < chance
 
 
-def put_marker(image: np.ndarray) -> np.ndarray:
-    """A letter as radiographers lay it on the cassette."""
+def put_marker(image: np.ndarray) -> None:
+    """Draw a letter as radiographers lay it on the cassette."""
     size = image.shape[0]
     at, thickness = (round(0.04 * size), round(0.14 * size)), max(1, size // 90)
-    return cv2.putText(image.copy(), "L", at, cv2.FONT_HERSHEY_SIMPLEX, size / 240, 235, thickness, cv2.LINE_AA)
+    cv2.putText(image, "L", at, cv2.FONT_HERSHEY_SIMPLEX, size / 240, 235, thickness, cv2.LINE_AA)
 
 
 def encode(image: np.ndarray, fault: str = "") -> bytes:

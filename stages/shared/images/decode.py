@@ -91,7 +91,8 @@ def _stretch(values: np.ndarray) -> np.ndarray:
     low, high = values.min(where=finite, initial=np.inf), values.max(where=finite, initial=-np.inf)
     if not high > low:
         return np.zeros(values.shape, np.uint8)
-    return np.rint((np.where(finite, values, low) - low) * (255 / (high - low))).astype(np.uint8)
+    scaled = (np.where(finite, values, low) - low) * (255 / (high - low))
+    return np.asarray(np.rint(scaled), np.uint8)
 
 
 def _refuse_bomb(name: str, width: int, height: int) -> None:
