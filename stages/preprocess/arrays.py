@@ -13,6 +13,7 @@ from collections.abc import Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import ExitStack
 from pathlib import Path
+from typing import BinaryIO
 
 import cv2
 import numpy as np
@@ -26,43 +27,29 @@ AHEAD = 4  # images per thread that may wait in memory to be written
 
 
 class NpyWriter:
-    """A .npy file of uint8 rows that are written one after the other; `sha256` covers what was written."""
+    """Into an open file: the header of a uint8 array, then its rows one by one; `sha256` covers the rows."""
 
-    def __init__(self, path: Path, shape: tuple[int, ...]) -> None:
-        self._file = path.open("wb")
-        self._row = shape[1:]
+    def __init__(self, file: BinaryIO, shape: tuple[int, ...]) -> None:
+        self._file = file
         self.sha256 = hashlib.sha256()
-        header = {"descr": "|u1", "fortran_order": False, "shape": shape}
-        np.lib.format.write_array_header_1_0(self._file, header)
-
-    def __enter__(self) -> NpyWriter:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self._file.close()
+        np.lib.format.write_array_header_1_0(file, {"descr": "|u1", "fortran_order": False, "shape": shape})
 
     def write(self, row: np.ndarray) -> None:
-        if row.shape != self._row or row.dtype != np.uint8:
-            raise ValueError(f"a row of {row.dtype} {row.shape} for uint8 {self._row}")
         data = row.tobytes()
         self.sha256.update(data)
         self._file.write(data)
 
 
 def write_arrays(
-    folder: Path,
-    archive: Archive,
-    paths: Sequence[str],
-    masks: Sequence[str | None] | None,
-    make: Preprocessor,
+    folder: Path, archive: Archive, paths: Sequence[str], masks: Sequence[str | None] | None, make: Preprocessor
 ) -> str:
     """images.npy (uint8 N×H×W×C) and, where `masks` is given, masks.npy (uint8 N×H×W; zeros for an image
     without one). Returns a digest of both. Holds a few images per thread in memory, for any N."""
     height, width = make.spec.height_width
     shape = (len(paths), height, width)
     with ExitStack() as stack:
-        images = stack.enter_context(NpyWriter(folder / "images.npy", (*shape, make.spec.channels)))
-        outlines = stack.enter_context(NpyWriter(folder / "masks.npy", shape)) if masks is not None else None
+        images = NpyWriter(stack.enter_context((folder / "images.npy").open("wb")), (*shape, make.spec.channels))
+        outlines = NpyWriter(stack.enter_context((folder / "masks.npy").open("wb")), shape) if masks else None
         pairs = _in_order(archive, paths, masks or [None] * len(paths), make)
         for image, mask in progress(pairs, total=len(paths), desc="preprocess", unit="image"):
             images.write(image)

@@ -11,8 +11,7 @@ from ..shared.core.settings import Settings
 
 
 class Split(Settings):
-    """Who is trained on, who is validated on, who is tested on. A group (patients joined by duplicates of a
-    picture) is never divided."""
+    """Who trains, who validates, who tests. A group (patients joined by duplicates of a picture) is never divided."""
 
     method: Literal["grouped", "provided"] = "grouped"
     """grouped: hold out `test` of the images. provided: the test part of validate.provided_split is the test;
@@ -21,8 +20,7 @@ class Split(Settings):
     test: float = Field(default=0.2, gt=0, lt=1)
     """Share of the images held out, once; used where `method` is grouped."""
     folds: int = Field(default=5, ge=2, le=50)
-    """The other images are dealt into so many folds. Fold k is the validation part of samples with `fold:
-    k`."""
+    """The other images are dealt into so many folds. Fold k is the validation part of samples with `fold: k`."""
     seed: int = Field(default=0, ge=0)
     """Another seed deals the groups differently."""
 

@@ -23,7 +23,7 @@ def assign(rows: pd.DataFrame, split: Split) -> pd.DataFrame:
         missing, has no test part, or divides a group.
     """
     index = rows[["path", "label", "patient"]].reset_index(drop=True)
-    index["group"] = groups(rows["patient"].tolist(), rows["cluster"].tolist())
+    index["group"] = groups(rows["patient"], rows["cluster"])
     table = pd.crosstab(index["group"], index["label"], dropna=False)  # images of each class in each group
     _enough_groups(table, split)
     if split.method == "provided":
@@ -38,19 +38,18 @@ def assign(rows: pd.DataFrame, split: Split) -> pd.DataFrame:
     return index
 
 
-def groups(patients: Sequence[str], clusters: Sequence[int]) -> np.ndarray:
+def groups(patients: pd.Series, clusters: pd.Series) -> np.ndarray:
     """int64, one per image, in order of first appearance: what must stay together. These are all images of a patient
     and all duplicates of a picture, under any patient's name.
 
     Images are the edges of a graph between patients and clusters; a group is a connected part of it.
     """
-    _, patient = np.unique(np.asarray(patients, dtype=str), return_inverse=True)
-    _, cluster = np.unique(np.asarray(clusters), return_inverse=True)
-    nodes = patient.max() + cluster.max() + 2
-    edges = (np.ones(len(patient), bool), (patient, cluster + patient.max() + 1))
+    patient, cluster = pd.factorize(patients)[0], pd.factorize(clusters)[0]
+    clusters_from = patient.max() + 1
+    nodes = clusters_from + cluster.max() + 1
+    edges = (np.ones(len(patient), bool), (patient, clusters_from + cluster))
     part = connected_components(coo_array(edges, shape=(nodes, nodes)), directed=False)[1][patient]
-    _, first, inverse = np.unique(part, return_index=True, return_inverse=True)
-    return np.argsort(np.argsort(first)).astype(np.int64)[inverse]
+    return pd.factorize(part)[0]
 
 
 def deal(counts: np.ndarray, shares: Sequence[float], seed: int) -> np.ndarray:
@@ -102,20 +101,16 @@ def _provided_test(index: pd.DataFrame, rows: pd.DataFrame) -> np.ndarray:
     share = test.groupby(index["group"]).mean()
     crossing = share[(share > 0) & (share < 1)].index
     if len(crossing):
-        raise UserError(_crossing(index, test, crossing))
+        lines = [
+            f"{SECTION}.method: provided, but {len(crossing)} groups (a patient, or duplicates of a picture) have "
+            "images on both sides of the set's own split, which would leak. Set it to grouped, or leave these out:"
+        ]
+        first = index.groupby(["group", test])[["patient", "path"]].first()
+        for group in crossing[:5]:
+            inside, outside = first.loc[(group, True)], first.loc[(group, False)]
+            lines.append(f"  patient {inside['patient']}: {inside['path']} (test) and {outside['path']}")
+        raise UserError("\n".join(lines + ["  …"] * (len(crossing) > 5)))
     return np.asarray(share == 1)
-
-
-def _crossing(index: pd.DataFrame, test: pd.Series, crossing: Sequence[int]) -> str:
-    lines = [
-        f"{SECTION}.method: provided, but {len(crossing)} groups (a patient, or duplicates of a picture) have images "
-        "on both sides of the set's own split, which would leak. Set it to grouped, or leave these images out:"
-    ]
-    for group in list(crossing)[:5]:
-        inside = index["group"] == group
-        one, other = index["path"][inside & test].iloc[0], index["path"][inside & ~test].iloc[0]
-        lines.append(f"  patient {index['patient'][inside].iloc[0]}: {one} (test) and {other}")
-    return "\n".join(lines + (["  …"] if len(crossing) > 5 else []))
 
 
 def _every_class_everywhere(index: pd.DataFrame, split: Split) -> None:

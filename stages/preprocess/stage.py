@@ -26,38 +26,30 @@ from .split import assign
 
 def run(params: Params, job: Job) -> Result:
     make = Preprocessor(params.spec, f"{PARAMS}: preprocess")
-    rows = usable(read_manifest())
+    rows = usable_rows()
     index = assign(rows, params.split)
+    masks = [None if pd.isna(mask) else mask for mask in rows["mask"]] if rows["mask"].notna().any() else None
     archive = Archive(RAW)
     with whole_folder(PROCESSED) as folder:
-        digest = write_arrays(folder, archive, index["path"].tolist(), _masks(rows), make)
+        digest = write_arrays(folder, archive, index["path"].tolist(), masks, make)
         index.to_parquet(folder / "index.parquet", index=False)
         write_json(folder / "meta.json", _meta(index, params, digest))
     figures = draw(index, archive, make)
     return Result(metrics=_metrics(index), figures=figures)
 
 
-def read_manifest() -> pd.DataFrame:
+def usable_rows() -> pd.DataFrame:
+    """The rows of the manifest that are not quarantined, in its order."""
     try:
-        return pd.read_parquet(MANIFEST)
+        manifest = pd.read_parquet(MANIFEST)
     except FileNotFoundError:
         raise UserError(f"{MANIFEST}: missing. Run `dvc repro validate`.") from None
     except (OSError, ValueError) as error:
         raise UserError(f"{MANIFEST}: damaged ({error}). Run `dvc repro -f validate`.") from None
-
-
-def usable(manifest: pd.DataFrame) -> pd.DataFrame:
-    """The rows that are not quarantined, in the manifest's order."""
     rows = manifest[~manifest["quarantined"]].reset_index(drop=True)
     if rows.empty:
         raise UserError(f"{MANIFEST}: all {len(manifest)} images are quarantined. See {VALIDATION}.")
     return rows
-
-
-def _masks(rows: pd.DataFrame) -> list[str | None] | None:
-    if rows["mask"].isna().all():
-        return None
-    return [None if pd.isna(mask) else str(mask) for mask in rows["mask"]]
 
 
 @contextmanager

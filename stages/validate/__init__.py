@@ -2,13 +2,14 @@
 
 params.py      what a user may say about an image set
 globs.py       patterns on member names
-members.py     names -> label, patient, mask, provided split of each image
-scan.py        bytes -> size, hashes, brightness, contrast, sharpness; in parallel
+names.py       names -> label, patient, mask, provided split of each image
+inspection.py  bytes -> size, hashes, brightness, contrast, sharpness; in parallel
 duplicates.py  hashes -> clusters of images that are the same picture
-checks.py      what is expected of a manifest row, and the words for a row that fails
+table.py       names and inspections as one table, with the columns that only checks need
+checks.py      what is expected of an image, and the words for one that fails
 suite.py       the checks as Great Expectations runs them
 docs.py        Data Docs with a front page that needs no network
-stage.py        the stage
+stage.py       the stage
 """
 
 from __future__ import annotations

@@ -36,15 +36,15 @@ def matches_any(name: str, patterns: Iterable[str]) -> bool:
 
 
 def nearest_folders(pattern: str, names: Iterable[str], count: int = 6) -> list[str]:
-    """The folders of the archive that look most like what the pattern asks for; "." is its root."""
+    """The folders of the archive that are most similar to the pattern; "." is its root."""
     folders = sorted({str(PurePosixPath(name).parent) for name in names})
-    wanted = [part.strip("*?").casefold() for part in pattern.split("/") if part.strip("*?")]
+    sought = [part.strip("*?").casefold() for part in pattern.split("/") if part.strip("*?")]
 
-    def likeness(folder: str) -> float:
+    def similarity(folder: str) -> float:
         parts = folder.casefold().split("/")
-        return sum(max(difflib.SequenceMatcher(None, w, p).ratio() for p in parts) for w in wanted)
+        return sum(max(difflib.SequenceMatcher(None, s, p).ratio() for p in parts) for s in sought)
 
-    return sorted(folders, key=lambda folder: (-likeness(folder), folder))[:count]
+    return sorted(folders, key=lambda folder: (-similarity(folder), folder))[:count]
 
 
 def shown(names: Sequence[str], limit: int = 5) -> str:

@@ -39,8 +39,8 @@ def _check_template(value: str) -> str:
     wrong = [field for field in fields if field not in MASK_FIELDS]
     if wrong or not fields:
         valid = ", ".join(f"{{{field}}}" for field in MASK_FIELDS)
-        found = f"has {{{wrong[0]}}}" if wrong else "would give every image the same mask"
-        raise ValueError(f"{value!r} {found}. Valid: {valid}, at least one of them.")
+        fault = f"has {{{wrong[0]}}}" if wrong else "would give every image the same mask"
+        raise ValueError(f"{value!r} {fault}. Valid: {valid}, at least one of them.")
     return value
 
 
@@ -53,7 +53,7 @@ class NearDuplicates(Settings):
     hash_size: int = Field(default=16, ge=4, le=32)
     """The hash has hash_size² bits."""
     distance: int = Field(default=16, ge=0, le=256)
-    """Bits in which two hashes of one picture may differ. 16 of 256 bears a new JPEG quality, size or brightness."""
+    """Bits in which two hashes of one picture may differ. 16 of 256 allow another JPEG quality, size or brightness."""
     correlation: float = Field(default=0.99, ge=0, le=1)
     """Pearson correlation that the two 32×32 thumbnails then must reach. Chests resemble each other: films of different
     patients come within the distance, with correlations of 0.93 to 0.987; duplicates have 0.992 and more."""
@@ -69,8 +69,7 @@ class Limits(Settings):
     max_aspect: float = Field(default=4.0, ge=1)
     """Longer side over shorter side."""
     min_contrast: float = Field(default=2.0, ge=0)
-    """Standard deviation of the grey levels (0…255). Below it the image counts as blank; real films have 25
-    and more."""
+    """Standard deviation of the grey levels (0…255). Below it the image counts as blank; real films have 25 or more."""
     min_images_per_class: int = Field(default=10, ge=1)
     """Images that a class must keep after the faulty ones are set aside."""
 
@@ -78,17 +77,14 @@ class Limits(Settings):
 class Params(Settings):
     """What the files of the archive mean, and what is expected of them.
 
-    Patterns are globs on the name in the archive: `*` is anything but a slash, `**` anything, `?` one
-    character, `[ab]` one of them. A pattern without a slash is compared with the file name alone, in any
-    folder.
+    Patterns are globs on the name in the archive: `*` is anything but a slash, `**` anything, `?` one character, `[ab]`
+    one of them. A pattern without a slash is compared with the file name alone, in any folder.
     """
 
     classes: Annotated[dict[str, Globs], Field(min_length=2)]
-    """Label: pattern or list of patterns. The order is kept; of two classes, the second is the positive
-    one."""
+    """Label: pattern or list of patterns. The order is kept; of two classes, the second is the positive one."""
     ignore: Annotated[list[str], BeforeValidator(_as_list)] = Field(default=[])
-    """Patterns of files to leave alone. Hidden files, __MACOSX/, Thumbs.db, desktop.ini and READMEs always
-    are."""
+    """Patterns of files to ignore. Hidden files, __MACOSX/, Thumbs.db, desktop.ini and READMEs always are."""
     patient: Annotated[str, AfterValidator(_check_regex)] | None = None
     """Regular expression searched in the name; the patient is its group `patient`, else its groups joined
     with "-", else the whole match. null: every image is a patient of its own (duplicates of a picture still stay
@@ -104,8 +100,7 @@ class Params(Settings):
     limits: Limits = Limits()
     """What is in range."""
     on_failure: Literal["stop", "quarantine"] = "stop"
-    """What critical failures do: stop the pipeline and name the files, or set those images aside, with the
-    reason."""
+    """On critical failures, stop the pipeline and name the files, or set those images aside, with the reason."""
     severity: dict[Adjustable, Severity] = Field(default={})
     """Another severity for a check, e.g. {aspect: warning}. Only critical ones stop or set aside."""
 

@@ -1,12 +1,14 @@
-"""The stage: names and looks -> table -> checks -> manifest, summary, Data Docs."""
+"""The stage: names and inspections -> table -> checks -> manifest, summary, Data Docs."""
 
 from __future__ import annotations
 
 import re
 import shutil
 import sys
-from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+import pandas as pd
 
 from ..shared.core.errors import UserError
 from ..shared.core.files import atomic, disk_full, write_json
@@ -14,16 +16,13 @@ from ..shared.core.job import Job, Result
 from ..shared.core.paths import MANIFEST, PARAMS, RAW, VALIDATION
 from ..shared.core.progress import progress
 from ..shared.images.archive import Archive
-from .checks import Check, Outcome, class_checks, file_check, image_checks
+from .checks import Outcome, Row, class_checks, file_check, image_checks
 from .docs import finish
 from .globs import shown
-from .members import Member, Members, assign
+from .inspection import Inspection, inspections
+from .names import Files, assign
 from .params import Params
-from .scan import Look, looking
-from .table import frame
-
-if TYPE_CHECKING:
-    import pandas as pd
+from .table import table
 
 DOCS = VALIDATION.parent / "data_docs"
 COLUMNS = (
@@ -34,11 +33,11 @@ COLUMNS = (
 
 def run(params: Params, job: Job) -> Result:
     archive = Archive(RAW)
-    members = assign(archive.names(), params, archive.read)
-    table = frame(members.images, look_at_all(members.images, params), params)
+    files = assign(archive.names(), params, archive.read)
+    rows = table(files.images, inspect_all(files.images, params), params)
     try:
-        outcomes = judge(table, members, params)
-        manifest = set_aside(table, outcomes)
+        outcomes = judge(rows, files, params)
+        manifest = set_aside(rows, outcomes)
         summary = summarise(manifest, outcomes, params)
         write_json(VALIDATION, summary)
         finish(DOCS, summary)
@@ -51,63 +50,52 @@ def run(params: Params, job: Job) -> Result:
         print(f"validate: {aside} set aside; which and why: {DOCS / 'index.html'}", file=sys.stderr)
     with atomic(MANIFEST) as partial:
         manifest[list(COLUMNS)].to_parquet(partial, index=False)
-    return Result(metrics=_metrics(manifest, outcomes), dataset=MANIFEST)
+    return Result(metrics=_metrics(manifest, summary), dataset=MANIFEST)
 
 
-def look_at_all(images: Sequence[Member], params: Params) -> list[Look]:
-    items = [(m.path, m.mask) for m in images]
-    with looking(RAW, items, params.near_duplicates.hash_size) as chunks:
-        from . import suite  # noqa: F401  Great Expectations takes seconds to import: meanwhile the workers look
+def inspect_all(images: pd.DataFrame, params: Params) -> list[Inspection]:
+    masks = [None if pd.isna(mask) else mask for mask in images["mask"]]
+    with inspections(RAW, images["path"].tolist(), masks, params.near_duplicates.hash_size) as results:
+        from . import suite  # noqa: F401  Great Expectations takes seconds to import: meanwhile the workers inspect
 
-        looks: list[Look] = []
-        with progress(total=len(items), desc="validate", unit="image") as bar:
-            for chunk in chunks:
-                looks += chunk
-                bar.update(len(chunk))
-    return looks
+        return list(progress(results, total=len(images), desc="validate", unit="image"))
 
 
-def judge(table: pd.DataFrame, members: Members, params: Params) -> list[Outcome]:
-    """Great Expectations' verdict on the images, on the files beside them, and on the classes that are
-    left."""
-    import pandas as pd
-
+def judge(rows: pd.DataFrame, files: Files, params: Params) -> list[Outcome]:
+    """Great Expectations' verdict on the images, on the files beside them, and on the classes that are left."""
     from .suite import Suites
 
     suites = Suites(DOCS)
-    plain = table.astype({"label": "str", "width": float, "height": float})
-    outcomes = suites.run("images", plain, image_checks(params))
-    masks = [m.mask for m in members.images if m.mask]
-    kinds = (
-        dict.fromkeys(table["path"], "image") | dict.fromkeys(masks, "mask") | dict.fromkeys(members.others, "other")
-    )
+    rows = rows.astype({"label": "str", "width": float, "height": float})
+    outcomes = suites.run("images", rows, image_checks(params))
+    masks = files.images["mask"].dropna()
+    kinds = dict.fromkeys(rows["path"], "image") | dict.fromkeys(masks, "mask") | dict.fromkeys(files.others, "other")
     outcomes += suites.run("files", pd.DataFrame(kinds.items(), columns=["path", "kind"]), [file_check(params)])
-    kept = plain[~plain["path"].isin(_failing(outcomes))]
+    kept = rows[~rows["path"].isin(_failing(outcomes))]
     counts = {label: int((kept["label"] == label).sum()) for label in params.classes}
     outcomes += suites.run("classes", kept, class_checks(params, counts))
     suites.write_docs()
     return outcomes
 
 
-def _failing(outcomes: Sequence[Outcome]) -> dict[str, list[Check]]:
-    """path -> the critical checks that it fails."""
-    failing: dict[str, list[Check]] = {}
+def _failing(outcomes: Sequence[Outcome]) -> dict[str, list[Callable[[Row], str]]]:
+    """path -> the reasons of the critical checks that it fails."""
+    failing: dict[str, list[Callable[[Row], str]]] = {}
     for outcome in outcomes:
-        for path in outcome.failed if outcome.stops and outcome.check.reason else ():
-            failing.setdefault(path, []).append(outcome.check)
+        if outcome.stops and outcome.check.reason:
+            for path in outcome.failed:
+                failing.setdefault(path, []).append(outcome.check.reason)
     return failing
 
 
-def set_aside(table: pd.DataFrame, outcomes: Sequence[Outcome]) -> pd.DataFrame:
-    """`quarantined` exactly where a critical check of the row failed, and `reason` with all of them in
-    words."""
+def set_aside(rows: pd.DataFrame, outcomes: Sequence[Outcome]) -> pd.DataFrame:
+    """`quarantined` exactly where a critical check of the row failed, and `reason` with all of them in words."""
     failing = _failing(outcomes)
-    rows = {row["path"]: row for row in table[table["path"].isin(failing)].to_dict("records")}
-    reasons = {p: "; ".join(c.reason(rows[p]) for c in checks if c.reason) for p, checks in failing.items()}
-    import pandas as pd
-
-    reason = pd.array([reasons.get(path) for path in table["path"]], dtype="str")
-    return table.assign(quarantined=table["path"].isin(failing).to_numpy(), reason=reason)
+    reasons = {
+        row["path"]: "; ".join(reason(row) for reason in failing[row["path"]])
+        for row in rows[rows["path"].isin(failing)].to_dict("records")
+    }
+    return rows.assign(quarantined=rows["path"].isin(failing), reason=rows["path"].map(reasons).astype("str"))
 
 
 def summarise(manifest: pd.DataFrame, outcomes: Sequence[Outcome], params: Params) -> dict[str, Any]:
@@ -134,12 +122,10 @@ def refuse(outcomes: Sequence[Outcome], params: Params) -> None:
         return
     lines = [f"{RAW}: critical checks failed ({len(critical)}), so nothing goes on from here."]
     for o in critical:
-        count = f"{len(o.failed)} image{'s' * (len(o.failed) > 1)}"
-        found = f"{count}: {shown(o.failed)}" if o.failed else o.check.description
-        lines.append(f"  {o.check.name}: {found}")
-    advice = "" if params.on_failure == "quarantine" else (
-        f", set {PARAMS}: validate.on_failure to quarantine to leave these images out"
-    )  # fmt: skip
+        images = f"{len(o.failed)} image{'s' * (len(o.failed) > 1)}: {shown(o.failed)}"
+        lines.append(f"  {o.check.name}: {images if o.failed else o.check.description}")
+    aside = f", set {PARAMS}: validate.on_failure to quarantine to leave these images out"
+    advice = aside if params.on_failure == "stop" else ""
     lines.append(
         f"Each file with its reason: {DOCS / 'index.html'}. Correct the images or the patterns and limits in "
         f"{PARAMS}: validate{advice}, or give a check another severity there."
@@ -147,20 +133,13 @@ def refuse(outcomes: Sequence[Outcome], params: Params) -> None:
     raise UserError("\n".join(lines))
 
 
-def _metrics(manifest: pd.DataFrame, outcomes: Sequence[Outcome]) -> Mapping[str, float]:
+def _metrics(manifest: pd.DataFrame, summary: Mapping[str, Any]) -> Mapping[str, float]:
     sizes = manifest["cluster"].value_counts()
-    kept = manifest[~manifest["quarantined"]]
     return {
-        "images": len(manifest),
-        "quarantined": int(manifest["quarantined"].sum()),
-        "patients": int(manifest["patient"].nunique()),
+        **{name: summary[name] for name in ("images", "quarantined", "patients")},
         "duplicate_clusters": int((sizes > 1).sum()),
         "duplicate_images": int(sizes[sizes > 1].sum()),
-        "failed_checks": sum(not o.success for o in outcomes),
-        **{f"images_{_name(label)}": int(n) for label, n in kept["label"].value_counts().items()},
+        "failed_checks": sum(not check["success"] for check in summary["checks"]),
+        # MLflow allows only these characters in the name of a metric
+        **{f"images_{re.sub(r'[^A-Za-z0-9_. :/-]', '_', label)}": n for label, n in summary["classes"].items()},
     }
-
-
-def _name(label: str) -> str:
-    """With what MLflow allows in the name of a metric."""
-    return re.sub(r"[^A-Za-z0-9_\-. :/]", "_", label)

@@ -1,5 +1,4 @@
-"""The checks as Great Expectations runs them. Importing it takes seconds: do so while the workers look at
-images."""
+"""The checks as Great Expectations runs them. Importing this takes seconds: do so while the workers inspect images."""
 
 from __future__ import annotations
 
@@ -32,9 +31,12 @@ class Suites:
         docs.mkdir(parents=True)
         self._context = gx.get_context(mode="ephemeral")
         self._context.variables.progress_bars = {"globally": False}  # type: ignore[assignment]  # a dict is documented
-        for site in list(self._context.list_data_docs_sites()):
-            self._context.delete_data_docs_site(site)
-        self._context.add_data_docs_site("lightbox", _site(docs))
+        for name in list(self._context.list_data_docs_sites()):
+            self._context.delete_data_docs_site(name)
+        store = {"class_name": "TupleFilesystemStoreBackend", "base_directory": str(docs.resolve())}
+        index = {"class_name": "DefaultSiteIndexBuilder"}
+        site = {"class_name": "SiteBuilder", "site_index_builder": index, "store_backend": store}
+        self._context.add_data_docs_site("lightbox", site)  # type: ignore[arg-type]  # a dict is documented
         self._source = self._context.data_sources.add_pandas("archive")
 
     def run(self, name: str, table: pd.DataFrame, checks: Sequence[Check]) -> list[Outcome]:
@@ -53,27 +55,17 @@ class Suites:
         self._context.build_data_docs()
 
 
-def _site(docs: Path) -> Any:
-    return {
-        "class_name": "SiteBuilder",
-        "site_index_builder": {"class_name": "DefaultSiteIndexBuilder"},
-        "store_backend": {"class_name": "TupleFilesystemStoreBackend", "base_directory": str(docs.resolve())},
-    }
-
-
 def _expectation(check: Check) -> Expectation:
     arguments = dict(check.arguments)
     if "label" in arguments:
         arguments["row_condition"] = Column("label") == arguments.pop("label")
-    expectation: Expectation = getattr(gxe, check.kind)(
-        **arguments, severity=check.severity, description=check.description, meta={"check": check.name}
-    )
-    return expectation
+    kind: type[Expectation] = getattr(gxe, check.kind)
+    return kind(**arguments, severity=check.severity, description=check.description, meta={"check": check.name})
 
 
 def _outcome(check: Check, result: Any) -> Outcome:
     raised = result.exception_info
-    if raised and raised.get("raised_exception", True):  # a fault of ours, never of the data: do not let it pass as one
+    if raised and raised.get("raised_exception", True):  # a bug in a check; it must not count as a fault of the images
         raise RuntimeError(f"Great Expectations could not run {check.name}: {raised}")
     rows = result.result.get("unexpected_index_list") or []
     return Outcome(check, bool(result.success), sorted(row["path"] for row in rows))

@@ -222,12 +222,12 @@ def test_validate_takes_every_file_that_download_took(produce: Produce, tmp_path
     """Both ask the same question; a file that only one of them took for an image would vanish, or stop the study."""
     from stages.shared.core.settings import parse
     from stages.validate import Params
-    from stages.validate.members import assign
+    from stages.validate.names import assign
 
     files = {f"a/film{suffix}": b"x" for suffix in SUFFIXES} | {"a/FILM.PNG": b"x", "b/IM01": bytes(128) + b"DICM"}
     plant(tmp_path / "own", files | OTHER | {"a/LICENSE": b"no image" * 20, "c/readme": b"r", "a/list.xlsx": b"x"})
     _, archive = produce(source="folder", folder={"path": str(tmp_path / "own")})
     params = parse(Params, {"classes": {"png": "*.png", "jpg": "*.jpg"}}, "validate")
     found = assign(archive.names(), params, archive.read)
-    assert {member.path for member in found.images} == set(archive.names()) == set(files)
+    assert set(found.images["path"]) == set(archive.names()) == set(files)
     assert found.others == []

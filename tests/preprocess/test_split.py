@@ -12,8 +12,8 @@ from stages.shared.core.errors import UserError
 
 
 def test_groups_join_patients_through_copies_of_a_picture():
-    patients = ["a", "a", "b", "c", "d", "e", "e"]
-    cluster = [0, 1, 1, 2, 3, 2, 9]  # a-b share picture 1; c-e share picture 2
+    patients = pd.Series(["a", "a", "b", "c", "d", "e", "e"])
+    cluster = pd.Series([0, 1, 1, 2, 3, 2, 9])  # a-b share picture 1; c-e share picture 2
     assert groups(patients, cluster).tolist() == [0, 0, 0, 1, 2, 1, 1]
 
 
@@ -67,7 +67,7 @@ def test_another_number_of_folds_leaves_the_test_part_alone(make_manifest):
 
 def provided(manifest: pd.DataFrame, seed: int = 0) -> pd.DataFrame:
     """A clean provided split: whole groups go to test, the others to train with a tiny val."""
-    group = groups(manifest["patient"].tolist(), manifest["cluster"].tolist())
+    group = groups(manifest["patient"], manifest["cluster"])
     test = np.random.default_rng(seed).random(group.max() + 1) < 0.3
     part = np.where(test[group], "test", "train")
     part[np.flatnonzero(~test[group])[:3]] = "val"

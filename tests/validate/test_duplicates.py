@@ -6,26 +6,20 @@ import io
 
 import imagehash
 import numpy as np
+import pandas as pd
 import pytest
 from PIL import Image
 
-from stages.validate.duplicates import clusters, correlations, near_pairs, unpack
+from stages.validate.duplicates import clusters, correlations, near_pairs
+from stages.validate.inspection import Inspection, inspect_image
 from stages.validate.params import NearDuplicates
-from stages.validate.scan import Look, look
 
 NEAR = NearDuplicates()
 
 
-def clusters_of(looks: list[Look]) -> list[int]:
-    found = clusters([x.sha256 for x in looks], [x.dhash for x in looks], [x.thumbnail for x in looks], NEAR)
-    return found.tolist()
-
-
-@pytest.mark.parametrize("hash_size", [4, 5, 8, 11, 16])
-def test_unpack_gives_the_bits_that_imagehash_packed(hash_size: int):
-    bits = np.random.default_rng(hash_size).integers(0, 2, (6, hash_size**2), dtype=np.uint8)
-    packed = [str(imagehash.ImageHash(row.reshape(hash_size, hash_size).astype(bool))) for row in bits]
-    assert np.array_equal(unpack(packed, hash_size), bits)
+def clusters_of(inspections: list[Inspection]) -> list[int]:
+    table = pd.DataFrame(inspections)
+    return clusters(table["sha256"], table["dhash"], table["thumbnail"], NEAR).tolist()
 
 
 def test_near_pairs_equal_those_counted_one_by_one(monkeypatch: pytest.MonkeyPatch):
@@ -53,7 +47,7 @@ def test_copies_join_whatever_was_done_to_the_file_and_others_do_not(make_film, 
         make_bytes(original), make_bytes(make_film(2)), make_bytes(original), make_bytes(larger),
         make_bytes(brighter, "JPEG", quality=85), make_bytes(np.stack([original] * 3, axis=2)), make_bytes(make_film(3)),
     ]  # fmt: skip
-    assert clusters_of([look(data, "x.png", 16) for data in files]) == [0, 1, 0, 0, 0, 0, 2]
+    assert clusters_of([inspect_image(data, "x.png", 16) for data in files]) == [0, 1, 0, 0, 0, 0, 2]
 
 
 def test_pictures_alike_in_outline_only_stay_apart(make_film, make_bytes):
@@ -62,26 +56,24 @@ def test_pictures_alike_in_outline_only_stay_apart(make_film, make_bytes):
     spot = np.zeros_like(one)
     spot[20:44, 20:40] = 60
     other = np.clip(one + spot, 0, 255).astype(np.uint8)
-    looks = [look(make_bytes(x.astype(np.uint8)), "x.png", 16) for x in (one, other)]
-    bits = unpack([x.dhash for x in looks], 16)
-    assert (bits[0] != bits[1]).sum() <= 24
-    assert clusters_of(looks) == [0, 1]
+    inspections = [inspect_image(make_bytes(x.astype(np.uint8)), "x.png", 16) for x in (one, other)]
+    hashes = [imagehash.hex_to_hash(x.dhash) for x in inspections]
+    assert hashes[0] - hashes[1] <= 24
+    assert clusters_of(inspections) == [0, 1]
 
 
 def test_images_without_hash_join_by_their_bytes_only():
-    found = clusters(["a", "b", "a", "c"], [None] * 4, [None] * 4, NEAR)
+    found = clusters(pd.Series(["a", "b", "a", "c"]), pd.Series([None] * 4), pd.Series([None] * 4), NEAR)
     assert found.tolist() == [0, 1, 0, 2]
 
 
-def test_look_measures_what_it_says(make_film, make_bytes):
+def test_an_inspection_measures_what_it_says(make_film, make_bytes):
     array = make_film(4)
-    seen = look(make_bytes(array), "a.png", 16)
-    assert (seen.width, seen.height, seen.mode, seen.readable) == (64, 72, "L", True)
+    seen = inspect_image(make_bytes(array), "a.png", 16)
+    assert (seen.width, seen.height, seen.mode, seen.fault) == (64, 72, "L", None)
     assert seen.brightness == pytest.approx(array.mean(), abs=1e-3)
     assert seen.contrast == pytest.approx(array.std(), abs=1e-3)
     assert seen.dhash == str(imagehash.dhash(Image.open(io.BytesIO(make_bytes(array))), 16))
     noisy = np.random.default_rng(0).integers(0, 256, array.shape, dtype=np.uint8)
-    assert look(make_bytes(noisy), "b.png", 16).sharpness > 100 * seen.sharpness
-    broken = look(b"", "c.png", 16)
-    assert not broken.readable
-    assert "0 bytes" in broken.reason
+    assert inspect_image(make_bytes(noisy), "b.png", 16).sharpness > 100 * seen.sharpness
+    assert "0 bytes" in inspect_image(b"", "c.png", 16).fault

@@ -203,7 +203,7 @@ def test_two_runs_write_the_same_bytes(pack, faulty):
 def test_workers_see_what_one_process_sees(pack, films, monkeypatch: pytest.MonkeyPatch):
     pack(films)
     alone = validate()
-    monkeypatch.setattr("stages.validate.scan.WORTH_A_WORKER", 8)
+    monkeypatch.setattr("stages.validate.inspection.WORTH_A_WORKER", 8)
     monkeypatch.setattr("os.sched_getaffinity", lambda _: {0, 1}, raising=False)
     pd.testing.assert_frame_equal(validate(), alone)
 

@@ -28,25 +28,25 @@ _NEEDS = {  # what some transforms need and a single image with its mask cannot 
 _NOT_TRANSFORMS = (
     "BasicTransform", "DualTransform", "ImageOnlyTransform", "Transform3D", "NoOp", "ToTensorV2", "ToTensor3D"
 )  # fmt: skip
-_FIXED_DEFAULTS = {"CLAHE": {"clip_limit": 2.0}}  # where deterministic: OpenCV's usual film setting, not a random one
 
 
-def split_step(step: Step, where: str) -> tuple[str, dict[str, Any]]:
-    """The step's name and arguments."""
-    if isinstance(step, str):
-        return step, {}
-    if isinstance(step, Mapping) and len(step) == 1:
-        ((name, arguments),) = step.items()
-        if arguments is None or isinstance(arguments, Mapping):
-            return str(name), dict(arguments or {})
+def _name_and_arguments(step: Step, where: str) -> tuple[str, dict[str, Any]]:
+    match step:
+        case str():
+            return step, {}
+        case Mapping() if len(step) == 1:
+            name, arguments = next(iter(step.items()))
+            if isinstance(arguments, Mapping | None):
+                return str(name), dict(arguments or {})
     raise UserError(
-        f"{where}: found {step!r}. A step is `Name` or `Name: {{argument: value}}`, e.g. `CLAHE: {{clip_limit: 2.0}}`."
+        f"{where}: {step!r} is not a step. Valid: `Name` or `Name: {{argument: value}}`, e.g. "
+        "`CLAHE: {clip_limit: 2.0}`."
     )
 
 
 def make(step: Step, where: str, deterministic: bool) -> tuple[str, Any]:
     """(its name in messages, one albumentations transform)."""
-    name, arguments = split_step(step, where)
+    name, arguments = _name_and_arguments(step, where)
     classes = _classes()
     for need, names in _NEEDS.items():
         if name in names:
@@ -72,10 +72,11 @@ def _fix(name: str, arguments: dict[str, Any], where: str) -> dict[str, Any]:
             f"{where}.p: {arguments['p']!r}, but every image gets every step here. Remove p; steps that are applied "
             "at random belong to train.augment."
         )
-    arguments = {**_FIXED_DEFAULTS.get(name, {}), **arguments, "p": 1.0}
-    limit = arguments.get("clip_limit")
-    if name == "CLAHE" and isinstance(limit, int | float) and not isinstance(limit, bool):
-        arguments["clip_limit"] = (limit, limit)
+    arguments = {**arguments, "p": 1.0}
+    if name == "CLAHE":
+        limit = arguments.get("clip_limit", 2.0)  # usual for films; albumentations would draw one at random
+        number = isinstance(limit, int | float) and not isinstance(limit, bool)
+        arguments["clip_limit"] = (limit, limit) if number else limit
     return arguments
 
 

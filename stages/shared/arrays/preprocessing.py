@@ -24,19 +24,7 @@ def _check_size(value: Any) -> Any:
     return sides if isinstance(value, list | tuple) else value
 
 
-def _check_steps(value: Any) -> Any:
-    for i, step in enumerate(value if isinstance(value, list | tuple) else [value]):
-        named = isinstance(step, dict) and len(step) == 1 and isinstance(next(iter(step.values())), dict | None)
-        if not isinstance(value, list | tuple) or not (isinstance(step, str) or named):
-            raise ValueError(
-                f"step {i}, {step!r}, is not a step. Valid: a list of `- Name` or `- Name: {{argument: value}}`, e.g. "
-                "`- CLAHE: {clip_limit: [2.0, 2.0], tile_grid_size: [8, 8]}`."
-            )
-    return value
-
-
 Size = Annotated[int | tuple[int, int], BeforeValidator(_check_size)]
-Steps = Annotated[list[str | dict[str, dict[str, Any] | None]], BeforeValidator(_check_steps)]
 
 
 class PreprocessSpec(Settings):
@@ -46,7 +34,7 @@ class PreprocessSpec(Settings):
     """Channels of the arrays: grey (1) for films, MRI and CT; rgb (3) where colour says something (skin, stains)."""
     size: Size = 224
     """Pixels after resizing: one number for a square, or [height, width]."""
-    steps: Steps = Field(default=[{"CLAHE": {"clip_limit": [2.0, 2.0], "tile_grid_size": [8, 8]}}])
+    steps: list[Any] = Field(default=[{"CLAHE": {"clip_limit": [2.0, 2.0], "tile_grid_size": [8, 8]}}])
     """albumentations transforms by name with their arguments, applied in this order to the image in its own size.
     CLAHE 2.0 on 8×8 tiles is usual for films; [] for none."""
     keep_aspect: bool = False

@@ -6,7 +6,7 @@ import pytest
 
 from stages.shared.core.errors import UserError
 from stages.shared.core.settings import parse
-from stages.validate import members
+from stages.validate import names as archive_names
 from stages.validate.params import Params
 
 CHEST = [
@@ -17,7 +17,7 @@ TWO = {"normal": "NORMAL/*", "pneumonia": "PNEUMONIA/*"}
 
 
 def assign(names, params, files=None):
-    return members.assign(names, params, lambda name: (files or {}).get(name, b""))
+    return archive_names.assign(names, params, lambda name: (files or {}).get(name, b""))
 
 
 def params(**values: object) -> Params:
@@ -26,8 +26,8 @@ def params(**values: object) -> Params:
 
 def test_one_set_serves_two_label_schemes():
     by_germ = params(classes={"bacteria": "PNEUMONIA/*bacteria*", "virus": "PNEUMONIA/*virus*"}, ignore="NORMAL/*")
-    assert [m.label for m in assign(CHEST, by_germ).images] == ["bacteria", "bacteria", "virus"]
-    assert [m.label for m in assign(CHEST, params()).images] == ["normal"] * 2 + ["pneumonia"] * 3
+    assert assign(CHEST, by_germ).images["label"].tolist() == ["bacteria", "bacteria", "virus"]
+    assert assign(CHEST, params()).images["label"].tolist() == ["normal"] * 2 + ["pneumonia"] * 3
 
 
 @pytest.mark.parametrize(("pattern", "patients"), [
@@ -38,12 +38,12 @@ def test_one_set_serves_two_label_schemes():
     (None, CHEST),
 ])  # fmt: skip
 def test_patient_is_the_group_the_groups_or_the_match(pattern: str | None, patients: list[str]):
-    assert [m.patient for m in assign(CHEST, params(patient=pattern)).images] == patients
+    assert assign(CHEST, params(patient=pattern)).images["patient"].tolist() == patients
 
 
 def test_a_patient_pattern_that_misses_files_leaves_them_without_patient():
     found = assign(CHEST, params(patient=r"person\d+")).images
-    assert [m.patient for m in found] == [None, None, "person23", "person23", "person23"]
+    assert found["patient"].fillna("none").tolist() == ["none", "none", "person23", "person23", "person23"]
 
 
 def test_a_patient_pattern_that_finds_nobody_is_refused():
@@ -70,21 +70,22 @@ def test_a_file_matched_by_two_classes_is_refused_by_name():
 def test_an_image_of_no_class_is_kept_without_label_and_another_file_is_listed_apart():
     files = {"DICOM/IM0001": bytes(128) + b"DICM", "LICENSE": b"text"}
     found = assign([*CHEST, "extra/film.png", "extra/notes.txt", *files], params(), files)
-    assert {m.path for m in found.images if m.label is None} == {"extra/film.png", "DICOM/IM0001"}
+    assert set(found.images["path"][found.images["label"].isna()]) == {"extra/film.png", "DICOM/IM0001"}
     assert found.others == ["extra/notes.txt", "LICENSE"]
 
 
 def test_hidden_files_and_ignored_ones_are_left_alone():
     noise = ["__MACOSX/NORMAL/._IM.jpeg", "NORMAL/.DS_Store", "NORMAL/Thumbs.db", ".git/x.png", "docs/a.json"]
     found = assign([*CHEST, *noise], params(ignore=["*.json"]))
-    assert [m.path for m in found.images] == CHEST
+    assert found.images["path"].tolist() == CHEST
     assert found.others == []
 
 
 def test_masks_belong_to_their_images_and_are_no_strays():
     names = [*CHEST, *(f"masks/{n.split('/')[1].replace('.jpeg', '.png')}" for n in CHEST[:4])]
     found = assign(sorted(names), params(mask="masks/{stem}.png"))
-    assert [m.mask for m in found.images] == [*(f"masks/{n.split('/')[1][:-5]}.png" for n in CHEST[:4]), None]
+    expected = [*(f"masks/{n.split('/')[1][:-5]}.png" for n in CHEST[:4]), "none"]
+    assert found.images["mask"].fillna("none").tolist() == expected
     assert found.others == []
 
 
@@ -98,7 +99,7 @@ def test_a_mask_shared_by_images_of_one_name_is_refused():
         assign(["NORMAL/1.png", "PNEUMONIA/1.png", "masks/1.png"], params(mask="masks/{stem}.png"))
     parted = ["NORMAL/1.png", "PNEUMONIA/1.png", "masks/NORMAL_1.png", "masks/PNEUMONIA_1.png"]
     found = assign(parted, params(mask="masks/{parent}_{name}"))
-    assert [m.mask for m in found.images] == parted[2:]
+    assert found.images["mask"].tolist() == parted[2:]
 
 
 def test_provided_split_is_read_from_patterns():
@@ -106,7 +107,7 @@ def test_provided_split_is_read_from_patterns():
     values = params(
         classes={"n": "**/NORMAL/*", "p": "**/PNEUMONIA/*"}, provided_split={"train": "train/**", "test": "test/**"}
     )
-    assert [m.provided_split for m in assign(names, values).images] == ["test", "test", "train", "train"]
+    assert assign(names, values).images["provided_split"].tolist() == ["test", "test", "train", "train"]
     wrong = values.model_copy(update={"provided_split": {"train": ["train/**"], "val": ["val/**"]}})
     with pytest.raises(UserError, match=r"validate.provided_split.val: val/\*\* matches none"):
         assign(names, wrong)

@@ -1,0 +1,95 @@
+"""Every image decoded once, in parallel: can it be read, how large is it, what does it look like."""
+
+from __future__ import annotations
+
+import hashlib
+import multiprocessing
+import os
+from collections.abc import Iterator, Sequence
+from concurrent.futures import ProcessPoolExecutor
+from contextlib import contextmanager
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+
+from ..shared.images.archive import Archive
+
+CHUNK = 16  # images per message to a worker: small enough for an even load and a lively progress bar
+THUMBNAIL = 32  # px
+WORTH_A_WORKER = 64  # images; starting a process costs about as much as inspecting so many
+
+
+@dataclass(frozen=True)
+class Inspection:
+    """One image; where it is unreadable `fault` says why, and the rest is None."""
+
+    sha256: str
+    fault: str | None
+    mask_fault: str | None
+    """Why its mask cannot be decoded."""
+    width: int | None = None
+    height: int | None = None
+    mode: str | None = None
+    """Pillow's, of the file."""
+    dhash: str | None = None
+    brightness: float | None = None
+    """Mean of the grey levels, 0…255."""
+    contrast: float | None = None
+    """Their standard deviation."""
+    sharpness: float | None = None
+    """Variance of the Laplacian."""
+    thumbnail: bytes | None = None
+    """Grey, THUMBNAIL × THUMBNAIL."""
+
+
+@contextmanager
+def inspections(archive: Path, paths: Sequence[str], masks: Sequence[str | None],
+                hash_size: int) -> Iterator[Iterator[Inspection]]:  # fmt: skip
+    """Start the workers at once; iterate over their results, in the order of `paths`."""
+    task = partial(inspect_member, Archive(archive), hash_size)
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    workers = min(cores, len(paths) // WORTH_A_WORKER)
+    if workers < 2:
+        yield map(task, paths, masks)
+        return
+    # spawn, not fork: the parent may run threads (tracking does), and a forked lock stays locked
+    with ProcessPoolExecutor(workers, multiprocessing.get_context("spawn")) as pool:
+        try:
+            yield pool.map(task, paths, masks, chunksize=CHUNK)
+        finally:
+            pool.shutdown(cancel_futures=True)
+
+
+def inspect_member(archive: Archive, hash_size: int, path: str, mask: str | None) -> Inspection:
+    return inspect_image(archive.read(path), path, hash_size, (archive.read(mask), mask) if mask else None)
+
+
+def inspect_image(data: bytes, name: str, hash_size: int, mask: tuple[bytes, str] | None = None) -> Inspection:
+    """`mask`: its bytes and its name."""
+    import cv2
+    import imagehash
+    import numpy as np
+    from PIL.Image import Resampling
+
+    from ..shared.images.decode import UnreadableImage, decode
+
+    sha256 = hashlib.sha256(data).hexdigest()
+    mask_fault = None
+    try:
+        if mask:
+            decode(*mask)
+    except UnreadableImage as error:
+        mask_fault = error.reason
+    try:
+        image = decode(data, name)
+    except UnreadableImage as error:
+        return Inspection(sha256, error.reason, mask_fault)
+    grey = image.convert("L")
+    array = np.asarray(grey)
+    brightness, contrast = (float(value[0, 0]) for value in cv2.meanStdDev(array))
+    edges = float(cv2.meanStdDev(cv2.Laplacian(array, cv2.CV_32F))[1][0, 0])
+    return Inspection(
+        sha256, None, mask_fault, *image.size, image.info["source_mode"], str(imagehash.dhash(grey, hash_size)),
+        round(brightness, 4), round(contrast, 4), round(edges**2, 4),
+        grey.resize((THUMBNAIL, THUMBNAIL), Resampling.BOX).tobytes(),
+    )  # fmt: skip
