@@ -43,7 +43,8 @@ def assign(names: Sequence[str], params: Params, read: Callable[[str], bytes]) -
     labels = _sort_into(kept, params.classes, "classes")
     splits = _sort_into(list(labels), params.provided_split, "provided_split") if params.provided_split else {}
     masks = _masks(list(labels), set(names), params.mask) if params.mask else {}
-    rest = sorted({*kept} - {*labels, *masks.values()})
+    taken = {*labels, *masks.values()}
+    rest = [n for n in kept if n not in taken]
     unlabelled = [n for n in rest if is_image(n, partial(read, n))]
     paths = sorted([*labels, *unlabelled])
     patients = _patients(paths, params.patient)
