@@ -49,7 +49,7 @@ def groups(patients: pd.Series, clusters: pd.Series) -> np.ndarray:
     nodes = clusters_from + cluster.max() + 1
     edges = (np.ones(len(patient), bool), (patient, clusters_from + cluster))
     part = connected_components(coo_array(edges, shape=(nodes, nodes)), directed=False)[1][patient]
-    return pd.factorize(part)[0]
+    return np.asarray(pd.factorize(part)[0])
 
 
 def deal(counts: np.ndarray, shares: Sequence[float], seed: int) -> np.ndarray:

@@ -128,4 +128,5 @@ def class_checks(params: Params, counts: Mapping[str, int]) -> list[Check]:
 
 def _with_severity(check: Check, params: Params) -> Check:
     """As params.yaml says, where it says anything."""
-    return replace(check, severity=dict(params.severity).get(check.name, check.severity))
+    chosen: Mapping[str, Severity] = {str(name): severity for name, severity in params.severity.items()}
+    return replace(check, severity=chosen.get(check.name, check.severity))

@@ -27,7 +27,7 @@ def clusters(sha256: pd.Series, dhash: pd.Series, thumbnails: pd.Series, near: N
         links.append(hashed[pairs[correlations(pictures, pairs) >= near.correlation]])
     one, other = np.concatenate(links).T
     graph = coo_array((np.ones(len(one), bool), (one, other)), shape=(len(code), len(code)))
-    return pd.factorize(connected_components(graph, directed=False)[1])[0]
+    return np.asarray(pd.factorize(connected_components(graph, directed=False)[1])[0])
 
 
 def correlations(pictures: np.ndarray, pairs: np.ndarray) -> np.ndarray:

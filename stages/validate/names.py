@@ -48,6 +48,7 @@ def assign(names: Sequence[str], params: Params, read: Callable[[str], bytes]) -
     unlabelled = [n for n in rest if is_image(n, partial(read, n))]
     paths = sorted([*labels, *unlabelled])
     patients = _patients(paths, params.patient)
+    columns: dict[str, Mapping[str, str | None]]
     columns = {"label": labels, "patient": patients, "mask": masks, "provided_split": splits}
     rows = {"path": paths} | {column: [values.get(n) for n in paths] for column, values in columns.items()}
     label = pd.CategoricalDtype(list(params.classes))

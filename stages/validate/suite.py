@@ -8,7 +8,7 @@ os.environ["GX_ANALYTICS_ENABLED"] = "false"  # before the import: it would repo
 
 import logging
 import shutil
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -59,7 +59,7 @@ def _expectation(check: Check) -> Expectation:
     arguments = dict(check.arguments)
     if "label" in arguments:
         arguments["row_condition"] = Column("label") == arguments.pop("label")
-    kind: type[Expectation] = getattr(gxe, check.kind)
+    kind: Callable[..., Expectation] = getattr(gxe, check.kind)
     return kind(**arguments, severity=check.severity, description=check.description, meta={"check": check.name})
 
 
