@@ -19,7 +19,7 @@ from typing import Any
 
 from pydantic import BaseModel
 
-from . import study
+from . import backbones_table, presets, study
 from .shared.core import settings
 from .shared.core.allocator import keep_freed_memory
 from .shared.core.errors import UserError
@@ -84,10 +84,11 @@ def arguments_of(argv: Sequence[str] | None) -> argparse.Namespace:
     use = commands.add_parser("use", help="Write a preset into params.yaml, keeping comments.")
     use.add_argument("preset", nargs="?", help="its name; without one, list them")
     use.add_argument("--images", help="folder or archive of images (sets download to it)")
-    use.set_defaults(action=use_preset)
+    use.set_defaults(action=lambda arguments: presets.use(arguments.preset, arguments.images))
     table = commands.add_parser("backbones", help="Write docs/backbones.md: a table of the backbones of params.yaml.")
-    table.set_defaults(action=make_table)
-    commands.add_parser("summary", help="Print the leaderboard.").set_defaults(action=summary)
+    table.set_defaults(action=lambda _: backbones_table.write(settings.read()))
+    board = commands.add_parser("summary", help="Print the leaderboard.")
+    board.set_defaults(action=lambda _: study.STAGES["compare"].show())
     many = commands.add_parser("parallel", help="Run the whole pipeline, several models at a time.")
     many.add_argument("--jobs", type=int, help="models at a time; default: one per GPU, or one")
     many.set_defaults(action=run_parallel)
@@ -139,27 +140,10 @@ def run_parallel(arguments: argparse.Namespace) -> None:
     if arguments.jobs is not None and arguments.jobs < 1:
         raise UserError(f"--jobs: {arguments.jobs}: give 1 or more, the number of models to train at a time.")
     check(arguments)
-    from .parallel.driver import run_study
+    from .parallel import driver
 
     raw = settings.read()
-    run_study(raw, study.check(raw), arguments.jobs)
-
-
-def make_table(_: argparse.Namespace) -> None:
-    from . import backbones_table
-
-    backbones_table.write(settings.read())
-    print(f"{backbones_table.PAGE}: written.")
-
-
-def use_preset(arguments: argparse.Namespace) -> None:
-    from . import presets
-
-    presets.use(arguments.preset, arguments.images)
-
-
-def summary(_: argparse.Namespace) -> None:
-    study.STAGES["compare"].show()
+    driver.run_study(raw, study.check(raw), arguments.jobs)
 
 
 if __name__ == "__main__":

@@ -39,17 +39,18 @@ def write(raw: Mapping[str, Any], page: Path = PAGE) -> None:
     rows = [row(name, choice, build(choice.architecture)) for name, choice in choices.items()]
     with atomic(page) as partial:
         partial.write_text(HEADING + "".join(rows), encoding="utf-8")
+    print(f"{page}: written.")
 
 
 def row(name: str, choice: Choice, backbone: Backbone) -> str:
     count = sum(p.numel() for p in backbone.network.parameters())
     size = "{} × {}".format(*backbone.input_size) + (", no other" if backbone.fixed_size else "")
     maps = shortened([f"{layer.channels} at 1/{layer.stride}" for layer in backbone.map_layers.values()])
-    cells = [
-        f"`{name}`", f"{choice.source}: {choice.name}", f"{count:,}", str(backbone.feature_count),
-        shortened(list(backbone.blocks)), maps, size, f"`{choice.weights}`",
-    ]  # fmt: skip
-    return f"| {' | '.join(cells)} |\n"
+    blocks = shortened(list(backbone.blocks))
+    return (
+        f"| `{name}` | {choice.source}: {choice.name} | {count:,} | {backbone.feature_count} | {blocks} | {maps} "
+        f"| {size} | `{choice.weights}` |\n"
+    )
 
 
 def shortened(names: list[str]) -> str:

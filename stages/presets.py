@@ -57,19 +57,15 @@ def use(name: str | None, images: str | None = None) -> None:
         partial.write_text(re.sub(r"(?<=\S) +# ", " # ", text.getvalue()), encoding="utf-8")
         if settings.read(partial) != document:
             raise AssertionError(f"{PARAMS}: rewriting it with its comments would have changed its meaning; left alone")
-    print(f"{PARAMS} is now {name}: {len(members)} models from {source_of(document)}. Next: dvc repro")
+    source = document["download"]["source"]
+    detail = {"kaggle": "dataset", "folder": "path"}.get(source)
+    where = f"{source} {document['download'][source][detail]}" if detail else source
+    print(f"{PARAMS} is now {name}: {len(members)} models from {where}. Next: make run")
 
 
 def headline(path: Path) -> str:
     """The first line of a preset is a comment that says what it is."""
     return path.read_text(encoding="utf-8").partition("\n")[0].lstrip("# ")
-
-
-def source_of(document: Mapping[str, Any]) -> str:
-    download = document["download"]
-    source = download["source"]
-    detail = {"kaggle": "dataset", "folder": "path"}.get(source)
-    return f"{source} {download[source][detail]}" if detail else source
 
 
 def overlay(base: MutableMapping[str, Any], values: Mapping[str, Any], where: str = "") -> None:
@@ -79,12 +75,8 @@ def overlay(base: MutableMapping[str, Any], values: Mapping[str, Any], where: st
         path = f"{where}{key}"
         inner: Any = base.get(key)
         nested = isinstance(value, Mapping) and isinstance(inner, MutableMapping)
-        if nested and path not in WHOLE and not another_kind(value, inner):
+        # a strategy, or an optimiser, schedule or loss of another name, has keys of its own
+        if nested and path not in WHOLE and "plan" not in value and value.get("name") in (None, inner.get("name")):
             overlay(inner, value, f"{path}.")
         else:
             base[key] = value
-
-
-def another_kind(value: Mapping[str, Any], inner: Mapping[str, Any]) -> bool:
-    """A strategy, or an optimiser, schedule or loss of another name: it has keys of its own."""
-    return "plan" in value or ("name" in value and value["name"] != inner.get("name"))

@@ -11,18 +11,16 @@ from __future__ import annotations
 
 import hashlib
 import re
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from functools import partial
 from importlib.metadata import version
 from pathlib import Path
 from types import ModuleType
 from typing import Any
 
-from pydantic import BaseModel
-
 from . import compare, download, evaluate, explain, preprocess, train, validate
 from .shared.core.errors import UserError, unknown
+from .shared.core.files import atomic
 from .shared.core.matrix import Matrix
 from .shared.core.paths import PARAMS, Key, find_input, project_root
 from .shared.core.settings import parse
@@ -50,10 +48,14 @@ OUTER = {
     "sample": "samples.{sample}",
 }
 SECTIONS = ("task", "seed", "matrix", *TABLES, *STAGES)
-AXES = {"backbones": "backbone", "strategies": "strategy", "samples": "sample"}  # of the matrix
-LibraryCheck = tuple[str, Callable[[], None]]  # the settings that its answer depends on, and what asks
+AXES = {
+    "backbone": "backbones",
+    "strategy": "strategies",
+    "sample": "samples",
+}  # of the matrix, and where each is defined
 LIBRARIES = ("albumentations", "timm", "torch", "torchvision")  # asked by the checks of the stages
-CHECKED = ".lightbox/checked"  # an empty file per check that the libraries have passed
+CHECKED = ".lightbox/checked.txt"  # a line per study that the libraries have accepted, the newest last
+REMEMBERED = 100  # of those
 
 
 def outer_fields(stage: str) -> list[str]:
@@ -72,7 +74,7 @@ def resolve(stage: str, raw: Mapping[str, Any], key: Key | None = None) -> Any:
     Raises:
         UserError: something in its part of params.yaml is wrong; every fault is named.
     """
-    outer = {name: _outer(name, raw, key) for name in outer_fields(stage)}
+    outer = {name: _outer_value(name, raw, key) for name in outer_fields(stage)}
     section = _section(raw, stage)
     clash = sorted(section.keys() & outer.keys())
     if clash:
@@ -80,7 +82,7 @@ def resolve(stage: str, raw: Mapping[str, Any], key: Key | None = None) -> Any:
     return parse(STAGES[stage].Params, {**section, **outer}, stage, elsewhere={name: OUTER[name] for name in outer})
 
 
-def _outer(name: str, raw: Mapping[str, Any], key: Key | None) -> Any:
+def _outer_value(name: str, raw: Mapping[str, Any], key: Key | None) -> Any:
     where = OUTER[name]
     if "{" not in where:
         return parse_matrix(raw) if name == "matrix" else raw.get(where)
@@ -107,24 +109,19 @@ def _section(values: Mapping[str, Any], name: str, where: str = "") -> Mapping[s
     return section
 
 
-class Faults:
-    """What is wrong in params.yaml, collected so that the user reads all of it at once."""
+@contextmanager
+def collecting(faults: list[str]) -> Iterator[None]:
+    """A UserError of the block becomes faults, so that the user reads all of them at once."""
+    try:
+        yield
+    except UserError as error:
+        faults += str(error).splitlines()
 
-    def __init__(self) -> None:
-        self.lines: list[str] = []
 
-    @contextmanager
-    def collect(self) -> Iterator[None]:
-        """A UserError of the block is one of the faults."""
-        try:
-            yield
-        except UserError as error:
-            self.lines += str(error).splitlines()
-
-    def raise_all(self) -> None:
-        """All of them in one error, each line once."""
-        if self.lines:
-            raise UserError("\n".join(dict.fromkeys(self.lines)))
+def _raise_all(faults: Sequence[str]) -> None:
+    """All of them in one error, each once."""
+    if faults:
+        raise UserError("\n".join(dict.fromkeys(faults)))
 
 
 def check(raw: Mapping[str, Any]) -> list[Key]:
@@ -133,41 +130,44 @@ def check(raw: Mapping[str, Any]) -> list[Key]:
     Raises:
         UserError: all faults that were found, one a line.
     """
-    faults = Faults()
-    faults.lines += [str(unknown(PARAMS.name, name, SECTIONS)) for name in raw if name not in SECTIONS]
+    faults = [str(unknown(PARAMS.name, name, SECTIONS)) for name in raw if name not in SECTIONS]
     for table in TABLES:
         for name in _section(raw, table):
-            with faults.collect():
+            with collecting(faults):
                 entry(table, name, raw)
-    with faults.collect():
+    with collecting(faults):
         parse_matrix(raw)
-    faults.raise_all()
+    _raise_all(faults)
     keys = _members(raw, faults)
     for stage in STAGES:
         for key in keys if stage in PER_MEMBER else [None]:
-            with faults.collect():
+            with collecting(faults):
                 resolve(stage, raw, key)
-    faults.raise_all()
+    _raise_all(faults)
     return keys
 
 
-def _members(raw: Mapping[str, Any], faults: Faults) -> list[Key]:
+def _members(raw: Mapping[str, Any], faults: list[str]) -> list[Key]:
     """The members of the matrix; none where it names something that is not defined."""
     matrix = parse_matrix(raw)
-    names = {"backbones": matrix.backbone, "strategies": matrix.strategy, "samples": matrix.sample}
-    undefined = [(table, name) for table in TABLES for name in names[table] if name not in raw[table]]
-    for table, name in undefined:
-        faults.lines.append(str(unknown(f"{PARAMS}: matrix.{AXES[table]}", name, raw[table])))
+    undefined = [
+        str(unknown(f"{PARAMS}: matrix.{axis}", name, raw[table]))
+        for axis, table in AXES.items()
+        for name in getattr(matrix, axis)
+        if name not in raw[table]
+    ]
     if undefined:
+        faults += undefined
         return []
     keys = matrix.keys()
     for key in keys:
-        with faults.collect():
+        with collecting(faults):
             _check_weights(raw, key)
-        with faults.collect():
+        with collecting(faults):
             _check_fold(raw, key)
-    with faults.collect():
-        _check_baseline(raw)
+    baseline = _section(raw, "compare").get("baseline")
+    if baseline is not None and baseline not in raw["strategies"]:
+        faults.append(str(unknown(f"{PARAMS}: compare.baseline", baseline, raw["strategies"])))
     return keys
 
 
@@ -186,78 +186,62 @@ def _check_fold(raw: Mapping[str, Any], key: Key) -> None:
         raise UserError(f"{where}: {fold}: preprocess.split.folds makes {folds}. Give 0 to {folds - 1}.")
 
 
-def _check_baseline(raw: Mapping[str, Any]) -> None:
-    baseline = _section(raw, "compare").get("baseline")
-    if baseline is not None and baseline not in raw["strategies"]:
-        raise unknown(f"{PARAMS}: compare.baseline", baseline, raw["strategies"])
-
-
 def check_all(raw: Mapping[str, Any], anew: bool = False) -> list[Key]:
     """`check`, then the `check` of every stage and member, and whether networks suit the images; returns the members.
 
-    A check is made once for the same settings, code and libraries, not by every process of a study; `anew`: even if it
-    was made before.
+    The libraries are asked once for the same settings, code and versions, not by every process of a study; `anew`: even
+    if they have accepted them before.
 
     Raises:
         UserError: all faults that were found, one a line.
     """
-    keys, answerers = check(raw), _answerers()
-    for checks in (_stage_checks(raw, keys), _image_checks(raw, keys)):
-        faults = Faults()
-        for settings, ask in checks:
-            marker = project_root() / CHECKED / hashlib.sha256(f"{answerers} {settings}".encode()).hexdigest()[:16]
-            if anew or not marker.exists():
-                with faults.collect():
-                    ask()
-                    marker.parent.mkdir(parents=True, exist_ok=True)
-                    marker.touch()
-        faults.raise_all()
+    keys = check(raw)
+    path, digest = project_root() / CHECKED, _digest(raw)
+    accepted = path.read_text().split() if path.exists() else []
+    if anew or digest not in accepted:
+        _ask_libraries(raw, keys)
+        with atomic(path) as partial:
+            partial.write_text("\n".join([*accepted, digest][-REMEMBERED:]))
     return keys
 
 
-def _answerers() -> str:
-    """What the answers depend on beside the settings: this code, and the libraries that it asks."""
-    digest = hashlib.sha256(str([version(name) for name in LIBRARIES]).encode())
+def _digest(raw: Mapping[str, Any]) -> str:
+    """What the answers of the libraries depend on: the settings, this code, and which libraries they are."""
+    digest = hashlib.sha256(f"{raw} {[version(name) for name in LIBRARIES]}".encode())
     for path in sorted(Path(__file__).parent.rglob("*.py")):
         digest.update(path.read_bytes())
     return digest.hexdigest()
 
 
-def _stage_checks(raw: Mapping[str, Any], keys: list[Key]) -> Iterator[LibraryCheck]:
+def _ask_libraries(raw: Mapping[str, Any], keys: list[Key]) -> None:
+    faults: list[str] = []
     for stage, module in STAGES.items():
         if hasattr(module, "check"):
             for key in keys if stage in PER_MEMBER else [None]:
-                params = resolve(stage, raw, key)
-                yield f"{stage} {params.model_dump_json()}", partial(_ask, stage, key, params)
-
-
-def _image_checks(raw: Mapping[str, Any], keys: list[Key]) -> Iterator[LibraryCheck]:
-    images = resolve("preprocess", raw).spec
+                try:
+                    module.check(resolve(stage, raw, key))
+                except UserError as error:
+                    faults += [_placed(stage, key, line) for line in str(error).splitlines()]
+    _raise_all(faults)  # networks and transforms that exist can be asked about images
     for key in keys:
-        params = resolve("train", raw, key)
-        settings = f"images {images.model_dump_json()} {params.backbone.model_dump_json()} {params.augment}"
-        yield settings, partial(_check_images, key, params, images)
-
-
-def _ask(stage: str, key: Key | None, params: BaseModel) -> None:
-    """The stage's own check names a fault by its field, e.g. `backbone.name: …`: say where that stands in the file."""
-    try:
-        STAGES[stage].check(params)
-    except UserError as error:
-        raise UserError("\n".join(_placed(stage, key, line) for line in str(error).splitlines())) from None
+        with collecting(faults):
+            _check_images(raw, key)
+    _raise_all(faults)
 
 
 def _placed(stage: str, key: Key | None, line: str) -> str:
+    """A stage's check names a fault by its field, e.g. `backbone.name: …`; this says where that stands in the file."""
     name = re.match(r"\w*", line)[0]  # type: ignore[index]  # \w* always matches
     outer = OUTER[name].format(**(vars(key) if key else {})) if name in outer_fields(stage) else f"{stage}.{name}"
     return f"{PARAMS}: {outer}{line.removeprefix(name)}"
 
 
-def _check_images(key: Key, params: Any, images: Any) -> None:
+def _check_images(raw: Mapping[str, Any], key: Key) -> None:
     """Networks that take images of one size only, and augmentations that need RGB."""
     from .shared.arrays.transforms import Transform
     from .shared.model.backbones import only_size
 
+    images, params = resolve("preprocess", raw).spec, resolve("train", raw, key)
     Transform(params.augment, f"{PARAMS}: train.augment", channels=images.channels, keep_size=True)
     if (only := only_size(params.backbone.architecture)) not in (None, images.height_width):
         side = only[0] if only[0] == only[1] else list(only)

@@ -182,9 +182,20 @@ def test_the_libraries_are_asked_once_for_the_same_settings(raw, asked):
     assert len(asked) == 6
     put(raw, "strategies.fine_tune.backbone_lr", 0.25)
     study.check_all(raw)
-    assert asked[6:] == ["fine_tune", "fine_tune"]
+    assert len(asked) == 12
     study.check_all(raw, anew=True)
-    assert len(asked) == 14
+    assert len(asked) == 18
+
+
+def test_what_was_accepted_is_forgotten_after_a_while(raw, asked, monkeypatch, tmp_path):
+    monkeypatch.setattr(study, "REMEMBERED", 2)
+    for lr in (0.1, 0.2, 0.3, 0.4):
+        put(raw, "strategies.fine_tune.backbone_lr", lr)
+        study.check_all(raw)
+    assert len((tmp_path / study.CHECKED).read_text().split()) == 2
+    put(raw, "strategies.fine_tune.backbone_lr", 0.1)
+    study.check_all(raw)
+    assert len(asked) == 5 * 6
 
 
 def test_settings_with_a_fault_are_asked_about_again(raw):
@@ -279,14 +290,10 @@ def test_a_network_that_cannot_be_a_backbone_is_named_where_it_stands(raw):
         study.check_all(raw)
 
 
-def test_a_check_is_made_again_when_the_libraries_change(raw, monkeypatch):
-    asked = []
-    monkeypatch.setattr(study, "_ask", lambda stage, key, params: asked.append(stage))
-    monkeypatch.setattr(study, "_check_images", lambda *_: None)
-    study.check_all(raw)
-    first = len(asked)
-    study.check_all(raw)
-    assert len(asked) == first
+def test_a_check_is_made_again_when_the_libraries_change(raw, asked, monkeypatch):
+    for _ in range(2):
+        study.check_all(raw)
+    assert len(asked) == 6
     monkeypatch.setattr(study, "version", lambda name: "another")
     study.check_all(raw)
-    assert len(asked) == 2 * first
+    assert len(asked) == 12

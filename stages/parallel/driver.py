@@ -62,13 +62,17 @@ def run(arguments: Sequence[str], environment: Mapping[str, str], received: Inte
 def finish_without(outcomes: Sequence[Outcome], environment: Mapping[str, str], received: Interruptions) -> None:
     """Compare the models that are complete, and name the others."""
     failed = [outcome for outcome in outcomes if outcome.failed]
+    faults = [f"{o.key}: {o.failed} failed: {' '.join(o.reasons)} (log: {o.log})" for o in failed]
     for outcome in failed:
         forget(outcome)
+    rest = "No model is complete, so there is nothing to compare."
     if len(failed) < len(outcomes):
-        messages = "; ".join(faults(failed)) + f"; and {' and '.join(AFTER)} failed."
+        messages = "; ".join(faults) + f"; and {' and '.join(AFTER)} failed."
         run(["repro", "--single-item", *AFTER], environment, received, messages)
         compare.show()
-    raise UserError("\n".join([*faults(failed), remedy(len(outcomes), len(failed))]))
+        rest = "The others are trained and compared; the leaderboard and the report mark what is missing."
+    remedy = f"Fix {PARAMS} or the cause and run this again; it goes on here."
+    raise UserError("\n".join([*faults, f"{len(failed)} of {len(outcomes)} models failed. {rest} {remedy}"]))
 
 
 def forget(outcome: Outcome) -> None:
@@ -78,14 +82,3 @@ def forget(outcome: Outcome) -> None:
     for folder in (report_dir(stage, outcome.key) for stage in study.PER_MEMBER[max(at, 1) :]):
         if folder.exists():
             shutil.rmtree(folder)
-
-
-def faults(failed: Sequence[Outcome]) -> list[str]:
-    return [f"{o.key}: {o.failed} failed: {' '.join(o.reasons)} (log: {o.log})" for o in failed]
-
-
-def remedy(models: int, failed: int) -> str:
-    rest = "No model is complete, so there is nothing to compare."
-    if failed < models:
-        rest = "The others are trained and compared; the leaderboard and the report mark what is missing."
-    return f"{failed} of {models} models failed. {rest} Fix {PARAMS} or the cause and run this again; it goes on here."

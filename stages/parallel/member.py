@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import re
-import subprocess
 import sys
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -12,7 +11,7 @@ from pathlib import Path
 
 from ..shared.core.paths import Key
 from ..study import PER_MEMBER
-from .schedule import spawn
+from .schedule import Process, spawn
 
 LOGS = Path(".lightbox/logs")
 TAIL = 8192  # bytes of a log that are read while it grows
@@ -45,20 +44,16 @@ def dvc(*arguments: str) -> list[str]:
     return [sys.executable, "-m", "dvc", "--wait-for-lock", *arguments]
 
 
-def command(key: Key) -> list[str]:
-    return dvc("repro", "--single-item", *(f"{stage}@{key}" for stage in PER_MEMBER))
-
-
 def environment() -> dict[str, str]:
     """Ours, with this interpreter as the stages' `python`, and no buffering, so that logs are up to date."""
     path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ.get('PATH', '')}"
     return {**os.environ, "PATH": path, "PYTHONUNBUFFERED": "1", "LIGHTBOX_DEFER_SUMMARY": "1"}
 
 
-def start(key: Key, environment: Mapping[str, str]) -> subprocess.Popen[bytes]:
+def start(key: Key, environment: Mapping[str, str]) -> Process:
     LOGS.mkdir(parents=True, exist_ok=True)
     with log_of(key).open("wb") as log:
-        return spawn(command(key), environment, log)
+        return spawn(dvc("repro", "--single-item", *(f"{stage}@{key}" for stage in PER_MEMBER)), environment, log)
 
 
 def outcome_of(key: Key, code: int, seconds: float) -> Outcome:
@@ -71,7 +66,7 @@ def outcome_of(key: Key, code: int, seconds: float) -> Outcome:
     lines = [line.rstrip() for line in text.splitlines() if line.strip()]
     named = re.findall(rf"failed to reproduce '(\w+)@{key}'", text)
     failed = named[-1] if named else ran[-1] if ran else PER_MEMBER[0]
-    ours, dvcs = ([line.removeprefix(p) for line in lines if line.startswith(p)] for p in ("error: ", "ERROR: "))
+    ours, dvcs = (re.findall(rf"^{prefix}: (.*)", text, flags=re.M) for prefix in ("error", "ERROR"))
     reasons = ours or dvcs or [f"the process ended with code {code} and no message"]
     return Outcome(key, seconds, ran, restored, failed, tuple(reasons), tuple(lines[-6:]))
 

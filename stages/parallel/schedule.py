@@ -14,29 +14,23 @@ import time
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
-from typing import Any, Protocol, TypeVar
+from typing import Any, Protocol
 
-T = TypeVar("T", contravariant=True)
-S = TypeVar("S", contravariant=True)
+from ..shared.core.paths import Key
+from .machine import Slot
+
 POLL = 0.1  # seconds
 PATIENCE = ((signal.SIGINT, 20.0), (signal.SIGTERM, 10.0), (signal.SIGKILL, 10.0))  # and seconds before the next
 ECHO = 2.0  # seconds in which another interruption is the same one: `timeout` and some launchers send it twice
 Interruptions = list[float]  # when each came
+Process = subprocess.Popen[bytes]
 
 
-class Process(Protocol):
-    """The part of subprocess.Popen that is used here."""
+class Watcher(Protocol):
+    """Is called when a model's process starts and ends."""
 
-    pid: int
-
-    def poll(self) -> int | None: ...
-
-
-class Watcher(Protocol[T, S]):
-    """Is called when an item's process starts and ends."""
-
-    def started(self, item: T, slot: S) -> None: ...
-    def finished(self, item: T, slot: S, code: int, seconds: float) -> None: ...
+    def started(self, key: Key, slot: Slot) -> None: ...
+    def finished(self, key: Key, slot: Slot, code: int, seconds: float) -> None: ...
 
 
 @contextmanager
@@ -58,7 +52,7 @@ def interruptions() -> Iterator[Interruptions]:
             signal.signal(number, handler)
 
 
-def spawn(arguments: Sequence[str], environment: Mapping[str, str], output: Any = None) -> subprocess.Popen[bytes]:
+def spawn(arguments: Sequence[str], environment: Mapping[str, str], output: Any = None) -> Process:
     """In a process group of its own: a Ctrl-C in the terminal reaches only us, and we pass it to the whole group.
     `output`: a file for stdout and stderr."""
     errors = None if output is None else subprocess.STDOUT
@@ -68,34 +62,34 @@ def spawn(arguments: Sequence[str], environment: Mapping[str, str], output: Any 
 
 
 def run_all(
-    items: Iterable[T],
-    slots: Sequence[S],
-    start: Callable[[T, S], Process],
-    watcher: Watcher[T, S],
+    keys: Iterable[Key],
+    slots: Iterable[Slot],
+    start: Callable[[Key, Slot], Process],
+    watcher: Watcher,
     received: Interruptions,
     poll: float = POLL,
 ) -> None:
-    """Start a process per item, in order, as soon as a slot is free.
+    """Start a process per model, in order, as soon as a slot is free.
 
     Raises:
         KeyboardInterrupt: an interruption came; all processes have ended.
     """
-    waiting, free = deque(items), deque(slots)
-    running: list[tuple[Process, T, S, float]] = []
+    waiting, free = deque(keys), deque(slots)
+    running: list[tuple[Process, Key, Slot, float]] = []
     try:
         while waiting or running:
             if received:
                 raise KeyboardInterrupt
             while waiting and free:
-                item, slot = waiting.popleft(), free.popleft()
-                running.append((start(item, slot), item, slot, time.monotonic()))
-                watcher.started(item, slot)
+                key, slot = waiting.popleft(), free.popleft()
+                running.append((start(key, slot), key, slot, time.monotonic()))
+                watcher.started(key, slot)
             for job in list(running):
-                process, item, slot, since = job
+                process, key, slot, since = job
                 if (code := process.poll()) is not None:
                     running.remove(job)
                     free.append(slot)
-                    watcher.finished(item, slot, code, time.monotonic() - since)
+                    watcher.finished(key, slot, code, time.monotonic() - since)
             if running:
                 time.sleep(poll)
     except BaseException:
@@ -124,15 +118,13 @@ def stop(
 ) -> None:
     """Ask the whole group of each to end, then insist: when it takes too long, or at once at another interruption. DVC
     lets Ctrl-C pass to its stage and leaves in order."""
-    answered = len(received)
     for number, seconds in patience:
-        alive = [process for process in processes if process.poll() is None]
-        for process in alive:
-            with suppress(ProcessLookupError):  # it has just ended
-                os.killpg(process.pid, number)
-        since = time.monotonic()
-        while time.monotonic() < since + seconds and len(received) == answered:
-            if all(process.poll() is not None for process in alive):
+        answered, deadline = len(received), time.monotonic() + seconds
+        for process in processes:
+            if process.poll() is None:
+                with suppress(ProcessLookupError):  # it has just ended
+                    os.killpg(process.pid, number)
+        while time.monotonic() < deadline and len(received) == answered:
+            if all(process.poll() is not None for process in processes):
                 return
             time.sleep(POLL)
-        answered = len(received)

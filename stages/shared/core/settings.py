@@ -90,12 +90,12 @@ def _follow(model: Any, values: Any, loc: Sequence[int | str]) -> tuple[type[Bas
                 owners = (_models(field.annotation) if field else None) or owners
                 values = values[part]
         else:
-            owners = [owner for owner in owners if _has_tag(owner, part)] or owners
+            owners = [
+                owner
+                for owner in owners
+                if any(typing.get_args(field.annotation) == (part,) for field in owner.model_fields.values())
+            ] or owners
     return owners[0], path
-
-
-def _has_tag(model: type[BaseModel], tag: str) -> bool:
-    return any(typing.get_args(field.annotation) == (tag,) for field in model.model_fields.values())
 
 
 def _models(annotation: Any) -> list[type[BaseModel]]:

@@ -13,12 +13,13 @@ import subprocess
 import sys
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Any
 
 from ..core.errors import UserError
 from ..core.job import Result
 from ..core.paths import Key, project_root
-from .store import check_reachable, store
+from .store import QUIET, check_reachable, store
 
 EXPERIMENT = "lightbox"
 
@@ -27,17 +28,17 @@ class Recorder:
     """One MLflow run, written by the worker: reports go there at once, the result when the stage has ended."""
 
     def __init__(self, process: subprocess.Popen[str]) -> None:
+        assert process.stdin is not None
+        assert process.stdout is not None
         self.result = Result()
-        self._process = process
+        self._process, self._messages, self._answers = process, process.stdin, process.stdout
 
     def report(self, metrics: Mapping[str, float], step: int) -> None:
-        self._send({"do": "metrics", "metrics": {k: float(v) for k, v in metrics.items()}, "step": step})
+        self._send({"do": "metrics", "metrics": metrics, "step": step})
 
     def _send(self, message: Mapping[str, Any]) -> None:
-        assert self._process.stdin is not None
         try:
-            self._process.stdin.write(json.dumps(message) + "\n")
-            self._process.stdin.flush()
+            print(json.dumps(message, default=plain), file=self._messages, flush=True)
         except BrokenPipeError:  # the worker has ended; its last answer says why
             self._wait_for("finished")
             raise
@@ -48,9 +49,7 @@ class Recorder:
         Raises:
             UserError: MLflow refused, or the worker died.
         """
-        assert self._process.stdout is not None
-        for line in self._process.stdout:
-            answer = json.loads(line)
+        for answer in map(json.loads, self._answers):
             if "error" in answer:
                 raise UserError(answer["error"])
             if answer["state"] == state:
@@ -59,23 +58,23 @@ class Recorder:
         raise UserError(f"MLflow's process ended with code {code} and no message; its last lines are above.")
 
     def _finish(self) -> None:
-        figures = [str(path) for path in self.result.figures]
-        metrics = {name: float(value) for name, value in self.result.metrics.items()}
-        files = {"model": self.result.model, "dataset": self.result.dataset}
-        paths = {name: str(path) if path else None for name, path in files.items()}
-        self._send({"do": "finish", "status": "FINISHED", "metrics": metrics, "figures": figures, **paths})
+        self._send({name: value for name, value in vars(self.result).items() if name != "discard"} | {"do": "result"})
         self._wait_for("finished")
         self._process.wait()
 
     def _abandon(self) -> None:
         """The stage failed: let the worker record that; the stage's own error is what is shown."""
-        assert self._process.stdin is not None
         try:
-            self._process.stdin.close()
+            self._messages.close()
             self._process.wait(timeout=60)
         except (BrokenPipeError, subprocess.TimeoutExpired) as error:
             print(f"MLflow: the run could not be marked as failed ({error!r}).", file=sys.stderr)
             self._process.kill()
+
+
+def plain(value: Any) -> str | float:
+    """A path or a number of numpy's as JSON has it."""
+    return str(value) if isinstance(value, Path) else float(value)
 
 
 @contextmanager
@@ -88,8 +87,20 @@ def recording(stage: str, key: Key | None, params: Mapping[str, Any]) -> Iterato
     uri, artifacts = store()
     check_reachable(uri)
     recorder = Recorder(_start_worker(uri))
+    commit, experiment = _commit(), os.environ.get("DVC_EXP_NAME")
+    identity = {"commit": commit, "dvc_experiment": experiment}  # ties a run to git and DVC
     try:
-        recorder._send(_first_message(stage, key, params, artifacts))
+        recorder._send(
+            {
+                "experiment": os.environ.get("MLFLOW_EXPERIMENT_NAME") or EXPERIMENT,
+                "artifacts": artifacts,
+                "parent": experiment or f"workspace@{(commit or 'no commit')[:9]}",
+                "identity": {name: value for name, value in identity.items() if value},
+                "stage": stage,
+                "key": vars(key) if key else None,
+                "params": params,
+            }
+        )
         if not uri.startswith("sqlite:"):
             recorder._wait_for("started")  # a server can refuse in many ways: know it before an hour of training
         yield recorder
@@ -99,27 +110,9 @@ def recording(stage: str, key: Key | None, params: Mapping[str, Any]) -> Iterato
     recorder._finish()
 
 
-def _first_message(stage: str, key: Key | None, params: Mapping[str, Any], artifacts: str | None) -> dict[str, Any]:
-    return {
-        "do": "start",
-        "experiment": os.environ.get("MLFLOW_EXPERIMENT_NAME") or EXPERIMENT,
-        "artifacts": artifacts,
-        "stage": stage,
-        "key": vars(key) if key else None,
-        "params": params,
-        "dvc_experiment": os.environ.get("DVC_EXP_NAME"),
-        "commit": _commit(),
-        "lock": str(project_root() / ".lightbox" / "mlflow.lock"),
-    }
-
-
 def _start_worker(uri: str) -> subprocess.Popen[str]:
-    environment = {**os.environ, "MLFLOW_TRACKING_URI": uri}
+    environment = {**QUIET, **os.environ, "MLFLOW_TRACKING_URI": uri}
     environment.pop("MLFLOW_RUN_ID", None)  # else the first stage would write into somebody else's run
-    environment.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
-    environment.setdefault("MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR", "false")
-    environment.setdefault("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "3")
-    environment.setdefault("MLFLOW_HTTP_REQUEST_TIMEOUT", "30")
     return subprocess.Popen(
         [sys.executable, "-m", f"{__package__}.worker"],
         stdin=subprocess.PIPE,

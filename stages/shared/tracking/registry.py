@@ -18,14 +18,12 @@ from filelock import FileLock
 from ..core.errors import UserError, unknown
 from ..core.paths import project_root
 from ..model.recipe import WEIGHTS
-from .store import check_reachable, hide_password, store
+from .store import QUIET, check_reachable, hide_password, stdout_for_answers, store
 
 
 def main(uri: str) -> int:
-    os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
-    os.environ.setdefault("MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR", "false")
-    answers = os.fdopen(os.dup(1), "w")
-    os.dup2(2, 1)  # MLflow prints on stdout as it likes: to stderr from here on
+    os.environ.update({**QUIET, **os.environ})  # before MLflow is imported
+    answers = stdout_for_answers()
     try:
         version, path = fetch(uri)
         print(json.dumps({"version": version, "path": str(path)}), file=answers)

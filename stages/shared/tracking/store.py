@@ -1,8 +1,9 @@
-"""Where runs are kept, and whether the server can be reached: asked before any work, with a short timeout."""
+"""Where runs are kept, whether the server can be reached (asked before any work), and what MLflow may print."""
 
 from __future__ import annotations
 
 import os
+from typing import TextIO
 from urllib.parse import urlsplit
 
 from ..core.errors import UserError
@@ -13,6 +14,12 @@ REMEDY = (
     "Start the server, correct MLFLOW_TRACKING_URI, or unset it to write to mlflow.db in this repository. "
     "Nothing has been computed yet."
 )
+QUIET = {
+    "MLFLOW_DISABLE_TELEMETRY": "true",
+    "MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR": "false",
+    "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "3",
+    "MLFLOW_HTTP_REQUEST_TIMEOUT": "30",
+}
 
 
 def store() -> tuple[str, str | None]:
@@ -49,6 +56,13 @@ def verification() -> bool | str:
     if os.environ.get("MLFLOW_TRACKING_INSECURE_TLS", "").lower() == "true":
         return False
     return os.environ.get("MLFLOW_TRACKING_SERVER_CERT_PATH") or True
+
+
+def stdout_for_answers() -> TextIO:
+    """This process's stdout, which from now on is for answers alone: what MLflow prints goes to stderr."""
+    answers = os.fdopen(os.dup(1), "w")
+    os.dup2(2, 1)
+    return answers
 
 
 def hide_password(uri: str) -> str:

@@ -5,10 +5,10 @@ from __future__ import annotations
 import contextlib
 import json
 import logging
-import os
 import re
 import sys
 import warnings
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, TextIO
 
@@ -18,6 +18,8 @@ from mlflow import MlflowClient
 from mlflow.exceptions import MlflowException
 
 from ..core.errors import UserError
+from ..core.paths import project_root
+from .store import stdout_for_answers
 
 SAMPLING = 2.0  # seconds between two readings of the machine's load: stages can be short
 LONGEST_VALUE = 6000  # characters of a param, MLflow's own limit
@@ -28,8 +30,7 @@ def main() -> None:
         logging.getLogger(name).setLevel(logging.WARNING)
     for message in ("The specified dataset source can be interpreted", "Hint: Inferred schema contains integer"):
         warnings.filterwarnings("ignore", message=message)  # both are about the table, which is as it is meant
-    answers = os.fdopen(os.dup(1), "w")
-    os.dup2(2, 1)  # MLflow and what it starts print on stdout as they like: to stderr from here on
+    answers = stdout_for_answers()
     try:
         serve(answers)
     except UserError as error:
@@ -41,6 +42,7 @@ def main() -> None:
 
 
 def serve(answers: TextIO) -> None:
+    """One run, from the stage's first message to its last."""
     first = json.loads(sys.stdin.readline() or "null")
     if first is None:
         return  # the stage died before it sent anything
@@ -48,13 +50,12 @@ def serve(answers: TextIO) -> None:
     try:
         parent = open_run(first)
         answer(answers, state="started")
-        for line in sys.stdin:
-            message = json.loads(line)
+        for message in map(json.loads, sys.stdin):
             if message["do"] == "metrics":
                 mlflow.log_metrics(message["metrics"], step=message["step"])
-            elif message["do"] == "finish":
+            else:
                 log_result(message)
-                status = message["status"]
+                status = "FINISHED"
                 break
     finally:
         mlflow.end_run(status)
@@ -68,14 +69,13 @@ def answer(answers: TextIO, **values: Any) -> None:
         print(json.dumps(values), file=answers, flush=True)
 
 
-def open_run(first: dict[str, Any]) -> str:
+def open_run(first: Mapping[str, Any]) -> str:
     """Start the stage's run below its parent; returns the parent's id."""
     experiment_id, parent = experiment_and_parent(first)
-    key = first["key"] or {}
-    name = first["stage"] + ("/" + "-".join(key.values()) if key else "")
-    tags = {"stage": first["stage"], **identity(first), **key}
-    if key:
-        tags["key"] = "-".join(key.values())
+    name, tags = first["stage"], {"stage": first["stage"], **first["identity"]}
+    if key := first["key"]:
+        member = "-".join(key.values())
+        name, tags = f"{name}/{member}", {**tags, **key, "key": member}
     mlflow.set_system_metrics_sampling_interval(SAMPLING)  # type: ignore[no-untyped-call]
     mlflow.set_system_metrics_samples_before_logging(1)  # type: ignore[no-untyped-call]
     mlflow.start_run(
@@ -90,31 +90,20 @@ def param_name(name: str) -> str:
     return re.sub(r"[^\w.\-/: ]", "_", name)
 
 
-def identity(first: dict[str, Any]) -> dict[str, str]:
-    """The tags that tie a run to DVC and git."""
-    tags = {"commit": first["commit"], "dvc_experiment": first["dvc_experiment"]}
-    return {name: value for name, value in tags.items() if value}
-
-
-def experiment_and_parent(first: dict[str, Any]) -> tuple[str, str]:
+def experiment_and_parent(first: Mapping[str, Any]) -> tuple[str, str]:
     """(experiment id, parent run id), created on first use. Several fresh processes at once crash in the store's
     migrations, and would each make a parent: so one at a time."""
-    lock = Path(first["lock"])
+    lock = project_root() / ".lightbox" / "mlflow.lock"
     lock.parent.mkdir(parents=True, exist_ok=True)
     with FileLock(lock):
-        client = MlflowClient()
-        experiment = client.get_experiment_by_name(first["experiment"])
-        experiment_id = experiment.experiment_id if experiment else create_experiment(client, first)
-        name = first["dvc_experiment"] or f"workspace@{(first['commit'] or 'no commit')[:9]}"
-        runs = client.search_runs([experiment_id], f"tags.stage = 'experiment' and attributes.run_name = '{name}'")
-        tags = {"stage": "experiment", **identity(first)}
-        parent = runs[0] if runs else client.create_run(experiment_id, run_name=name, tags=tags)
-        return experiment_id, str(parent.info.run_id)
-
-
-def create_experiment(client: MlflowClient, first: dict[str, Any]) -> str:
-    artifacts = Path(first["artifacts"]).as_uri() if first["artifacts"] else None
-    return client.create_experiment(first["experiment"], artifact_location=artifacts)
+        client, name = MlflowClient(), first["experiment"]
+        experiment = client.get_experiment_by_name(name)
+        artifacts = Path(first["artifacts"]).as_uri() if first["artifacts"] else None
+        number = experiment.experiment_id if experiment else client.create_experiment(name, artifact_location=artifacts)
+        name, tags = first["parent"], {"stage": "experiment", **first["identity"]}
+        runs = client.search_runs([number], f"tags.stage = 'experiment' and attributes.run_name = '{name}'")
+        parent = runs[0] if runs else client.create_run(number, run_name=name, tags=tags)
+        return number, str(parent.info.run_id)
 
 
 def flatten(values: Any, path: str = "") -> dict[str, Any]:
