@@ -153,3 +153,10 @@ def test_checking_params_imports_nothing_heavy(repository):
         "kagglehub",
     }
     assert heavy.isdisjoint(done.stdout.split())
+
+
+def test_few_modules_know_the_settings_of_a_training():
+    """The others are given plain values, so a new setting is nobody else's business."""
+    params = {m for m in graph().modules if m == "stages.train.params" or m.startswith("stages.train.params.")}
+    users = {user for module in params for user in graph().find_modules_that_directly_import(module)} - params
+    assert len(users) <= 16

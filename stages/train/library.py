@@ -9,7 +9,6 @@ from pathlib import Path
 from ..shared.core.errors import UserError, unknown
 from ..shared.model.recipe import Architecture
 from .params import Params
-from .params.backbone import Backbone
 
 WATCHED = Path("models/pretrained")  # a dependency of every training in dvc.yaml
 
@@ -22,21 +21,16 @@ def check_libraries(params: Params) -> None:
         UserError: the first fault; the message begins with the field of Params.
     """
     from ..shared.arrays.transforms import Transform
+    from ..shared.model.backbones import known, tags
     from ..shared.tasks import TASKS
     from .plan.strategies import make_plan
+    from .start.start import fetch
 
     Transform(params.augment, "augment")
     monitors = ["val_loss", *TASKS[params.task].watch(2)]
     if params.early_stopping.monitor not in monitors:
         raise unknown("early_stopping.monitor", params.early_stopping.monitor, monitors)
-    _check_weights(params.backbone)
-    make_plan(params.strategy, _blocks(params.backbone.source, params.backbone.architecture.name), params.epochs)
-
-
-def _check_weights(backbone: Backbone) -> None:
-    from ..shared.model.backbones import known, tags
-    from .start.start import fetch
-
+    backbone = params.backbone
     network, _, tag = backbone.name.partition(".") if backbone.source == "timm" else (backbone.name, "", "")
     if network not in known(backbone.source):
         raise unknown("backbone.name", network, known(backbone.source))
@@ -55,6 +49,7 @@ def _check_weights(backbone: Backbone) -> None:
             raise UserError(f"backbone.weights: {error}") from None
     if backbone.kind == "file" and WATCHED not in Path(backbone.weights).parents:
         _note_unwatched(backbone.weights)
+    make_plan(params.strategy, _blocks(backbone.source, backbone.architecture.name), params.epochs)
 
 
 @cache  # printed once for all members of the matrix

@@ -45,15 +45,30 @@ def write_report(
     """
     folder = paths.report_dir("train", job.key)
     folder.mkdir(parents=True, exist_ok=True)
-    table = trained.history.table()
+    model, plan, machine, history = trained.model, trained.plan, trained.machine, trained.history
+    table = history.table()
     table.to_csv(folder / "history.csv", index=False)
-    rates = plan_table(trained.plan[: len(table)], base_lr, table["lr_factor"].tolist())
-    rates.to_csv(folder / "plan.csv", index=False)
-    measured = measurements(trained, index, rows)
-    choices = {name: getattr(trained.machine, name) for name in CHOICES}
+    plan_table(plan[: len(table)], base_lr, table["lr_factor"].tolist()).to_csv(folder / "plan.csv", index=False)
+    groups = groups_of(model)
+    measured: dict[str, float] = {
+        "train_images": len(rows.train),
+        "train_patients": int(index.iloc[rows.train]["patient"].nunique()),
+        "images_shown": history.images,  # in training, over all epochs
+        "epochs": len(history.rows),
+        "best_epoch": trained.best_epoch,  # from 0
+        "seconds": round(history.seconds, 2),
+        "preparation_seconds": round(history.preparation, 2),
+        "parameters": sum(p.numel() for p in model.parameters()),
+        "trainable_parameters": sum(p.numel() for group in ever_learning(plan) for p in groups[group]),
+        "peak_memory_mb": round(peak_memory_mb(machine), 1),
+    }
+    choices = {name: getattr(machine, name) for name in CHOICES}
     origin = {"start": start.name if start else None, "sample": sample.model_dump(mode="json")}
     write_json(folder / "summary.json", measured | choices | origin)
-    return Result(metrics=measured | derived(trained, measured), model=paths.model_dir(job.member))
+    speed = history.images / max(history.seconds - history.preparation, 1e-9)
+    best = {f"best_{n}": value for n, value in history.rows[trained.best_epoch].items() if n.startswith("val_")}
+    metrics = {**measured, "images_per_second": round(speed, 1), **best}
+    return Result(metrics=metrics, model=paths.model_dir(job.member))
 
 
 def plan_table(plan: Plan, base_lr: float, factors: Sequence[float]) -> pd.DataFrame:
@@ -65,34 +80,6 @@ def plan_table(plan: Plan, base_lr: float, factors: Sequence[float]) -> pd.DataF
         for block, rate in epoch.items()
     ]
     return pd.DataFrame(rows, columns=["epoch", "block", "lr"])
-
-
-def measurements(trained: Trained, index: pd.DataFrame, rows: Rows) -> dict[str, float]:
-    """`images_shown`: in training, over all epochs. `best_epoch` counts from 0. `trainable_parameters`: those that
-    learn in any epoch."""
-    groups = groups_of(trained.model)
-    return {
-        "train_images": len(rows.train),
-        "train_patients": int(index.iloc[rows.train]["patient"].nunique()),
-        "images_shown": trained.history.images,
-        "epochs": len(trained.history.rows),
-        "best_epoch": trained.best_epoch,
-        "seconds": round(trained.history.seconds, 2),
-        "preparation_seconds": round(trained.history.preparation, 2),
-        "parameters": sum(p.numel() for p in trained.model.parameters()),
-        "trainable_parameters": sum(p.numel() for group in ever_learning(trained.plan) for p in groups[group]),
-        "peak_memory_mb": round(peak_memory_mb(trained.machine), 1),
-    }
-
-
-def derived(trained: Trained, measured: dict[str, float]) -> dict[str, float]:
-    """For the tracking store, where runs are sorted by such numbers."""
-    best = trained.history.rows[trained.best_epoch]
-    seconds = max(measured["seconds"] - measured["preparation_seconds"], 1e-9)
-    return {
-        "images_per_second": round(measured["images_shown"] / seconds, 1),
-        **{f"best_{name}": value for name, value in best.items() if name.startswith("val_")},
-    }
 
 
 def peak_memory_mb(machine: Machine) -> float:

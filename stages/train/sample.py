@@ -28,24 +28,22 @@ def select(index: pd.DataFrame, sample: Sample) -> Rows:
     Raises:
         UserError: there is no such fold, or a class has nobody left to learn from, or fewer images than asked for.
     """
-    folds = sorted(int(f) for f in index.loc[index["fold"] >= 0, "fold"].unique())
-    if sample.fold not in folds:
+    fold = index["fold"]
+    validation = fold == sample.fold
+    if not validation.any():
+        folds = ", ".join(map(str, sorted(set(fold[fold >= 0]))))
         raise UserError(
-            f"params.yaml: samples: fold {sample.fold} does not exist; preprocess.split made folds "
-            f"{', '.join(map(str, folds))}."
+            f"params.yaml: samples: fold {sample.fold} does not exist; preprocess.split made folds {folds}."
         )
-    validation = index["fold"] == sample.fold
-    development = index[(index["fold"] >= 0) & ~validation]
-    chosen = development["group"].isin(_choose_groups(development, sample))
-    train = development[chosen]
-    missing = [c for c in index["label"].cat.categories if c not in set(train["label"])]
+    development = (fold >= 0) & ~validation
+    train = development & index["group"].isin(_choose_groups(index[development], sample))
+    missing = [c for c in index["label"].cat.categories if c not in set(index.loc[train, "label"])]
     if missing:
         raise UserError(
             f"params.yaml: samples: fraction {sample.fraction} of fold {sample.fold} leaves no training image of "
             f"{', '.join(missing)}. Raise the fraction."
         )
-    positions = np.arange(len(index))
-    return Rows(positions[index.index.isin(train.index)], positions[validation.to_numpy()])
+    return Rows(np.flatnonzero(train), np.flatnonzero(validation))
 
 
 def _choose_groups(development: pd.DataFrame, sample: Sample) -> set[int]:
@@ -55,18 +53,14 @@ def _choose_groups(development: pd.DataFrame, sample: Sample) -> set[int]:
     for label in development["label"].cat.categories:
         groups = np.sort(label_of.index[label_of == label].to_numpy())
         order = np.random.default_rng(sample.seed).permutation(groups)
-        images = development.loc[development["label"] == label, "group"].value_counts()
-        chosen |= {int(g) for g in order[: _take(images[order].to_numpy(), sample, label)]}
+        count = max(1, round(sample.fraction * len(order)))
+        if sample.per_class is not None:
+            images = development.loc[development["label"] == label, "group"].value_counts()[order].to_numpy()
+            if images.sum() < sample.per_class:
+                raise UserError(
+                    f"params.yaml: samples: per_class is {sample.per_class}, and {label} has {images.sum()} images to "
+                    f"train on in fold {sample.fold}. Give at most that many, or fraction: 1.0 for all."
+                )
+            count = int(np.searchsorted(images.cumsum(), sample.per_class)) + 1
+        chosen |= {int(group) for group in order[:count]}
     return chosen
-
-
-def _take(images: np.ndarray, sample: Sample, label: str) -> int:
-    """How many of the groups with so many images of that label each."""
-    if sample.per_class is None:
-        return max(1, round(sample.fraction * len(images))) if len(images) else 0
-    if images.sum() < sample.per_class:
-        raise UserError(
-            f"params.yaml: samples: per_class is {sample.per_class}, and {label} has {images.sum()} images to train on "
-            f"in fold {sample.fold}. Give at most that many, or fraction: 1.0 for all."
-        )
-    return int(np.searchsorted(images.cumsum(), sample.per_class)) + 1

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import replace
 from functools import partial
 
 import numpy as np
+import pandas as pd
 import torch
 
 from ..shared.arrays.arrays import Arrays, load_arrays
@@ -20,7 +20,7 @@ from ..shared.tasks import TASKS
 from ..shared.tasks.models import create
 from .data.batches import augmented, epoch_size, loaders
 from .features.source import make_feed
-from .loop.checkpoints import Checkpoints, checkpoints, discard, name_of, read_checkpoint
+from .loop.checkpoints import Checkpoints, discard, locked_checkpoints, name_of, read_checkpoint
 from .loop.history import History
 from .loop.module import Learner, NotFinite
 from .loop.trainer import train_loop
@@ -46,49 +46,44 @@ def run(params: Params, job: Job) -> Result:
     start = None if params.strategy.plan == "from_scratch" else find_start(params.backbone)
     machine = this_machine(params.trainer, params.precision, params.channels_last, params.accumulate, params.workers)
     name = name_of(job.member, params.model_dump(mode="json"), arrays.fingerprint, start)
-    with checkpoints(name, machine.is_main) as kept:
-        trained = learn(params, arrays, rows, start, machine, kept, job)
+    folder = paths.project_root() / ".lightbox" / "checkpoints" / name
+    with locked_checkpoints(folder, machine.is_main) as saved:
+        trained = learn(params, arrays, rows, start, machine, saved, job)
         if trained is None:
             return Result()
         save(trained.model, recipe_of(params, job, arrays, start, trained.best_epoch), paths.model_dir(job.member))
         result = write_report(trained, arrays.index, rows, start, params.sample, params.optimizer.lr, job)
-    return replace(result, discard=partial(discard, name))
+    return replace(result, discard=partial(discard, folder))
 
 
 def learn(
-    params: Params, arrays: Arrays, rows: Rows, start: Start | None, machine: Machine, kept: Checkpoints, job: Job
+    params: Params, arrays: Arrays, rows: Rows, start: Start | None, machine: Machine, saved: Checkpoints, job: Job
 ) -> Trained | None:
     """Train, from the last checkpoint if there is one, and return the best epoch's weights; None in all processes but
     the first. When memory does not suffice, continue with more parts a step."""
     while True:
-        machine = kept.keep_choices(machine)
+        machine, history = saved.keep_choices(machine), History(str(job.member), job.report)
+        model, plan = prepare(params, arrays, start)
+        if saved.ended.exists():
+            history.load_state_dict(read_checkpoint(saved.last)["callbacks"][history.state_key])
+            break
         try:
-            return attempt(params, arrays, rows, start, machine, kept, job)
+            train(model, plan, params, arrays, rows, machine, history, saved)
+            break
         except NotFinite as error:
-            raise not_finite(error, params, machine, arrays, job) from None
+            raise not_finite(error, params.optimizer.lr, machine, arrays.index["path"], job) from None
         except RuntimeError as error:
             if not is_out_of_memory(error):
                 raise
             reason = str(error)
         steps, images = epoch_size(len(rows.train), params.batch_size, params.min_steps_per_epoch)
         machine = in_more_parts(machine, images // steps, params.auto_batch, reason)
-
-
-def attempt(
-    params: Params, arrays: Arrays, rows: Rows, start: Start | None, machine: Machine, kept: Checkpoints, job: Job
-) -> Trained | None:
-    history = History(str(job.member), job.report)
-    model, plan = prepare(params, arrays, start)
-    if kept.ended:
-        history.load_state_dict(read_checkpoint(kept.last)["callbacks"][history.state_key])
-    else:
-        train(model, plan, params, arrays, rows, machine, history, kept)
     if not machine.is_main:
         return None
-    kept.end()
-    state = read_checkpoint(kept.best)
+    saved.ended.touch()
+    state = read_checkpoint(saved.best)
     best = {name.removeprefix("model."): tensor for name, tensor in state["state_dict"].items()}
-    model.load_state_dict(model.state_dict() | best)  # checkpoints leave out what never learns
+    model.load_state_dict(model.state_dict() | best)  # a checkpoint leaves out what never learns
     return Trained(model, plan, machine, history, int(state["epoch"]))
 
 
@@ -110,7 +105,7 @@ def train(
     rows: Rows,
     machine: Machine,
     history: History,
-    kept: Checkpoints,
+    saved: Checkpoints,
 ) -> None:
     model.to(memory_format=machine.memory_format)
     task, classes = TASKS[params.task], len(arrays.classes)
@@ -143,9 +138,6 @@ def train(
             monitor=rule.monitor,
             seed=params.training_seed,
             mix=params.mix,
-            accumulate=machine.accumulate,
-            rank=machine.rank,
-            ema=params.ema is not None,
             forward_from=forward,
         )
         train_loop(
@@ -153,7 +145,7 @@ def train(
             history,
             data,
             machine,
-            kept,
+            saved,
             rule,
             params.ema.decay if params.ema else None,
             max_epochs=params.epochs,
@@ -177,14 +169,14 @@ def check_size(model: Classifier, arrays: Arrays, params: Params) -> None:
         ) from None
 
 
-def not_finite(error: NotFinite, params: Params, machine: Machine, arrays: Arrays, job: Job) -> UserError:
-    files: Sequence[str] = arrays.index["path"].iloc[error.rows].tolist()
-    more = f" and {len(files) - NAMED_FILES} more" if len(files) > NAMED_FILES else ""
+def not_finite(error: NotFinite, lr: float, machine: Machine, files: pd.Series, job: Job) -> UserError:
+    """`files`: of all images."""
+    names: list[str] = files.iloc[error.rows].tolist()
+    more = f" and {len(names) - NAMED_FILES} more" if len(names) > NAMED_FILES else ""
     precision = "" if machine.precision == "32-true" else ", set train.precision to 32-true"
     return UserError(
-        f"train@{job.member}: the loss is {error.loss} on the batch of {', '.join(files[:NAMED_FILES])}{more}. "
-        f"Lower train.optimizer.lr (it is {params.optimizer.lr}), set train.gradient_clip (such as 1.0){precision}, "
-        "or look at these images."
+        f"train@{job.member}: the loss is {error.loss} on the batch of {', '.join(names[:NAMED_FILES])}{more}. Lower "
+        f"train.optimizer.lr (it is {lr}), set train.gradient_clip (such as 1.0){precision}, or look at these images."
     )
 
 

@@ -228,7 +228,9 @@ def test_a_training_step_changes_exactly_what_the_strategy_allows(built, films, 
         monitor="val_loss",
         seed=0,
     )
-    learner.trainer = SimpleNamespace(world_size=1, current_epoch=0, global_rank=0, global_step=0)
+    learner.trainer = SimpleNamespace(
+        world_size=1, current_epoch=0, global_rank=0, global_step=0, accumulate_grad_batches=1
+    )
     before = {name: value.clone() for name, value in model.state_dict().items()}
     learner.train()
     optimizer = learner.configure_optimizers()

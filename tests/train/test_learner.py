@@ -29,7 +29,9 @@ def learner_for(params):
         monitor="val_loss",
         seed=0,
     )
-    learner.trainer = SimpleNamespace(world_size=1, current_epoch=0, global_rank=0, global_step=0)
+    learner.trainer = SimpleNamespace(
+        world_size=1, current_epoch=0, global_rank=0, global_step=0, accumulate_grad_batches=1
+    )
     return learner
 
 

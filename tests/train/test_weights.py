@@ -209,7 +209,7 @@ class Harmful:
 def test_a_pickle_is_refused_and_not_run(workspace, write):
     write({"state_dict": build(SMALL).network.state_dict(), "args": Harmful()}, workspace / "w.pth")
     with pytest.raises(
-        UserError, match=r"w\.pth: holds more than tensors .*nothing was read.*torch\.save\(model\.state_dict"
+        UserError, match=r"w\.pth: contains more than tensors .*nothing was read.*torch\.save\(model\.state_dict"
     ):
         load_pretrained(build(SMALL), choice(workspace / "w.pth"))
     assert not (workspace / "harm").exists()
@@ -223,20 +223,20 @@ def test_a_pickle_in_torchvisions_cache_is_not_run_either(workspace, monkeypatch
     path.parent.mkdir(parents=True)
     for content in ({"conv1.weight": Harmful()}, [1]):
         torch.save(content, path)
-        with pytest.raises(UserError, match=r"checkpoints/resnet18.* does not hold the weights.*Delete that file"):
+        with pytest.raises(UserError, match=r"checkpoints/resnet18.* does not contain the weights.*Delete that file"):
             load_pretrained(build(RESNET), choice("imagenet", "resnet18", "torchvision"))
     assert not (workspace / "harm").exists()
 
 
 def test_a_whole_model_instead_of_its_tensors_is_refused_with_the_remedy(tmp_path):
     torch.save(build(SMALL).network, tmp_path / "w.pt")
-    with pytest.raises(UserError, match=r"holds more than tensors.*export the tensors once"):
+    with pytest.raises(UserError, match=r"contains more than tensors.*export the tensors once"):
         load_pretrained(build(SMALL), choice(tmp_path / "w.pt"))
 
 
 def test_a_torch_file_without_tensors_or_damaged_is_told(tmp_path):
     torch.save({"epoch": 3, "weights": [1, 2]}, tmp_path / "w.pth")
-    with pytest.raises(UserError, match="holds no mapping of names to tensors.*keys epoch, weights"):
+    with pytest.raises(UserError, match="contains no mapping of names to tensors.*keys epoch, weights"):
         load_pretrained(build(SMALL), choice(tmp_path / "w.pth"))
     for content in (b"PK not a zip", b"", b"<!DOCTYPE html>", b"version https://git-lfs.github.com/spec/v1"):
         (tmp_path / "w.pth").write_bytes(content)

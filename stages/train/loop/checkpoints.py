@@ -23,7 +23,7 @@ from lightning.pytorch.callbacks import ModelCheckpoint
 from ...shared.core.code import STAGES, digest_of
 from ...shared.core.errors import UserError
 from ...shared.core.files import atomic, read_json, write_json
-from ...shared.core.paths import Key, project_root
+from ...shared.core.paths import Key
 from ..machine.machine import Machine
 from ..start.start import Start
 
@@ -59,54 +59,44 @@ class Checkpoints:
         return self.folder / "best.ckpt"
 
     @property
-    def ended(self) -> bool:
-        return (self.folder / "ended").exists()
-
-    def end(self) -> None:
-        (self.folder / "ended").touch()
+    def ended(self) -> Path:
+        """An empty file: the training came to its end."""
+        return self.folder / "ended"
 
     def keep_choices(self, machine: Machine) -> Machine:
         """`machine` with the choices that this training began with, wherever that was; of parts, the larger number."""
         path = self.folder / "choices.json"
-        kept = read_json(path) if path.exists() else {}
-        accumulate = max(machine.accumulate, kept.get("accumulate", 1))
-        machine = replace(machine, **kept | {"accumulate": accumulate})
+        choices = read_json(path) if path.exists() else {}
+        accumulate = max(machine.accumulate, choices.get("accumulate", 1))
+        machine = replace(machine, **choices | {"accumulate": accumulate})
         if machine.is_main:
             write_json(path, {name: getattr(machine, name) for name in CHOICES})
         return machine
 
-    def callbacks(self, monitor: str, mode: str, weights_only: bool) -> list[ModelCheckpoint]:
-        """Every epoch ends in `last`, the best one in `best` too, with its weights alone where these are enough."""
-        best = Keep(self.best, monitor=monitor, mode=mode, save_weights_only=weights_only)
-        return [best, Keep(self.last)]  # in this order, so that `last` holds best's state as well
-
 
 @contextmanager
-def checkpoints(name: str, is_main: bool = True) -> Iterator[Checkpoints]:
+def locked_checkpoints(folder: Path, is_main: bool = True) -> Iterator[Checkpoints]:
     """This training's checkpoints, locked: two queued experiments may need the same model at once, and then the second
     waits. They stay until `discard`."""
-    folder = project_root() / ".lightbox" / "checkpoints" / name
     folder.mkdir(parents=True, exist_ok=True)
     if not is_main:  # the first process of this training holds the lock for all
         yield Checkpoints(folder)
         return
     lock = FileLock(folder.with_suffix(".lock"))
     try:
-        lock.acquire(timeout=0)
+        locked = lock.acquire(timeout=0)
     except Timeout:
-        print(f"{name}: another process is training the same model; waiting for it.", file=sys.stderr)
-        lock.acquire()
-    try:
+        print(f"{folder.name}: another process is training the same model; waiting for it.", file=sys.stderr)
+        locked = lock.acquire()
+    with locked:
         folder.mkdir(exist_ok=True)
         yield Checkpoints(folder)
-    finally:
-        lock.release()
 
 
-def discard(name: str) -> None:
-    """Delete a training's checkpoints, unless another process that needed the same model already has."""
-    with checkpoints(name) as kept:
-        shutil.rmtree(kept.folder)
+def discard(folder: Path) -> None:
+    """Delete a training's checkpoints, once no other process needs them."""
+    with locked_checkpoints(folder):
+        shutil.rmtree(folder)
 
 
 def read_checkpoint(path: Path) -> dict[str, Any]:
@@ -122,19 +112,14 @@ def read_checkpoint(path: Path) -> dict[str, Any]:
     return state
 
 
-def write_checkpoint(checkpoint: dict[str, Any], path: Path) -> None:
-    with atomic(path) as partial, partial.open("wb") as file:
-        torch.save(checkpoint, file)
-        file.flush()
-        os.fsync(file.fileno())
-
-
 class AtomicCheckpoints(TorchCheckpointIO):
     """A checkpoint is there whole or not at all; when the disk is full, the one before it stays."""
 
     def save_checkpoint(self, checkpoint: dict[str, Any], path: Any, storage_options: Any | None = None) -> None:
-        with ctrl_c_waits():
-            write_checkpoint(checkpoint, Path(path))
+        with ctrl_c_waits(), atomic(path) as partial, partial.open("wb") as file:
+            torch.save(checkpoint, file)
+            file.flush()
+            os.fsync(file.fileno())
 
     def load_checkpoint(self, path: Any, map_location: Any = None, weights_only: bool | None = True) -> dict[str, Any]:
         return read_checkpoint(Path(path))
@@ -153,7 +138,7 @@ def ctrl_c_waits() -> Iterator[None]:
         handler(*signals[-1])
 
 
-class Keep(ModelCheckpoint):
+class SingleCheckpoint(ModelCheckpoint):
     """Keeps one file, and finds it again when the project has been moved."""
 
     def __init__(self, path: Path, **options: Any) -> None:

@@ -11,14 +11,13 @@ import torch
 import torch.distributed as dist
 from torchmetrics import MeanMetric, MetricCollection
 
-from ...shared.core.errors import UserError
-from ...shared.core.process import RANKS
 from ...shared.model.model import Classifier
 from ...shared.tasks.task import Loss
 from ..data.batches import Batch
-from ..params.recipe import Adam, AdamW, Mix, RmsProp, Sgd
+from ..params.recipe import Mix, Optimizer
 from ..plan.apply import ever_learning, frozen_in, frozen_throughout, groups_of, set_gradients, set_modes
 from ..plan.strategies import Epoch, Plan
+from ..recipe.ema import MovingAverage
 from ..recipe.mixing import mix
 from ..recipe.optimizers import make_optimizer
 from ..recipe.schedules import Schedule
@@ -38,9 +37,8 @@ class NotFinite(Exception):
 class Learner(pl.LightningModule):
     """A model under a plan. Every epoch it logs val_loss and the metrics `watched`.
 
-    loss: one value per image. watched: updated with (outputs, targets). monitor: the logged value that the
-    schedule and early stopping follow. accumulate: parts of an optimiser step. ema: the weights are averaged by a
-    callback. forward_from: turns a batch's inputs into logits where the model itself does not: the rest of the model
+    loss: one value per image. watched: updated with (outputs, targets). monitor: the logged value that the schedule
+    follows. forward_from: turns a batch's inputs into logits where the model itself does not: the rest of the model
     behind a cached prefix, or a compiled form. It shares the model's own parameters.
     """
 
@@ -51,20 +49,17 @@ class Learner(pl.LightningModule):
         *,
         loss: Loss,
         watched: MetricCollection,
-        optimizer: Adam | AdamW | Sgd | RmsProp,
+        optimizer: Optimizer,
         schedule: Schedule,
         monitor: str,
         seed: int,
         mix: Mix | None = None,
-        accumulate: int = 1,
-        rank: int = 0,
-        ema: bool = False,
         forward_from: Forward | None = None,
     ) -> None:
         super().__init__()
         self.model, self.plan, self.loss, self.watched = model, plan, loss, watched
-        self.optimizer, self.schedule, self.monitor, self.seed = optimizer, schedule, monitor, seed
-        self.mix, self.accumulate, self.rank, self.ema = mix, accumulate, rank, ema
+        self.optimizer, self.schedule, self.monitor = optimizer, schedule, monitor
+        self.seed, self.mix = seed, mix
         self.train_loss, self.val_loss = (MeanMetric(nan_strategy="disable") for _ in range(2))
         self.monitored: list[float] = []  # per finished epoch
         self.frozen: set[str] = set()
@@ -90,15 +85,7 @@ class Learner(pl.LightningModule):
         return self
 
     def setup(self, stage: str) -> None:
-        """Raises UserError where Lightning counts this process otherwise than `rank`, which gave it its data."""
-        if self.trainer.global_rank != self.rank:
-            raise UserError(
-                f"params.yaml: train.trainer: this process is number {self.trainer.global_rank} of "
-                f"{self.trainer.world_size} to Lightning, and number {self.rank} by its environment "
-                f"({', '.join(RANKS)}). Start as many processes as devices × num_nodes say; several machines with "
-                "torchrun or SLURM."
-            )
-        self.apply_plan(self.plan[0])
+        self.apply_plan(self.plan[0])  # again: only now does it show whether DDP trains
 
     def configure_optimizers(self) -> torch.optim.Optimizer:
         rates = {name: self.optimizer.lr * (rate or 0.0) for name, rate in self.plan[0].items()}
@@ -120,7 +107,7 @@ class Learner(pl.LightningModule):
         self.train_loss.update(losses.detach())
         # summed over parts and devices this is the mean over the whole batch: Lightning divides by the former, DDP by
         # the latter
-        loss: torch.Tensor = losses.sum() / batch.whole * self.accumulate * self.trainer.world_size
+        loss: torch.Tensor = losses.sum() / batch.whole * self.trainer.accumulate_grad_batches * self.trainer.world_size
         return loss
 
     def _mixed(self, batch: Batch) -> tuple[torch.Tensor, torch.Tensor]:
@@ -176,7 +163,7 @@ class Learner(pl.LightningModule):
 
     def _constant(self) -> dict[str, torch.Tensor]:
         """Parameters and buffers of the blocks that are frozen throughout; the weights the training starts from."""
-        if self.ema:  # its callback wants everything
+        if any(isinstance(callback, MovingAverage) for callback in self.trainer.callbacks):  # it wants everything
             return {}
         parts = [part for block in frozen_throughout(self.plan) for part in self.model.backbone.blocks[block]]
         prefixes = tuple(f"model.backbone.network.{part}" for part in parts)

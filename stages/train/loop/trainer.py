@@ -17,12 +17,13 @@ from lightning.pytorch.callbacks import Callback, EarlyStopping, TQDMProgressBar
 from lightning.pytorch.utilities.exceptions import SIGTERMException
 from torch.utils.data import DataLoader
 
-from ...shared.core.process import Terminated
+from ...shared.core.errors import UserError
+from ...shared.core.process import RANKS, Terminated
 from ..data.batches import Batch
 from ..machine.machine import Machine
 from ..params.recipe import EarlyStopping as Rule
 from ..recipe.ema import MovingAverage
-from .checkpoints import AtomicCheckpoints, Checkpoints
+from .checkpoints import AtomicCheckpoints, Checkpoints, SingleCheckpoint
 from .history import History
 from .module import Learner
 
@@ -32,7 +33,7 @@ def train_loop(
     history: History,
     data: tuple[DataLoader[Batch], DataLoader[Batch]],
     machine: Machine,
-    kept: Checkpoints,
+    checkpoints: Checkpoints,
     rule: Rule,
     ema_decay: float | None,
     **options: Any,
@@ -45,15 +46,24 @@ def train_loop(
         options: Lightning's, for its Trainer.
 
     Raises:
+        UserError: Lightning numbers the processes otherwise than `machine` does, by which they got their data.
         KeyboardInterrupt, Terminated: by Ctrl-C and SIGTERM.
         NotFinite, torch.OutOfMemoryError: for the caller to explain.
     """
-    # the moving average is saved with the state of the callbacks, which a file of weights alone does not have
-    saving = kept.callbacks(rule.monitor, rule.mode, weights_only=ema_decay is None)
+    # weights alone are enough of the best epoch, but the moving average is saved with the state of the callbacks
+    best = SingleCheckpoint(checkpoints.best, monitor=rule.monitor, mode=rule.mode, save_weights_only=ema_decay is None)
     averaging = [] if ema_decay is None else [MovingAverage(ema_decay)]
     stopping = [] if rule.patience is None else [Stopping(rule, rule.patience)]
-    trainer = make_trainer(machine, [*averaging, history, *stopping, *saving], kept.folder, options)
-    last = kept.last if kept.last.exists() else None
+    # `last` comes behind `best`, so that it contains that callback's state as well
+    callbacks = [*averaging, history, *stopping, best, SingleCheckpoint(checkpoints.last)]
+    trainer = make_trainer(machine, callbacks, checkpoints.folder, options)
+    if trainer.global_rank != machine.rank:
+        raise UserError(
+            f"params.yaml: train.trainer: this process is number {trainer.global_rank} of {trainer.world_size} to "
+            f"Lightning, and number {machine.rank} by its environment ({', '.join(RANKS)}). Start as many processes as "
+            "devices × num_nodes say; several machines with torchrun or SLURM."
+        )
+    last = checkpoints.last if checkpoints.last.exists() else None
     if last and machine.is_main:
         print(f"{history.name}: resuming from {last}", file=sys.stderr)
     handlers = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
@@ -92,20 +102,23 @@ class Stopping(EarlyStopping):
 
 def make_trainer(machine: Machine, callbacks: list[Callback], folder: Path, options: Mapping[str, Any]) -> pl.Trainer:
     logging.getLogger("lightning.pytorch").setLevel(logging.WARNING)
-    warnings.filterwarnings("ignore", message=".*does not have many workers.*")  # intended: see machine.workers_for
-    warnings.filterwarnings("ignore", message=".*module.s. in eval mode.*")  # frozen blocks are: see Learner.train
-    warnings.filterwarnings("ignore", message="Checkpoint directory .* exists and is not empty")  # a resumed training
-    warnings.filterwarnings("ignore", message=".*isinstance.treespec, LeafSpec.*")  # inside Lightning
-    shown = sys.stderr.isatty() and machine.is_main
+    for message in (
+        ".*does not have many workers.*",  # intended: see machine.workers_for
+        ".*module.s. in eval mode.*",  # frozen blocks are: see Learner.train
+        "Checkpoint directory .* exists and is not empty",  # a resumed training
+        ".*isinstance.treespec, LeafSpec.*",  # inside Lightning
+    ):
+        warnings.filterwarnings("ignore", message=message)
+    shows_progress = sys.stderr.isatty() and machine.is_main
     return pl.Trainer(
         **options,
         precision=machine.precision,
         accumulate_grad_batches=machine.accumulate,
-        callbacks=[*callbacks, *([TQDMProgressBar()] if shown else [])],
+        callbacks=[*callbacks, *([TQDMProgressBar()] if shows_progress else [])],
         # without Lightning's own checkpoint for requeued jobs, which would be of half an epoch
         plugins=[AtomicCheckpoints(), *([SLURMEnvironment(auto_requeue=False)] if SLURMEnvironment.detect() else [])],
         logger=False,
-        enable_progress_bar=shown,
+        enable_progress_bar=shows_progress,
         enable_model_summary=False,
         deterministic="warn",
         num_sanity_val_steps=0,

@@ -76,41 +76,25 @@ class Params(Settings):
         return self.seed + self.sample.seed
 
     @model_validator(mode="after")
-    def _something_to_transfer(self) -> Params:
+    def _they_agree(self) -> Params:
         if self.strategy.plan != "from_scratch" and self.backbone.weights == "none":
             raise ValueError(
                 f"strategy {self.strategy.plan!r} starts from pretrained weights, and backbone {self.backbone.name!r} "
                 "has weights: none. Give it weights (imagenet, or a .safetensors file), or take it out of the matrix."
             )
-        return self
-
-    @model_validator(mode="after")
-    def _rare_classes_count_once(self) -> Params:
         if self.sampling == "balanced" and self.class_weights == "balanced":
             raise ValueError(
                 "sampling: balanced and class_weights: balanced would count rare classes twice. Set one of them to "
                 "shuffled or none."
             )
-        return self
-
-    @model_validator(mode="after")
-    def _warm_up_ends(self) -> Params:
         warm_up = getattr(self.schedule, "warmup_epochs", 0)  # one_cycle has none
         if warm_up >= self.epochs:
             raise ValueError(
                 f"schedule.warmup_epochs: {warm_up:g} epochs of warm-up leave nothing of a training of {self.epochs}. "
                 "Give fewer, or raise epochs."
             )
-        return self
-
-    @model_validator(mode="after")
-    def _mixing_is_not_compiled(self) -> Params:
         if self.compile and self.mix is not None:
             raise ValueError("compile: true does not go with mix, whose step is not compiled. Leave one of them out.")
-        return self
-
-    @model_validator(mode="after")
-    def _parts_hold_images(self) -> Params:
         parts = self.accumulate * self.trainer.world
         if self.batch_size < 2 * parts:
             raise ValueError(

@@ -78,5 +78,5 @@ class Backbone(Settings):
             raise ValueError(f"weights: {self.weights!r} is neither {VALID}; and tags are for source: timm.")
         if self.source == "timm" and "." in self.name and self.kind not in ("file", "registry"):
             name, _, tag = self.name.partition(".")
-            raise ValueError(f"name: {self.name!r} holds a tag. Give name: {name} and weights: {tag}.")
+            raise ValueError(f"name: {self.name!r} contains a tag. Give name: {name} and weights: {tag}.")
         return self

@@ -1,7 +1,7 @@
 """The recipe: loss, optimiser, schedule, mixing, averaging, and when to stop.
 
-Loss, Optimizer and Schedule are unions told apart by `name`. A name alone stands for its defaults (`schedule: cosine`),
-settings without a name for the first of the union (`optimizer: {lr: 0.01}` is Adam).
+The members of the unions Loss, Optimizer and Schedule differ by `name`. A name alone stands for its defaults
+(`schedule: cosine`), settings without a name for the first of the union (`optimizer: {lr: 0.01}` is Adam).
 """
 
 from __future__ import annotations
@@ -58,35 +58,27 @@ Loss = Annotated[
 ]
 
 
-class Adam(Settings):
-    name: Literal["adam"] = "adam"
-    """Kingma & Ba 2015."""
+class Descent(Settings):
+    """What the settings of every optimiser share."""
+
+    name: str
     lr: Positive = 1e-3
     """Learning rate of the head; a strategy scales it for the backbone."""
     weight_decay: NotNegative = 0.0
-    """L2 penalty: added to the gradient, and so scaled by Adam like any gradient. Never on norms and biases."""
+    """L2 penalty, added to the gradient; under adamw decoupled: every step shrinks the weights by lr × weight_decay,
+    whatever the gradient. Never on norms and biases."""
+
+
+class Adam(Descent):
+    name: Literal["adam", "adamw"] = "adam"
+    """adam: Kingma & Ba 2015. adamw: Loshchilov & Hutter 2019."""
     betas: tuple[Share, Share] = (0.9, 0.999)
     """Decay of the running means of the gradient and of its square."""
 
 
-class AdamW(Settings):
-    name: Literal["adamw"] = "adamw"
-    """Loshchilov & Hutter 2019."""
-    lr: Positive = 1e-3
-    """Learning rate of the head; a strategy scales it for the backbone."""
-    weight_decay: NotNegative = 0.0
-    """Decoupled: every step shrinks the weights by lr × weight_decay, whatever the gradient. Never norms and biases."""
-    betas: tuple[Share, Share] = (0.9, 0.999)
-    """Decay of the running means of the gradient and of its square."""
-
-
-class Sgd(Settings):
+class Sgd(Descent):
     name: Literal["sgd"] = "sgd"
     """Stochastic gradient descent with momentum."""
-    lr: Positive = 1e-3
-    """Learning rate of the head; a strategy scales it for the backbone."""
-    weight_decay: NotNegative = 0.0
-    """L2 penalty: added to the gradient, ahead of the momentum. Never on norms and biases."""
     momentum: Share = 0.9
     """Share of the last step that is carried on."""
     nesterov: bool = False
@@ -99,60 +91,57 @@ class Sgd(Settings):
         return self
 
 
-class RmsProp(Settings):
+class RmsProp(Descent):
     name: Literal["rmsprop"] = "rmsprop"
     """Tieleman & Hinton 2012."""
-    lr: Positive = 1e-3
-    """Learning rate of the head; a strategy scales it for the backbone."""
-    weight_decay: NotNegative = 0.0
-    """L2 penalty: added to the gradient, and so scaled like any gradient. Never on norms and biases."""
     alpha: Share = 0.99
     """Decay of the running mean of the squared gradient."""
     momentum: Share = 0.0
     """Share of the last step that is carried on."""
 
 
-Optimizer = Annotated[Adam | AdamW | Sgd | RmsProp, Field(discriminator="name"), BeforeValidator(_named("adam"))]
+Optimizer = Annotated[Adam | Sgd | RmsProp, Field(discriminator="name"), BeforeValidator(_named("adam"))]
 
 
-class Constant(Settings):
+class WarmUp(Settings):
+    """What the settings of most schedules share."""
+
+    name: str
+    warmup_epochs: NotNegative = 0.0
+    """Epochs in which the rates rise evenly, step by step, from 1% to full; the schedule fills the rest."""
+
+
+class Constant(WarmUp):
     name: Literal["constant"] = "constant"
     """The rates as they are."""
-    warmup_epochs: NotNegative = 0.0
-    """Epochs in which the rates rise evenly, step by step, from 1% to full."""
 
 
-class Cosine(Settings):
+class Cosine(WarmUp):
     name: Literal["cosine"] = "cosine"
     """Falling step by step along half a cosine over all epochs (SGDR, Loshchilov & Hutter 2017, without restarts),
     which lets BatchNorm's statistics catch up with the weights."""
     final: Share = 0.0
     """Share of the rates that is left at the end."""
-    warmup_epochs: NotNegative = 0.0
-    """Epochs in which the rates rise evenly, step by step, from 1% to full; the cosine fills the rest."""
 
 
-class Step(Settings):
+class Step(WarmUp):
     name: Literal["step"] = "step"
     """Lowered at fixed intervals."""
     every: Annotated[int, Field(ge=1)] = 10
     """Epochs between two falls, counted from the end of the warm-up."""
     factor: Part = 0.1
     """What each fall leaves of the rates."""
-    warmup_epochs: NotNegative = 0.0
-    """Epochs in which the rates rise evenly, step by step, from 1% to full."""
 
 
-class Plateau(Settings):
+class Plateau(WarmUp):
     name: Literal["plateau"] = "plateau"
-    """Lowered when what early_stopping monitors gets no better (by 0.01% of its best, as torch has it)."""
+    """Lowered when what early_stopping monitors gets no better (by 0.01% of its best, as torch has it). Epochs of the
+    warm-up do not count."""
     factor: Part = 0.1
     """What each fall leaves of the rates."""
     patience: Annotated[int, Field(ge=0)] = 3
-    """Epochs without improvement that are borne; the next one lowers the rates. Keep it below early_stopping's, which
+    """Epochs without improvement that are allowed; the next one lowers the rates. Keep it below early_stopping's, which
     would end the training first."""
-    warmup_epochs: NotNegative = 0.0
-    """Epochs in which the rates rise evenly, step by step, from 1% to full; they count for no plateau."""
 
 
 class OneCycle(Settings):

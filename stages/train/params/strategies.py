@@ -35,7 +35,7 @@ Blocks = Annotated[int | Literal["all"], BeforeValidator(whole_or_all)]
 Epochs = Annotated[int | float, BeforeValidator(whole_or_share)]
 
 
-class Plan(Settings):
+class Common(Settings):
     """What the settings of every strategy share."""
 
     @model_validator(mode="before")
@@ -46,12 +46,12 @@ class Plan(Settings):
         return values
 
 
-class FromScratch(Plan):
+class FromScratch(Common):
     plan: Literal["from_scratch"]
     """Everything learns at full rate, from random weights."""
 
 
-class FeatureExtraction(Plan):
+class FeatureExtraction(Common):
     plan: Literal["feature_extraction"]
     """Only the head learns; the backbone keeps its pretrained weights."""
     head_lr: Positive = 1.0
@@ -59,7 +59,7 @@ class FeatureExtraction(Plan):
     network."""
 
 
-class FineTune(Plan):
+class FineTune(Common):
     plan: Literal["fine_tune"]
     """The head and the last blocks of the backbone learn."""
     last_blocks: Blocks = 1
@@ -68,7 +68,7 @@ class FineTune(Plan):
     """Their learning rate, as a multiple of train.optimizer.lr."""
 
 
-class ProgressiveUnfreezing(Plan):
+class ProgressiveUnfreezing(Common):
     plan: Literal["progressive_unfreezing"]
     """The head learns first; then one block after the other joins it, from the last to the stem (ULMFiT, Howard & Ruder
     2018)."""
@@ -103,7 +103,7 @@ class ProgressiveUnfreezing(Plan):
         return self
 
 
-class DiscriminativeLR(Plan):
+class DiscriminativeLR(Common):
     plan: Literal["discriminative_lr"]
     """Everything learns, the slower the further from the head (ULMFiT, Howard & Ruder 2018; timm's layer decay)."""
     backbone_lr: Positive = 0.5
@@ -116,7 +116,7 @@ class DiscriminativeLR(Plan):
     """Epochs in which the head learns alone, before the rest joins it; fastai's habit is 1."""
 
 
-class LinearProbeFineTune(Plan):
+class LinearProbeFineTune(Common):
     plan: Literal["linear_probe_fine_tune"]
     """First the head learns alone; then the last blocks learn with it (LP-FT, Kumar et al. 2022). A head that already
     fits keeps the first gradients from distorting the features."""

@@ -13,11 +13,11 @@ class MovingAverage(WeightAveraging):
     TensorFlow's ExponentialMovingAverage; else a short training would average mostly over its random start."""
 
     def __init__(self, decay: float) -> None:
-        def average(means: Any, nows: Any, steps: torch.Tensor | int) -> None:
-            if not means[0].is_floating_point():  # counters of BatchNorm
-                torch._foreach_copy_(means, nows)
+        def average(averages: Any, weights: Any, steps: torch.Tensor | int) -> None:
+            if not averages[0].is_floating_point():  # counters of BatchNorm
+                torch._foreach_copy_(averages, weights)
                 return
             steps = int(steps)
-            torch._foreach_lerp_(means, nows, 1 - min(decay, (1 + steps) / (10 + steps)))
+            torch._foreach_lerp_(averages, weights, 1 - min(decay, (1 + steps) / (10 + steps)))
 
         super().__init__(multi_avg_fn=average)

@@ -12,9 +12,9 @@ from dataclasses import dataclass
 from typing import Literal
 
 from ...shared.core.errors import UserError
-from ..params.recipe import Constant, Cosine, OneCycle, Plateau, Step
+from ..params.recipe import Cosine, OneCycle, Plateau, Step
+from ..params.recipe import Schedule as Settings
 
-Settings = Constant | Cosine | Step | Plateau | OneCycle
 FIRST = 0.01  # of the rate, at the start of a warm-up
 THRESHOLD = 1e-4  # relative; a smaller improvement is none to a plateau, as in torch's ReduceLROnPlateau
 
@@ -24,7 +24,7 @@ class Schedule:
     """`mode`: whether the monitored value is better when it is lower or higher.
 
     Raises:
-        UserError: the schedule does not fit into so short a training.
+        UserError: one_cycle does not fit into so short a training.
     """
 
     settings: Settings
@@ -33,17 +33,11 @@ class Schedule:
     mode: Literal["min", "max"]
 
     def __post_init__(self) -> None:
-        if isinstance(self.settings, OneCycle):
-            if self.settings.peak_at * self.steps <= 1:
-                raise UserError(
-                    f"params.yaml: train.schedule.peak_at: {self.settings.peak_at:g} of {self.steps} optimiser steps "
-                    "leaves no step to rise in. Train longer (train.epochs, train.min_steps_per_epoch), or choose "
-                    "another schedule."
-                )
-        elif self.warm_up >= self.steps:
+        if isinstance(self.settings, OneCycle) and self.settings.peak_at * self.steps <= 1:
             raise UserError(
-                f"params.yaml: train.schedule.warmup_epochs: {self.settings.warmup_epochs:g} epochs of warm-up leave "
-                f"nothing of a training of {self.epochs} epochs. Give fewer, or raise train.epochs."
+                f"params.yaml: train.schedule.peak_at: {self.settings.peak_at:g} of {self.steps} optimiser steps "
+                "leaves no step to rise in. Train longer (train.epochs, train.min_steps_per_epoch), or choose "
+                "another schedule."
             )
 
     @property
@@ -69,10 +63,12 @@ class Schedule:
                 return factor ** (step // (every * self.steps_per_epoch))
             case Plateau(factor=factor, patience=patience):
                 return factor ** plateaus(monitored[self.warm_up // self.steps_per_epoch :], patience, self.mode)
-            case OneCycle():
-                return one_cycle(step, steps, self.settings)
-            case Constant():
-                return 1.0
+            case OneCycle(peak_at=peak_at, start=start, end=end):  # as torch's: the end is the last step
+                peak, last = peak_at * steps - 1, steps - 1
+                if step <= peak:
+                    return half_cosine(start, 1, step / peak)
+                return half_cosine(1, end, (step - peak) / (last - peak))
+        return 1.0
 
     def mean(self, epoch: int, monitored: Sequence[float] = ()) -> float:
         """The mean factor over the steps of an epoch, counted from 0."""
@@ -83,14 +79,6 @@ class Schedule:
 def half_cosine(start: float, end: float, share: float) -> float:
     """From `start` at share 0 to `end` at share 1."""
     return end + (start - end) * (1 + math.cos(math.pi * share)) / 2
-
-
-def one_cycle(step: int, steps: int, settings: OneCycle) -> float:
-    """As torch's OneCycleLR: the peak is one step before `peak_at`, the end is the last step."""
-    peak, last = settings.peak_at * steps - 1, steps - 1
-    if step <= peak:
-        return half_cosine(settings.start, 1, step / peak)
-    return half_cosine(1, settings.end, (step - peak) / (last - peak))
 
 
 def plateaus(values: Sequence[float], patience: int, mode: Literal["min", "max"]) -> int:

@@ -37,7 +37,8 @@ def fill(backbone: Backbone, tensors: Tensors, source: str) -> None:
         ],
     }
     if any(faults.values()):
-        message = "; ".join(f"{fault}: {shorten(names)}" for fault, names in faults.items() if names)
+        more = {fault: f" and {len(n) - SHOWN} more" if len(n) > SHOWN else "" for fault, n in faults.items()}
+        message = "; ".join(f"{fault}: {', '.join(n[:SHOWN])}{more[fault]}" for fault, n in faults.items() if n)
         raise UserError(
             f"{source}: does not fit {type(backbone.network).__name__}. {message}. "
             "Choose the backbone these weights were made for."
@@ -59,8 +60,3 @@ def unwrapped(tensors: Tensors, own: Tensors) -> dict[str, torch.Tensor]:
             break
         tensors = shorter
     return {re.sub(r"(denselayer\d+\.(?:norm|conv))\.([12]\.)", r"\1\2", name): t for name, t in tensors.items()}
-
-
-def shorten(names: list[str]) -> str:
-    more = f" and {len(names) - SHOWN} more" if len(names) > SHOWN else ""
-    return ", ".join(names[:SHOWN]) + more

@@ -35,7 +35,9 @@ def read_torch(path: Path) -> Any:
     try:
         return torch.load(path, map_location="cpu", weights_only=True)
     except pickle.UnpicklingError as error:
-        if not is_pickle(path):
+        with path.open("rb") as file:
+            is_pickle = file.read(4).startswith((b"PK\x03\x04", b"\x80"))  # torch.save's own files are archives of one
+        if not is_pickle:
             raise UserError(
                 f"{path}: not a file that torch.save wrote, perhaps a web page or a pointer in its place. Copy or "
                 "export it again."
@@ -43,21 +45,15 @@ def read_torch(path: Path) -> Any:
         match = re.search(r"Unsupported global: GLOBAL \S+", str(error))
         content = match[0] if match else "a pickle"
         raise UserError(
-            f"{path}: holds more than tensors ({content}), and reading that would run code out of the file; nothing "
+            f"{path}: contains more than tensors ({content}), and reading that would run code out of the file; nothing "
             "was read. If you trust it, export the tensors once: torch.save(model.state_dict(), path)."
         ) from None
     except (RuntimeError, EOFError, OSError, ValueError, KeyError) as error:
         raise UserError(f"{path}: not a file that torch.save wrote ({error}). Copy or export it again.") from None
 
 
-def is_pickle(path: Path) -> bool:
-    """By its first bytes; torch.save's own files are archives of one."""
-    with path.open("rb") as file:
-        return file.read(4).startswith((b"PK\x03\x04", b"\x80"))
-
-
 def tensors_of(content: Any, path: Path) -> Tensors:
-    """The mapping of names to tensors: the content itself, or what it holds under one of HOLDERS."""
+    """The mapping of names to tensors: the content itself, or what stands under one of HOLDERS."""
     while isinstance(content, Mapping):
         if content and all(isinstance(value, torch.Tensor) for value in content.values()):
             return content
@@ -67,7 +63,7 @@ def tensors_of(content: Any, path: Path) -> Tensors:
         content = content[holders[0]]
     keys = f"keys {', '.join(map(str, list(content)[:8]))}" if isinstance(content, Mapping) else type(content).__name__
     raise UserError(
-        f"{path}: holds no mapping of names to tensors, neither by itself nor under {', '.join(HOLDERS)} (found: "
+        f"{path}: contains no mapping of names to tensors, neither by itself nor under {', '.join(HOLDERS)} (found: "
         f"{keys}). Export it again: torch.save(model.state_dict(), path)."
     )
 
@@ -83,8 +79,8 @@ def imagenet(name: str) -> Tensors:
     except (URLError, OSError, RuntimeError, EOFError, ValueError, TypeError, pickle.UnpicklingError) as error:
         if cached.exists():
             raise UserError(
-                f"backbones: weights: imagenet: {cached} does not hold the weights of {name} ({type(error).__name__}). "
-                "Delete that file and run `dvc repro` again, which downloads it once more."
+                f"backbones: weights: imagenet: {cached} does not contain the weights of {name} "
+                f"({type(error).__name__}). Delete that file and run `dvc repro` again, which downloads it once more."
             ) from None
         raise UserError(
             f"backbones: weights: imagenet: {name} could not be downloaded from {chosen.url} ({error}). Nothing was "
@@ -97,8 +93,8 @@ def imagenet(name: str) -> Tensors:
 def from_timm(name: str) -> Tensors:
     """The weights of `name`, with a tag or timm's first choice, as timm itself loads and renames them.
 
-    timm is asked for its original network with the head those weights were made with, because only then does it insist
-    that every name fits.
+    timm builds its original network, with the head that belongs to those weights: only then does it check that every
+    name fits.
     """
     import timm
     from httpx2 import HTTPError  # what huggingface_hub downloads with

@@ -1,4 +1,4 @@
-"""Which weights a training starts from: found once, so that the registry is asked once."""
+"""Which weights a training starts from: decided once, so that the registry is asked once."""
 
 from __future__ import annotations
 
@@ -52,8 +52,17 @@ def find_start(choice: Choice) -> Start | None:
         raise UserError(
             f"params.yaml: backbones: weights: {path}: no such file. Put it there, or give none or imagenet."
         )
-    check_same_input(path, choice)
-    return Start(name, choice.source, choice.architecture.name, path, sha256(path))
+    recipe, chosen = path.with_name("recipe.json"), choice.architecture.name
+    if (
+        choice.source == "timm" and recipe.is_file()
+    ):  # a model of this project; its weights' tag decided the normalisation
+        trained = read_json(recipe)["architecture"]["name"]
+        if trained != chosen and trained.partition(".")[0] == chosen.partition(".")[0]:
+            raise UserError(
+                f"params.yaml: backbones: name: {path} was trained as {trained}, and {chosen} would normalise its "
+                f"images differently. Give name: {trained}."
+            )
+    return Start(name, choice.source, chosen, path, sha256(path))
 
 
 @cache
@@ -77,23 +86,6 @@ def fetch(uri: str) -> tuple[str, Path]:
         raise UserError(answer["error"])
     print(f"{uri}: {answer['version']}", file=sys.stderr)
     return answer["version"], Path(answer["path"])
-
-
-def check_same_input(path: Path, choice: Choice) -> None:
-    """The recipe of a model of this project names the weights that it started from; they decide the normalisation.
-
-    Raises:
-        UserError: `choice` names others.
-    """
-    recipe = path.with_name("recipe.json")
-    if choice.source != "timm" or not recipe.is_file():
-        return
-    trained, chosen = read_json(recipe)["architecture"]["name"], choice.architecture.name
-    if trained != chosen and trained.partition(".")[0] == chosen.partition(".")[0]:
-        raise UserError(
-            f"params.yaml: backbones: name: {path} was trained as {trained}, and {chosen} would normalise its images "
-            f"differently. Give name: {trained}."
-        )
 
 
 def load_weights(backbone: Backbone, start: Start) -> None:
