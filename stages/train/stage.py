@@ -138,6 +138,7 @@ def train(
             monitor=rule.monitor,
             seed=params.training_seed,
             mix=params.mix,
+            ema=params.ema is not None,
             forward_from=forward,
         )
         train_loop(

@@ -17,7 +17,6 @@ from ..data.batches import Batch
 from ..params.recipe import Mix, Optimizer
 from ..plan.apply import ever_learning, frozen_in, frozen_throughout, groups_of, set_gradients, set_modes
 from ..plan.strategies import Epoch, Plan
-from ..recipe.ema import MovingAverage
 from ..recipe.mixing import mix
 from ..recipe.optimizers import make_optimizer
 from ..recipe.schedules import Schedule
@@ -38,8 +37,8 @@ class Learner(pl.LightningModule):
     """A model under a plan. Every epoch it logs val_loss and the metrics `watched`.
 
     loss: one value per image. watched: updated with (outputs, targets). monitor: the logged value that the schedule
-    follows. forward_from: turns a batch's inputs into logits where the model itself does not: the rest of the model
-    behind a cached prefix, or a compiled form. It shares the model's own parameters.
+    follows. ema: a callback averages the weights. forward_from: turns a batch's inputs into logits where the model
+    itself does not: the rest of the model behind a cached prefix, or a compiled form. It shares the model's parameters.
     """
 
     def __init__(
@@ -54,12 +53,13 @@ class Learner(pl.LightningModule):
         monitor: str,
         seed: int,
         mix: Mix | None = None,
+        ema: bool = False,
         forward_from: Forward | None = None,
     ) -> None:
         super().__init__()
         self.model, self.plan, self.loss, self.watched = model, plan, loss, watched
         self.optimizer, self.schedule, self.monitor = optimizer, schedule, monitor
-        self.seed, self.mix = seed, mix
+        self.seed, self.mix, self.ema = seed, mix, ema
         self.train_loss, self.val_loss = (MeanMetric(nan_strategy="disable") for _ in range(2))
         self.monitored: list[float] = []  # per finished epoch
         self.frozen: set[str] = set()
@@ -163,7 +163,7 @@ class Learner(pl.LightningModule):
 
     def _constant(self) -> dict[str, torch.Tensor]:
         """Parameters and buffers of the blocks that are frozen throughout; the weights the training starts from."""
-        if any(isinstance(callback, MovingAverage) for callback in self.trainer.callbacks):  # it wants everything
+        if self.ema:  # its callback wants everything
             return {}
         parts = [part for block in frozen_throughout(self.plan) for part in self.model.backbone.blocks[block]]
         prefixes = tuple(f"model.backbone.network.{part}" for part in parts)
