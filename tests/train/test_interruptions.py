@@ -145,14 +145,10 @@ def fail_with_full_disk(*_):
     raise OSError(errno.ENOSPC, "No space left on device")
 
 
-def test_a_resumed_training_reports_its_earlier_epochs_too(processed, train_params, monkeypatch):
-    from stages.train import stage
-
-    die_in_epoch_two = dies_in(2)
-
+def test_a_resumed_training_reports_its_earlier_epochs_too(processed, train_params):
     params = train_params(epochs=4)
     with pytest.raises(Killed):
-        stage.run(params, Job(KEY, die_in_epoch_two))
+        run(params, Job(KEY, dies_in(2)))
     steps = []
     run(params, Job(KEY, lambda metrics, step: steps.append(step)))
     assert steps == [0, 1, 2, 3]
@@ -231,13 +227,11 @@ def test_sigterm_before_the_first_epoch_ends_with_a_word_too(processed, train_pa
     ids=["ema", "one_cycle+mixup+accumulate", "plateau+clip+balanced", "progressive+cached"],
 )  # fmt: skip
 def test_every_part_of_the_recipe_survives_an_interruption(processed, train_params, shipped, recipe):
-    die = dies_in(2)
-
     backbone = {"source": "lightbox", "name": "small_cnn", "weights": str(shipped), "dropout": 0.3}
     params = train_params(epochs=5, backbone=backbone, **recipe)
     expected, history = uninterrupted(params)
     with pytest.raises(Killed):
-        run(params, Job(KEY, die))
+        run(params, Job(KEY, dies_in(2)))
     result = run(params, Job(KEY))
     found = load_file(result.model / "weights.safetensors")
     assert all(torch.equal(expected[name], found[name]) for name in expected)
@@ -269,10 +263,8 @@ def test_a_full_disk_at_checkpoint_time_says_so_and_leaves_the_last_one_whole(pr
 
 @pytest.mark.parametrize("damage", [lambda data: data[:1000], lambda data: b"something else" * 100])
 def test_a_damaged_checkpoint_is_named_with_the_remedy(processed, train_params, damage):
-    die = dies_in(1)
-
     with pytest.raises(Killed):
-        run(train_params(), Job(KEY, die))
+        run(train_params(), Job(KEY, dies_in(1)))
     for path in checkpoints(processed):
         path.write_bytes(damage(path.read_bytes()))
     with pytest.raises(UserError, match=r"last\.ckpt: not a readable checkpoint.*Delete the folder"):
@@ -340,16 +332,13 @@ def test_memory_for_not_even_two_images_is_said(processed, train_params, memory_
 
 def test_a_project_that_was_moved_still_knows_its_best_epoch(workspace, make_processed, train_params, monkeypatch):
     """The first epoch is the best and stays it, though the files lie elsewhere now."""
-
-    die = dies_in(2)
-
     here, there = workspace / "here", workspace / "there"
     make_processed(here / "data" / "processed")
     monkeypatch.chdir(here)
     params = train_params(epochs=5, early_stopping={"monitor": "val_auroc", "patience": None, "min_delta": 0.0})
     expected, history = uninterrupted(params)
     with pytest.raises(Killed):
-        run(params, Job(KEY, die))
+        run(params, Job(KEY, dies_in(2)))
     here.rename(there)
     monkeypatch.chdir(there)
     result = run(params, Job(KEY))
@@ -408,3 +397,10 @@ def test_a_gpu_that_is_not_there_is_said(processed, train_params):
         pytest.skip("there is one")
     with pytest.raises(UserError, match=r"train\.trainer\.accelerator: gpu: there is none on this machine"):
         run(train_params(trainer={"accelerator": "gpu"}), Job(KEY))
+
+
+def test_a_process_that_lightning_counts_otherwise_is_stopped(processed, train_params, monkeypatch):
+    """It would have trained on another's share of the images."""
+    monkeypatch.setenv("RANK", "1")
+    with pytest.raises(UserError, match=r"number 0 of 1 to Lightning, and number 1 by its environment .*torchrun"):
+        run(train_params(), Job(KEY))
