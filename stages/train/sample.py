@@ -26,7 +26,7 @@ def select(index: pd.DataFrame, sample: Sample) -> Rows:
     the sample's seed fixes: with one seed, smaller parts are subsets of larger ones.
 
     Raises:
-        UserError: there is no such fold, or a class has nobody left to learn from, or fewer images than asked for.
+        UserError: there is no such fold, or a class has no training image left, or fewer than asked for.
     """
     fold = index["fold"]
     validation = fold == sample.fold

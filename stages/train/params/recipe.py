@@ -130,15 +130,15 @@ class Step(WarmUp):
     every: Annotated[int, Field(ge=1)] = 10
     """Epochs between two falls, counted from the end of the warm-up."""
     factor: Part = 0.1
-    """What each fall leaves of the rates."""
+    """Each fall multiplies the rates by this."""
 
 
 class Plateau(WarmUp):
     name: Literal["plateau"] = "plateau"
-    """Lowered when what early_stopping monitors gets no better (by 0.01% of its best, as torch has it). Epochs of the
+    """Lowered when what early_stopping monitors does not improve (by 0.01% of its best, as torch has it). Epochs of the
     warm-up do not count."""
     factor: Part = 0.1
-    """What each fall leaves of the rates."""
+    """Each fall multiplies the rates by this."""
     patience: Annotated[int, Field(ge=0)] = 3
     """Epochs without improvement that are allowed; the next one lowers the rates. Keep it below early_stopping's, which
     would end the training first."""
@@ -180,7 +180,7 @@ class EarlyStopping(Settings):
     patience: Annotated[int, Field(ge=1)] | None = 5
     """Epochs without improvement before it stops; null: never stop early."""
     min_delta: Annotated[float, Field(ge=0)] = 0.0
-    """Smaller gains are none."""
+    """Smaller gains do not count."""
 
     @property
     def mode(self) -> Literal["min", "max"]:

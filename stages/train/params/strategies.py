@@ -7,10 +7,9 @@ the first.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from itertools import pairwise
 from typing import Annotated, Any, Literal
 
-from pydantic import BeforeValidator, Field, field_validator, model_validator
+from pydantic import BeforeValidator, Field, model_validator
 
 from ...shared.core.settings import Settings
 from .types import Positive, is_number
@@ -36,7 +35,7 @@ Epochs = Annotated[int | float, BeforeValidator(whole_or_share)]
 
 
 class Common(Settings):
-    """What the settings of every strategy share."""
+    """What every strategy's settings share."""
 
     @model_validator(mode="before")
     @classmethod
@@ -84,19 +83,16 @@ class ProgressiveUnfreezing(Common):
     decay: Decay = 1.0
     """Each block's learning rate, as a multiple of that of the block behind it, the one nearer to the head."""
 
-    @field_validator("at")
-    @classmethod
-    def _rising(cls, at: list[int] | None) -> list[int] | None:
-        if at is not None and (not at or any(a > b for a, b in pairwise(at))):
-            raise ValueError(f"{at} must name at least one epoch, and no block may join before one nearer to the head.")
-        return at
-
     @model_validator(mode="after")
     def _one_schedule(self) -> ProgressiveUnfreezing:
         if (self.every is None) == (self.at is None):
             raise ValueError(
                 "progressive_unfreezing needs either every (epochs between two blocks, such as every: 2) or at "
                 f"(one epoch a block, such as at: [2, 4, 7]); found every: {self.every}, at: {self.at}."
+            )
+        if self.at is not None and (not self.at or self.at != sorted(self.at)):
+            raise ValueError(
+                f"at: {self.at} must name at least one epoch, and no block may join before one nearer to the head."
             )
         if self.at is not None and self.last_blocks != "all":
             raise ValueError(f"at already says how many blocks join: take last_blocks: {self.last_blocks} out.")
