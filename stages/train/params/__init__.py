@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Annotated, Literal
 
-from pydantic import Field, model_validator
+from pydantic import Field, NonNegativeInt, PositiveFloat, model_validator
 
 from ...shared.core.settings import Settings
 from ...shared.core.task import TaskName
@@ -46,7 +46,7 @@ class Params(Settings):
     """What the training minimises."""
     class_weights: Literal["balanced", "none"] = "balanced"
     """balanced: each class weighs N / (K · N_class) in the loss, as scikit-learn has it."""
-    gradient_clip: Annotated[float, Field(gt=0)] | None = None
+    gradient_clip: PositiveFloat | None = None
     """Largest norm of a step's gradient; null: no limit."""
     ema: Ema | None = None
     """Exponential moving average of the weights, which is then what validates and is kept; null: none."""
@@ -63,7 +63,7 @@ class Params(Settings):
     """Memory layout of the weights; auto: true on CPUs and NVIDIA GPUs, whose convolutions are faster so."""
     compile: bool = False
     """torch.compile: minutes at the start, for long trainings on GPUs."""
-    workers: Annotated[int, Field(ge=0)] | Literal["auto"] = "auto"
+    workers: NonNegativeInt | Literal["auto"] = "auto"
     """Processes that augment images; auto: none on a CPU, where training needs the cores itself."""
     cache: Cache = Cache()
     """Of the outputs of a backbone's frozen part."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Annotated, Any, Literal
 
-from pydantic import BeforeValidator, Field, model_validator
+from pydantic import BeforeValidator, Field, PositiveFloat, model_validator
 
 from ...shared.core.settings import Settings
 from .types import is_number
@@ -17,7 +17,7 @@ class Cache(Settings):
     """false: the frozen blocks are computed in every epoch, and every epoch shows new augmentations."""
     views: Annotated[int, Field(ge=1)] = 4
     """How many augmented views of an image a training with frozen blocks sees."""
-    max_gb: Annotated[float, Field(gt=0)] = 8.0
+    max_gb: PositiveFloat = 8.0
     """Most that all cached outputs may take on the disk, gigabytes; the least recently used make room."""
 
 

@@ -9,12 +9,11 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Annotated, Any, Literal
 
-from pydantic import BeforeValidator, Field, model_validator
+from pydantic import BeforeValidator, Field, NonNegativeFloat, NonNegativeInt, PositiveFloat, model_validator
 
 from ...shared.core.settings import Settings
-from .types import Positive, Share
+from .types import Share
 
-NotNegative = Annotated[float, Field(ge=0)]
 Part = Annotated[float, Field(gt=0, lt=1)]
 
 
@@ -37,7 +36,7 @@ class CrossEntropy(Settings):
 class Focal(Settings):
     name: Literal["focal"] = "focal"
     """Cross-entropy times (1 - p)^gamma: images that are already right weigh little (Lin et al. 2017)."""
-    gamma: NotNegative = 2.0
+    gamma: NonNegativeFloat = 2.0
     """0 is cross-entropy; the larger, the less the easy images weigh. Above 0, probabilities are drawn towards 1/K."""
     label_smoothing: Share = 0.0
     """Share of each target that is spread evenly over all classes."""
@@ -49,7 +48,7 @@ class CostSensitive(Settings):
     probabilities are then those of a population in which illness is `miss_cost` times as common, so the likeliest
     class is the cheapest decision: ill from a true probability of 1 / (1 + miss_cost) on, where there are two classes.
     Class weights multiply on top of it: set class_weights to none where the cost alone shall decide."""
-    miss_cost: Positive = 5.0
+    miss_cost: PositiveFloat = 5.0
     """How many false alarms one miss costs; a miss is an image of any class but the first taken for another."""
 
 
@@ -62,9 +61,9 @@ class Descent(Settings):
     """What the settings of every optimiser share."""
 
     name: str
-    lr: Positive = 1e-3
+    lr: PositiveFloat = 1e-3
     """Learning rate of the head; a strategy scales it for the backbone."""
-    weight_decay: NotNegative = 0.0
+    weight_decay: NonNegativeFloat = 0.0
     """L2 penalty, added to the gradient; under adamw decoupled: every step shrinks the weights by lr × weight_decay,
     whatever the gradient. Never on norms and biases."""
 
@@ -107,7 +106,7 @@ class WarmUp(Settings):
     """What the settings of most schedules share."""
 
     name: str
-    warmup_epochs: NotNegative = 0.0
+    warmup_epochs: NonNegativeFloat = 0.0
     """Epochs in which the rates rise evenly, step by step, from 1% to full; the schedule fills the rest."""
 
 
@@ -139,7 +138,7 @@ class Plateau(WarmUp):
     warm-up do not count."""
     factor: Part = 0.1
     """Each fall multiplies the rates by this."""
-    patience: Annotated[int, Field(ge=0)] = 3
+    patience: NonNegativeInt = 3
     """Epochs without improvement that are allowed; the next one lowers the rates. Keep it below early_stopping's, which
     would end the training first."""
 
@@ -164,7 +163,7 @@ class Mix(Settings):
     name: Literal["mixup", "cutmix"]
     """mixup: each image and its target blended with another's (Zhang et al. 2018). cutmix: a rectangle of it replaced
     by another's, and that share of its target (Yun et al. 2019)."""
-    alpha: Positive = 0.2
+    alpha: PositiveFloat = 0.2
     """The share is drawn from Beta(alpha, alpha): small, mostly one of the two images; 1, any share alike."""
 
 
@@ -179,7 +178,7 @@ class EarlyStopping(Settings):
     (of classification: val_accuracy, val_auroc)."""
     patience: Annotated[int, Field(ge=1)] | None = 5
     """Epochs without improvement before it stops; null: never stop early."""
-    min_delta: Annotated[float, Field(ge=0)] = 0.0
+    min_delta: NonNegativeFloat = 0.0
     """Smaller gains do not count."""
 
     @property

@@ -9,10 +9,10 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Annotated, Any, Literal
 
-from pydantic import BeforeValidator, Field, model_validator
+from pydantic import BeforeValidator, Field, NonNegativeInt, PositiveFloat, model_validator
 
 from ...shared.core.settings import Settings
-from .types import Positive, is_number
+from .types import is_number
 
 Count = Annotated[int, Field(ge=1)]
 Decay = Annotated[float, Field(gt=0, le=1)]
@@ -53,7 +53,7 @@ class FromScratch(Common):
 class FeatureExtraction(Common):
     plan: Literal["feature_extraction"]
     """Only the head learns; the backbone keeps its pretrained weights."""
-    head_lr: Positive = 1.0
+    head_lr: PositiveFloat = 1.0
     """Its learning rate, as a multiple of train.optimizer.lr. A linear head alone can take a higher rate than a whole
     network."""
 
@@ -63,7 +63,7 @@ class FineTune(Common):
     """The head and the last blocks of the backbone learn."""
     last_blocks: Blocks = 1
     """How many blocks, counted from the head."""
-    backbone_lr: Positive = 0.1
+    backbone_lr: PositiveFloat = 0.1
     """Their learning rate, as a multiple of train.optimizer.lr."""
 
 
@@ -73,12 +73,12 @@ class ProgressiveUnfreezing(Common):
     2018)."""
     every: Count | None = None
     """Another block joins after every so many epochs. Give this or `at`."""
-    at: list[Annotated[int, Field(ge=0)]] | None = None
+    at: list[NonNegativeInt] | None = None
     """After how many epochs each block joins, counted from the head: [2, 4, 7]. The same number twice: two blocks join
     at once. Blocks beyond the list stay frozen."""
     last_blocks: Blocks = "all"
     """How many blocks may join under `every`; one whose turn comes after the last epoch never does."""
-    backbone_lr: Positive = 0.1
+    backbone_lr: PositiveFloat = 0.1
     """Learning rate of the last block, as a multiple of train.optimizer.lr."""
     decay: Decay = 1.0
     """Each block's learning rate, as a multiple of that of the block behind it, the one nearer to the head."""
@@ -102,13 +102,13 @@ class ProgressiveUnfreezing(Common):
 class DiscriminativeLR(Common):
     plan: Literal["discriminative_lr"]
     """Everything learns, the slower the further from the head (ULMFiT, Howard & Ruder 2018; timm's layer decay)."""
-    backbone_lr: Positive = 0.5
+    backbone_lr: PositiveFloat = 0.5
     """Learning rate of the last block, as a multiple of train.optimizer.lr. Equal to `decay`, the rates are those of
     timm's and BEiT's layer decay."""
     decay: Decay = 0.5
     """Each block's learning rate, as a multiple of that of the block behind it. 0.5 suits the four to six blocks of a
     convolutional network; where each of twelve transformer blocks is a block, 0.75 to 0.9."""
-    frozen_epochs: Annotated[int, Field(ge=0)] = 0
+    frozen_epochs: NonNegativeInt = 0
     """Epochs in which the head learns alone, before the rest joins it; fastai's habit is 1."""
 
 
@@ -118,11 +118,11 @@ class LinearProbeFineTune(Common):
     fits keeps the first gradients from distorting the features."""
     probe_epochs: Epochs = 0.3
     """Epochs of the first part: a whole number, or below 1 a share of train.epochs."""
-    head_lr: Positive = 1.0
+    head_lr: PositiveFloat = 1.0
     """Learning rate of the head while it is alone, as a multiple of train.optimizer.lr."""
     last_blocks: Blocks = "all"
     """How many blocks learn in the second part, counted from the head."""
-    backbone_lr: Positive = 0.1
+    backbone_lr: PositiveFloat = 0.1
     """Learning rate of head and last blocks in the second part, as a multiple of train.optimizer.lr."""
 
 

@@ -6,7 +6,6 @@ from typing import Annotated, Any
 
 from pydantic import Field
 
-Positive = Annotated[float, Field(gt=0)]
 Share = Annotated[float, Field(ge=0, lt=1)]
 
 
