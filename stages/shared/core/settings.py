@@ -90,11 +90,8 @@ def _follow(model: Any, values: Any, loc: Sequence[int | str]) -> tuple[type[Bas
                 owners = (_models(field.annotation) if field else None) or owners
                 values = values[part]
         else:
-            owners = [
-                owner
-                for owner in owners
-                if any(typing.get_args(field.annotation) == (part,) for field in owner.model_fields.values())
-            ] or owners
+            tags = {owner: [typing.get_args(f.annotation) for f in owner.model_fields.values()] for owner in owners}
+            owners = [owner for owner in owners if any(part in names for names in tags[owner])] or owners
     return owners[0], path
 
 
