@@ -62,6 +62,8 @@ def test_a_task_has_one_name_where_it_trains_is_judged_and_is_asked_for():
     from stages.shared.tasks import TASKS
 
     assert list(TASKS) == list(MEASURES) == list(typing.get_args(TaskName))
+    for name, task in TASKS.items():
+        assert set(MEASURES[name].watched) == set(task.watch(2).keys())
 
 
 def test_a_logged_model_requires_what_its_code_imports(repository):

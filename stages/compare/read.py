@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from functools import cached_property
 from hashlib import sha256
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -16,55 +15,41 @@ from ..shared.core import paths
 from ..shared.core.errors import UserError
 from ..shared.core.files import read_json
 from ..shared.core.paths import Key
-from ..shared.measures.classification import classes_of, codes, probabilities
+from ..shared.measures.measure import TaskMeasures
 
-T = TypeVar("T")
-FILES = {  # that each stage leaves of a model
-    "train": ("history.csv", "plan.csv", "summary.json"),
-    "evaluate": ("metrics.json", "predictions.parquet", "draws.parquet"),
-    "explain": ("cases.json",),
-}
+
+def read_plan(path: Path) -> pd.DataFrame:
+    return pd.read_csv(path, usecols=["epoch", "block", "lr"], dtype={"block": str})
+
+
+FILES: dict[str, dict[str, Callable[[Path], Any]]] = {  # that each stage leaves of a model
+    "train": {"history.csv": pd.read_csv, "plan.csv": read_plan, "summary.json": read_json},
+    "evaluate": {
+        "metrics.json": read_json, "predictions.parquet": pd.read_parquet, "draws.parquet": pd.read_parquet,
+    },
+    "explain": {"cases.json": read_json},
+}  # fmt: skip
 
 
 @dataclass(frozen=True)
 class Member:
-    """What one model left behind. `test` is sorted by path, so row i of two members is the same image."""
+    """What one model left behind."""
 
     key: Key
     history: pd.DataFrame
     plan: pd.DataFrame  # columns epoch (from 0), block, lr (NaN: frozen)
     summary: Mapping[str, Any]
     metrics: Mapping[str, Any]
-    predictions: pd.DataFrame
     draws: pd.DataFrame  # one row per bootstrap draw of the test patients, one column per metric
     cases: Sequence[Mapping[str, Any]]
-    classes: tuple[str, ...]
+    test: pd.DataFrame  # predictions, sorted by path: row i of two members is the same image
+    answers: Any  # `test` as arrays; the task decides which
     fingerprint: str
 
     @property
     def epoch_offset(self) -> int:
-        """What turns the epochs of the files, which count from 0, into those that people count."""
+        """Added to an epoch of the files, which count from 0, it gives the one that people count."""
         return 1 - int(self.history["epoch"].min())
-
-    @cached_property
-    def test(self) -> pd.DataFrame:
-        rows = self.predictions[self.predictions["split"] == "test"]
-        return rows.sort_values("path", ignore_index=True)
-
-    @cached_property
-    def truth(self) -> np.ndarray:
-        """(N,) class numbers of the test images."""
-        return codes(self.test["label"], self.classes)
-
-    @cached_property
-    def predicted(self) -> np.ndarray:
-        """(N,) class numbers."""
-        return codes(self.test["predicted"], self.classes)
-
-    @cached_property
-    def probabilities(self) -> np.ndarray:
-        """(N, classes)."""
-        return probabilities(self.test)
 
     def value(self, split: str, metric: str, end: str = "value") -> float:
         """A metric as evaluate has it; end: value, or low or high of its interval, which the test split alone has. NaN:
@@ -92,7 +77,7 @@ class Data:
     images: np.ndarray
 
 
-def members(keys: Sequence[Key], classes: Sequence[str]) -> tuple[list[Member], list[Missing]]:
+def members(keys: Sequence[Key], classes: Sequence[str], task: TaskMeasures) -> tuple[list[Member], list[Missing]]:
     """The complete members of the matrix, and the others.
 
     Raises:
@@ -103,44 +88,41 @@ def members(keys: Sequence[Key], classes: Sequence[str]) -> tuple[list[Member], 
             f"{paths.PARAMS}: matrix: one of backbone, strategy and sample is empty, so there is nothing to compare. "
             "Put at least one name in each."
         )
-    incomplete = {key: files for key in keys if (files := absent(key))}
-    if len(incomplete) == len(keys):
-        first, files = next(iter(incomplete.items()))
+    absent = {key: [path for path, _ in files_of(key) if not path.is_file()] for key in keys}
+    if all(absent.values()):
+        first, files = next(iter(absent.items()))
         raise UserError(
             f"compare: no model of the matrix is complete. The first, {first}, lacks {', '.join(map(str, files))}. "
             f"Make it with `dvc repro {files[0].parts[1]}@{first}`, or change `matrix` in {paths.PARAMS}."
         )
-    missing = [Missing(key, files[0].parts[1]) for key, files in incomplete.items()]
-    return [member(key, classes) for key in keys if key not in incomplete], missing
+    missing = [Missing(key, files[0].parts[1]) for key, files in absent.items() if files]
+    return [member(key, classes, task) for key, files in absent.items() if not files], missing
 
 
-def absent(key: Key) -> list[Path]:
-    """The files of this member that are not there."""
-    files = [paths.report_dir(stage, key) / name for stage, names in FILES.items() for name in names]
-    return [path for path in files if not path.is_file()]
+def files_of(key: Key) -> Iterator[tuple[Path, Callable[[Path], Any]]]:
+    for stage, readers in FILES.items():
+        for name, reader in readers.items():
+            yield paths.report_dir(stage, key) / name, reader
 
 
-def member(key: Key, classes: Sequence[str]) -> Member:
-    train, evaluate, explain = (paths.report_dir(stage, key) for stage in FILES)
-    path = evaluate / "predictions.parquet"
-    table = _read(pd.read_parquet, path, key)
-    if classes_of(table) != list(classes):
+def member(key: Key, classes: Sequence[str], task: TaskMeasures) -> Member:
+    contents: dict[str, Any] = {}
+    for path, reader in files_of(key):
+        try:
+            contents[path.stem] = reader(path)
+        except (ValueError, OSError) as error:  # JSON, CSV and parquet errors are all ValueErrors
+            raise UserError(
+                f"{path}: not readable ({error}). Make it again with `dvc repro -f {path.parts[1]}@{key}`."
+            ) from None
+    table, path = contents.pop("predictions"), paths.report_dir("evaluate", key) / "predictions.parquet"
+    test = table[table["split"] == "test"].sort_values("path", ignore_index=True)
+    answers = task.answers(test)
+    if list(answers.classes) != list(classes):
         raise UserError(
-            f"{path}: classes {', '.join(classes_of(table)) or '(none)'}; data/processed/meta.json has "
+            f"{path}: classes {', '.join(answers.classes) or '(none)'}; data/processed/meta.json has "
             f"{', '.join(classes)}. Run `dvc repro`."
         )
-    return Member(
-        key=key,
-        history=_read(pd.read_csv, train / "history.csv", key),
-        plan=_read(read_plan, train / "plan.csv", key),
-        summary=_read(read_json, train / "summary.json", key),
-        metrics=_read(read_json, evaluate / "metrics.json", key),
-        predictions=table,
-        draws=_read(pd.read_parquet, evaluate / "draws.parquet", key),
-        cases=_read(read_json, explain / "cases.json", key),
-        classes=tuple(classes),
-        fingerprint=sha256(path.read_bytes()).hexdigest(),
-    )
+    return Member(key=key, **contents, test=test, answers=answers, fingerprint=sha256(path.read_bytes()).hexdigest())
 
 
 def data() -> Data:
@@ -155,15 +137,3 @@ def data() -> Data:
         validation=read_json(paths.VALIDATION),
         images=np.load(files["images.npy"], mmap_mode="r"),
     )
-
-
-def read_plan(path: Path) -> pd.DataFrame:
-    return pd.read_csv(path, usecols=["epoch", "block", "lr"], dtype={"block": str})
-
-
-def _read(reader: Callable[[Path], T], path: Path, key: Key) -> T:
-    try:
-        return reader(path)
-    except (ValueError, OSError) as error:  # JSON, CSV and parquet errors are all ValueErrors
-        stage = path.parts[1]
-        raise UserError(f"{path}: not readable ({error}). Make it again with `dvc repro -f {stage}@{key}`.") from None

@@ -13,10 +13,10 @@ from ..shared.core.job import Job, Result
 from ..shared.figures.style import save
 from ..shared.measures import MEASURES
 from . import terminal
-from .figures.draw import draw
+from .figures.all_figures import all_figures
+from .numbers import curves
 from .numbers.board import for_file, with_missing
 from .numbers.comparison import Study, analyse
-from .numbers.curves import histories, rocs
 from .page.render import page
 from .params import Params
 
@@ -27,7 +27,7 @@ def run(params: Params, job: Job) -> Result:
     write_tables(out, study)
     metrics = metrics_by_key(study)
     write_json(out / "metrics.json", metrics)
-    figures = draw(study)
+    figures = all_figures(study)
     html = page(study, figures)  # before the figures are saved: it fixes their layout
     files = [save(fig, out / "figures" / f"{name}.png") for name, fig in figures.items()]
     with atomic(out / "index.html") as partial:
@@ -45,8 +45,8 @@ def write_tables(out: Path, study: Study) -> None:
         "leaderboard": for_file(with_missing(study.board, study.missing), study.metric),
         "repeats": for_file(study.means, study.metric).rename(columns={"sample": "size"}),
         "contrasts": for_file(study.contrasts, study.metric),
-        "histories": histories(study.ranked),
-        "roc": rocs(study.ranked),
+        "histories": curves.of_all(study.ranked, lambda m: m.history),
+        "roc": curves.of_all(study.ranked, lambda m: curves.table(m, study.task.curves["roc"])),
         "confusion": pd.DataFrame({"truth": first["label"].astype(str), "predicted": first["predicted"].astype(str)}),
     }.items():
         with atomic(out / f"{name}.csv") as partial:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pandas as pd
 
+from ..shared.core.task import PROBABILITY
 from .params import Params
 
 
@@ -14,7 +15,7 @@ def choose(predictions: pd.DataFrame, classes: list[str], params: Params) -> pd.
     Adds `confidence` (the probability of the predicted class) and `correct`. Ordered by class, right before wrong.
     """
     test = predictions[predictions["split"] == "test"].copy()
-    test["confidence"] = test.filter(regex="^prob_").max(axis=1)
+    test["confidence"] = test.filter(regex=f"^{PROBABILITY}").max(axis=1)
     test["correct"] = test["label"].astype(str) == test["predicted"].astype(str)
     if params.choose == "random":
         test = test.iloc[np.random.default_rng(params.seed).permutation(len(test))]

@@ -304,7 +304,8 @@ def projects(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
 @pytest.fixture(scope="session")
 def compared(projects: dict[str, Path]) -> dict[str, Path]:
     """reports/compare/ of each project."""
-    return {name: compare_in(root) for name, root in projects.items()}
+    matrices = {"binary": {}, "three": {"strategy": STRATEGIES[:2]}}
+    return {name: compare_in(root, **matrices[name]) for name, root in projects.items()}
 
 
 @pytest.fixture(scope="session")
@@ -341,7 +342,7 @@ def project(projects: dict[str, Path], tmp_path: Path, monkeypatch: pytest.Monke
 def blank_figures(monkeypatch: pytest.MonkeyPatch) -> None:
     """A run draws empty figures, for tests of tables and text: drawing is nearly all of its time."""
     names = ("intervals", "data_efficiency", "gains", "roc", "precision_recall", "precision_recall_f1", "plans")
-    monkeypatch.setattr(compare_stage, "draw", lambda study: {name: Figure() for name in names})
+    monkeypatch.setattr(compare_stage, "all_figures", lambda study: {name: Figure() for name in names})
     monkeypatch.setattr(render, "cards", lambda study: {key: Figure() for key in study.shown.key})
 
 

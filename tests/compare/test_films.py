@@ -46,7 +46,7 @@ def member(project: Path, params: Callable[..., compare.Params]) -> Member:
 def test_sample_films_are_of_different_patients_with_the_classes_by_turns(member: Member) -> None:
     rows = films.choose(member, 6, seed=0)
     assert member.test["patient"].iloc[rows].nunique() == 6
-    assert list(member.truth[rows]) == [0, 1, 0, 1, 0, 1]
+    assert list(member.answers.truth[rows]) == [0, 1, 0, 1, 0, 1]
     assert rows == films.choose(member, 6, seed=0) != films.choose(member, 6, seed=1)
 
 

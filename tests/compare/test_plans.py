@@ -54,7 +54,7 @@ def test_the_scale_is_of_whole_decades_and_common_to_all_panels():
 
 def test_a_frozen_cell_has_no_colour_and_a_fast_one_more_than_a_slow_one():
     _, axes = plans.figure(3, 2)
-    plans.draw(axes[0, 0], plans.grid(wide := table([[np.nan, 2e-4, 1e-3], [0.0, 2e-4, 1e-3]])), plans.scale([wide]))
+    plans.panel(axes[0, 0], plans.grid(wide := table([[np.nan, 2e-4, 1e-3], [0.0, 2e-4, 1e-3]])), plans.scale([wide]))
     head, block, stem = (image.get_array()[0, :, 3] for image in axes[0, 0].images)
     assert stem[0] == 0 < stem[1] < block[0] < head[0]
     (hatched,) = axes[0, 0].patches

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 
 import numpy as np
 import pandas as pd
-from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from ...shared.figures.style import INK, PAPER, SEQUENTIAL, figure
@@ -47,48 +46,42 @@ def intervals(board: pd.DataFrame, label: str, look: Look) -> Figure:
 
 
 def precision_recall_f1(board: pd.DataFrame, members: Mapping[str, Member], look: Look) -> Figure:
-    """Bars per model with intervals: a row per class, or the positive class alone when there are two."""
+    """Bars per model with intervals: a row per class, or the positive class alone when there are two. A ratio without a
+    denominator, such as the precision of a class that was never predicted, has no bar."""
     models = [members[key] for key in board.key]
-    classes = models[0].classes if len(models[0].classes) > 2 else models[0].classes[-1:]
+    answers = models[0].answers
+    classes = [answers.classes[k] for k in answers.positives]
     height = 0.9 + len(classes) * (0.35 + 0.24 * len(board))
     fig, axes = figure(9, height, len(classes), 3, sharex=True, sharey=True)
     for name, line in zip(classes, axes, strict=True):
         for ax, metric in zip(line, ("precision", "recall", "f1"), strict=True):
-            _bars(ax, [m.metrics["per_class"][name][metric] for m in models], [look.colour[s] for s in board.strategy])
+            estimates = [m.metrics["per_class"][name][metric] for m in models]
+            value, low, high = (np.array([e[end] for e in estimates], float) for end in ("value", "low", "high"))
+            ax.barh(range(len(models)), value, 0.62, color=[look.colour[s] for s in board.strategy])
+            ax.hlines(range(len(models)), low, high, color=INK, linewidth=1)
+            ax.grid(axis="x")
+            ax.tick_params(axis="y", length=0, labelcolor=INK)
             ax.set_title(f"{metric.replace('f1', 'F1')}, {plain(name)}")
     axes[0, 0].set_yticks(range(len(board)), [look.name(row) for row in board.itertuples()])
     axes[0, 0].set(ylim=(len(board) - 0.4, -0.6), xlim=(0, 1))
     return fig
 
 
-def _bars(ax: Axes, estimates: Sequence[Mapping[str, float | None]], colour: Sequence[str]) -> None:
-    """A value is None where a ratio has no denominator, such as the precision of a class that was never predicted."""
-    value, low, high = (np.array([e[end] for e in estimates], dtype=float) for end in ("value", "low", "high"))
-    ax.barh(range(len(value)), value, 0.62, color=colour)
-    ax.hlines(range(len(value)), low, high, color=INK, linewidth=1)
-    ax.grid(axis="x")
-    ax.tick_params(axis="y", length=0, labelcolor=INK)
-
-
 def confusions(board: pd.DataFrame, members: Mapping[str, Member], look: Look) -> Figure:
     """Counts, shaded by the share of their row."""
-    side = 1.0 + 0.55 * len(members[board.key[0]].classes)
+    classes = [plain(name) for name in members[board.key[0]].answers.classes]
+    ticks, side = range(len(classes)), 1.0 + 0.55 * len(classes)
     fig, axes = panels(len(board), side + 0.7, side + 0.5)
     for i, (ax, row) in enumerate(zip(axes, board.itertuples(), strict=True)):
-        m = members[row.key]
-        _matrix(ax, confusion(m), [plain(c) for c in m.classes], first=i % 3 == 0)
+        counts, first = confusion(members[row.key]), i % 3 == 0
+        share = counts / np.maximum(counts.sum(1, keepdims=True), 1)
+        ax.imshow(share, cmap=SEQUENTIAL, vmin=0, vmax=1)
+        for (y, x), n in np.ndenumerate(counts):
+            ax.text(x, y, f"{n:,}", ha="center", va="center", color=PAPER if share[y, x] > 0.55 else INK)
+        ax.set_xticks(ticks, classes)
+        ax.set_yticks(ticks, classes if first else [""] * len(classes), rotation=90, va="center")
+        ax.tick_params(length=0)
+        ax.set(xlabel="predicted", ylabel="truth" if first else "")
+        ax.spines[:].set_visible(False)
         ax.set_title(look.name(row), fontsize=9)
     return fig
-
-
-def _matrix(ax: Axes, counts: np.ndarray, classes: Sequence[str], first: bool) -> None:
-    share = counts / np.maximum(counts.sum(1, keepdims=True), 1)
-    ax.imshow(share, cmap=SEQUENTIAL, vmin=0, vmax=1)
-    for (i, j), n in np.ndenumerate(counts):
-        ax.text(j, i, f"{n:,}", ha="center", va="center", color=PAPER if share[i, j] > 0.55 else INK)
-    ax.set_xticks(range(len(classes)), classes)
-    ax.set_yticks(range(len(classes)), classes if first else [""] * len(classes), rotation=90, va="center")
-    ax.tick_params(length=0)
-    ax.set(xlabel="predicted", ylabel="truth" if first else "")
-    for spine in ax.spines.values():
-        spine.set_visible(False)

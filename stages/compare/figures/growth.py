@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 import pandas as pd
 from matplotlib.axes import Axes
@@ -21,14 +21,19 @@ def data_efficiency(means: pd.DataFrame, board: pd.DataFrame, label: str, look: 
     a faint point per repeat. `means`: one row per backbone, strategy and size; `board`: one row per model."""
     fig, axes = _panels(means, look, height=3.5)
     values, repeated = board.set_index("key").value, bool((means.seeds > 1).any())
-    shift = _shifts(means) if repeated else {}
-    for ax, backbone in zip(axes, look.backbones, strict=True):
-        for strategy, rows in means[means.backbone == backbone].groupby("strategy", sort=False):
-            rows = rows.sort_values("train_images")
-            rows = rows.assign(x=rows.train_images * shift.get(strategy, 1.0))
-            _line(ax, rows, strategy, look, repeated)
+    step = _step(means)
+    for ax, strategy, rows, shift in _lines(means, axes, look):
+        x, colour = rows.train_images * (shift if repeated else 1.0), look.colour[strategy]
+        ax.fill_between(x, rows.value_low, rows.value_high, color=colour, alpha=0.12, linewidth=0)
+        ax.plot(x, rows.value, color=colour, label=strategy)
+        if repeated:
+            ax.vlines(x, rows.value_low, rows.value_high, color=colour, linewidth=1)
+        for at, row in zip(x, rows.itertuples(), strict=True):
+            ax.plot(at, row.value, "o" if repeated else look.mark[row.sample][0], color=colour, markersize=6)
             if repeated:
-                _repeats(ax, rows, values, look.colour[strategy])
+                own = values[[f"{row.backbone}-{row.strategy}-{sample}" for sample in row.samples.split()]]
+                beside = [at / step**0.4] * len(own)
+                ax.plot(beside, own, "o", color=colour, markersize=4, alpha=0.45, markeredgewidth=0)
     axes[0].set_ylabel(f"{mean_of(means)}test {label}, shaded: {coverage(means.confidence[0])} interval")
     axes[0].legend(loc="lower right")
     return fig
@@ -37,14 +42,12 @@ def data_efficiency(means: pd.DataFrame, board: pd.DataFrame, label: str, look: 
 def gains(contrasts: pd.DataFrame, baseline: str, label: str, level: str, look: Look) -> Figure:
     """Difference to the baseline against the number of training images, with intervals."""
     fig, axes = _panels(contrasts, look, height=3.0)
-    shift = _shifts(contrasts)
-    for ax, backbone in zip(axes, look.backbones, strict=True):
+    for ax in axes:
         ax.axhline(0, color=MUTED, linewidth=1)
-        for strategy, rows in contrasts[contrasts.backbone == backbone].groupby("strategy", sort=False):
-            rows = rows.sort_values("train_images")
-            x, colour = rows.train_images * shift[strategy], look.colour[strategy]
-            ax.vlines(x, rows.low, rows.high, color=colour, linewidth=2)
-            ax.plot(x, rows.difference, "o-", color=colour, linewidth=0.8, markersize=6, label=strategy)
+    for ax, strategy, rows, shift in _lines(contrasts, axes, look):
+        x, colour = rows.train_images * shift, look.colour[strategy]
+        ax.vlines(x, rows.low, rows.high, color=colour, linewidth=2)
+        ax.plot(x, rows.difference, "o-", color=colour, linewidth=0.8, markersize=6, label=strategy)
     axes[0].set_ylabel(f"mean test {label} minus\nthat of {baseline}, {level} interval")
     axes[0].legend(loc="upper right")
     return fig
@@ -67,28 +70,14 @@ def _panels(table: pd.DataFrame, look: Look, height: float) -> tuple[Figure, Seq
     return fig, axes
 
 
-def _line(ax: Axes, rows: pd.DataFrame, strategy: str, look: Look, repeated: bool) -> None:
-    colour = look.colour[strategy]
-    ax.fill_between(rows.x, rows.value_low, rows.value_high, color=colour, alpha=0.12, linewidth=0)
-    ax.plot(rows.x, rows.value, color=colour, label=strategy)
-    for row in rows.itertuples():
-        ax.plot(row.x, row.value, "o" if repeated else look.mark[row.sample][0], color=colour, markersize=6)
+def _lines(table: pd.DataFrame, axes: Sequence[Axes], look: Look) -> Iterator[tuple[Axes, str, pd.DataFrame, float]]:
+    """(panel, strategy, its rows from few to many images, a factor around 1 that keeps it beside the others)."""
+    strategies, step = list(dict.fromkeys(table.strategy)), _step(table)
+    for ax, backbone in zip(axes, look.backbones, strict=True):
+        for strategy, rows in table[table.backbone == backbone].groupby("strategy", sort=False):
+            shift = step ** (strategies.index(strategy) - (len(strategies) - 1) / 2)
+            yield ax, str(strategy), rows.sort_values("train_images"), shift
 
 
-def _repeats(ax: Axes, rows: pd.DataFrame, values: pd.Series, colour: str) -> None:
-    ax.vlines(rows.x, rows.value_low, rows.value_high, color=colour, linewidth=1)
-    for row in rows.itertuples():
-        own = values[[f"{row.backbone}-{row.strategy}-{sample}" for sample in row.samples.split()]]
-        beside = row.x / _step(rows.train_images) ** 0.4
-        ax.plot([beside] * len(own), own, "o", color=colour, markersize=4, alpha=0.45, markeredgewidth=0)
-
-
-def _shifts(table: pd.DataFrame) -> dict[str, float]:
-    """A factor per strategy, around 1."""
-    strategies = list(dict.fromkeys(table.strategy))
-    step, middle = _step(table.train_images), (len(strategies) - 1) / 2
-    return {name: float(step ** (i - middle)) for i, name in enumerate(strategies)}
-
-
-def _step(sizes: pd.Series) -> float:
-    return float((sizes.max() / sizes.min()) ** STEP)
+def _step(table: pd.DataFrame) -> float:
+    return float((table.train_images.max() / table.train_images.min()) ** STEP)

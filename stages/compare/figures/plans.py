@@ -1,4 +1,4 @@
-"""Who learned when, and how fast: learning rates over epochs × blocks, one panel per backbone and strategy.
+"""Which blocks learned when, and how fast: learning rates over epochs × blocks, one panel per backbone and strategy.
 
 A plan has the columns epoch (from 0), block (in the order of the network, the head last) and lr (NaN: frozen), one row
 per epoch and block.
@@ -7,7 +7,6 @@ per epoch and block.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from itertools import groupby
 
 import numpy as np
 import pandas as pd
@@ -48,14 +47,14 @@ def plans(board: pd.DataFrame, members: Mapping[str, Member]) -> Figure:
             if name is None:
                 ax.set_axis_off()
                 continue
-            draw(ax, grids[backbone, name], norm)
+            panel(ax, grids[backbone, name], norm)
             ax.set_title(broken(name, 24 if across < 5 else 20), fontsize=8)
             ax.tick_params(axis="y", labelleft=ax is first)  # the first panel of a line names the blocks
         if len(look.backbones) > 1:
             row[0].set_ylabel(backbone, fontweight="bold")
     for ax in axes[-1]:
         ax.set_xlabel("epoch")
-    draw_legend(fig, axes, norm, height)
+    legend(fig, axes, norm, height)
     return fig
 
 
@@ -80,11 +79,12 @@ def lines(look: Look, tables: Mapping[Pair, pd.DataFrame]) -> list[tuple[str, li
     """(backbone, strategies) of each line of panels, strategies in columns; None: an empty place."""
     count = -(-len(look.strategies) // ACROSS)
     across = -(-len(look.strategies) // count)
-    layout = []
-    for backbone in look.backbones:
-        for start in range(0, len(look.strategies), across):
-            names = [s if (backbone, s) in tables else None for s in look.strategies[start : start + across]]
-            layout.append((backbone, names + [None] * (across - len(names))))
+    columns = [*look.strategies, *[""] * (across * count - len(look.strategies))]
+    layout = [
+        (backbone, [s if (backbone, s) in tables else None for s in columns[start : start + across]])
+        for backbone in look.backbones
+        for start in range(0, len(columns), across)
+    ]
     return [line for line in layout if any(line[1])][: max(LIMIT // across, 1)]
 
 
@@ -103,7 +103,7 @@ def scale(tables: Sequence[pd.DataFrame]) -> Normalize:
     return Normalize(high - min(max(span, 1), DECADES), high, clip=True)
 
 
-def draw(ax: Axes, rates: pd.DataFrame, norm: Normalize) -> None:
+def panel(ax: Axes, rates: pd.DataFrame, norm: Normalize) -> None:
     """One plan: a row per block, a cell per epoch, frozen spells hatched, each block's highest rate at its right."""
     first, last = rates.columns[0] + 0.5, rates.columns[-1] + 1.5  # people count epochs from 1
     for y, values in enumerate(rates.to_numpy(float)):
@@ -127,7 +127,7 @@ def draw(ax: Axes, rates: pd.DataFrame, norm: Normalize) -> None:
     ax.spines["left"].set_visible(False)
 
 
-def draw_legend(fig: Figure, axes: np.ndarray, norm: Normalize, height: float) -> None:
+def legend(fig: Figure, axes: np.ndarray, norm: Normalize, height: float) -> None:
     """The colour scale of all panels, above them."""
     shrink = min(0.9, 2.6 / fig.get_figwidth())
     bar = fig.colorbar(
@@ -145,9 +145,8 @@ def draw_legend(fig: Figure, axes: np.ndarray, norm: Normalize, height: float) -
 
 def spells(flags: np.ndarray) -> list[tuple[int, int]]:
     """(start, stop) of every unbroken run of True."""
-    runs = [(flag, len(list(run))) for flag, run in groupby(flags.tolist())]
-    ends = np.cumsum([n for _, n in runs])
-    return [(int(end) - n, int(end)) for (flag, n), end in zip(runs, ends, strict=True) if flag]
+    edges = np.flatnonzero(np.diff(np.r_[0, flags, 0])).tolist()
+    return list(zip(edges[::2], edges[1::2], strict=True))
 
 
 def short(rate: float) -> str:

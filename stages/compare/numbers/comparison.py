@@ -8,12 +8,13 @@ from functools import cached_property
 import pandas as pd
 
 from ...shared.measures import MEASURES
-from ...shared.measures.measure import Measure
+from ...shared.measures.measure import Measure, TaskMeasures
 from .. import read
 from ..params import Params
 from ..read import Member
 from . import repeats
 from .board import leaderboard
+from .curves import Line, mean_line
 from .draws import draws_of
 
 LIMIT = 15  # models in figures that show single ones
@@ -21,8 +22,8 @@ LIMIT = 15  # models in figures that show single ones
 
 @dataclass(frozen=True)
 class Study:
-    """Everything known about the models; `ranked` is in the order of `board`, best first. `missing`: those that are
-    not complete, and so in none of the tables. `means`: one row per backbone, strategy and size of training set.
+    """All that the page and the figures show; `ranked` is in the order of `board`, best first. `missing`: models that
+    are not complete, and so in none of the tables. `means`: one row per backbone, strategy and size of training set.
 
     In `board`, `means` and `contrasts`, the columns `value…` are of the metric that decides, `metric`."""
 
@@ -40,9 +41,14 @@ class Study:
         return self.params.sort_by
 
     @property
+    def task(self) -> TaskMeasures:
+        """What models of this task are judged by."""
+        return MEASURES[self.params.task]
+
+    @property
     def measure(self) -> Measure:
         """What that metric is called, and which way is better."""
-        return MEASURES[self.params.task].metrics[self.metric]
+        return self.task.metrics[self.metric]
 
     @property
     def by_key(self) -> dict[str, Member]:
@@ -68,6 +74,14 @@ class Study:
             names = self.means["backbone"] + "-" + self.means["strategy"] + "-" + firsts
         return self.board[self.board["key"].isin(names)].head(LIMIT).reset_index(drop=True)
 
+    @cached_property
+    def mean_lines(self) -> dict[str, dict[str, Line]]:
+        """Curve -> key -> the line of each model of `shown`."""
+        models = {key: self.by_key[key] for key in self.shown["key"]}
+        return {
+            name: {key: mean_line(m, curve) for key, m in models.items()} for name, curve in self.task.curves.items()
+        }
+
 
 def beside(params: Params) -> str:
     """The metric to show beside the one that decides: the first other metric of the headline."""
@@ -77,12 +91,13 @@ def beside(params: Params) -> str:
 
 def analyse(params: Params) -> Study:
     """Raises UserError when files are missing, damaged, stale or of other images than the rest."""
-    data = read.data()
-    members, missing = read.members(params.matrix.keys(), data.meta["classes"])
-    task, metric = MEASURES[params.task], params.sort_by
+    data, task, metric = read.data(), MEASURES[params.task], params.sort_by
+    members, missing = read.members(params.matrix.keys(), data.meta["classes"], task)
     draws = draws_of(members, metric, task, params.seed)
     board = leaderboard(members, draws, metric, task.metrics)
     by_key = {str(m.key): m for m in members}
-    means = repeats.means(members, draws, metric, beside(params))
-    contrasts = repeats.contrasts(members, draws, metric, params.baseline)
+    other = beside(params)
+    trainings = repeats.trainings(members, metric, other)
+    means = repeats.means(trainings, draws, other)
+    contrasts = repeats.contrasts(trainings, draws, params.baseline)
     return Study(params, data, [by_key[key] for key in board.key], board, means, contrasts, missing)

@@ -1,4 +1,4 @@
-"""What one model did: history, ROC and precision–recall curves, confusion counts; tables of them over all models."""
+"""What one model did: its history, threshold curves, confusion counts; tables of them over all models."""
 
 from __future__ import annotations
 
@@ -7,68 +7,55 @@ from collections.abc import Callable, Sequence
 import numpy as np
 import pandas as pd
 
-from ...shared.measures import statistics
-from ...shared.measures.classification import shown_classes
+from ...shared.measures.measure import Curve
+from ...shared.measures.statistics import once
 from ..read import Member
 
-Curve = tuple[np.ndarray, np.ndarray]  # x, y
+Line = tuple[np.ndarray, np.ndarray]  # x, ascending, and y
 
 
-def histories(members: Sequence[Member]) -> pd.DataFrame:
-    """Every epoch of every model, one long table."""
-    return pd.concat([_named(m, m.history) for m in members], ignore_index=True)
-
-
-def roc(m: Member) -> pd.DataFrame:
-    """Columns class, fpr, tpr: one curve per class (two classes: the last one's), corners only."""
-    return _per_class(m, statistics.roc_curve, "fpr", "tpr")
-
-
-def rocs(members: Sequence[Member]) -> pd.DataFrame:
-    return pd.concat([_named(m, roc(m)) for m in members], ignore_index=True)
-
-
-def precision_recall(m: Member) -> pd.DataFrame:
-    """Columns class, recall, precision: one curve per class (two classes: the last one's)."""
-    return _per_class(m, statistics.precision_recall_curve, "recall", "precision")
-
-
-def _per_class(m: Member, curve: Callable[[np.ndarray, np.ndarray], Curve], x: str, y: str) -> pd.DataFrame:
-    curves = {m.classes[k]: curve(m.truth == k, m.probabilities[:, k]) for k in shown_classes(m.classes)}
-    tables = [pd.DataFrame({"class": name, x: across, y: up}) for name, (across, up) in curves.items()]
+def of_all(members: Sequence[Member], table_of: Callable[[Member], pd.DataFrame]) -> pd.DataFrame:
+    """One long table of all models; the first columns name the model."""
+    tables = []
+    for m in members:
+        names = {"model": str(m.key), "backbone": m.key.backbone, "strategy": m.key.strategy, "sample": m.key.sample}
+        table = table_of(m)
+        tables.append(table.assign(**names)[[*names, *table.columns]])
     return pd.concat(tables, ignore_index=True)
 
 
-def mean_roc(m: Member) -> Curve:
-    """(fpr, tpr); several classes: the mean height of their curves, with every vertical rise kept vertical."""
-    curves = [(rows.fpr.to_numpy(), rows.tpr.to_numpy()) for _, rows in roc(m).groupby("class", sort=False)]
-    if len(curves) == 1:
-        return curves[0]
-    at = np.unique(np.concatenate([fpr for fpr, _ in curves]))
-    high = np.mean([np.interp(at, fpr, tpr) for fpr, tpr in curves], axis=0)  # at a rise, interp takes its end
-    low = np.mean([np.interp(-at, -fpr[::-1], tpr[::-1]) for fpr, tpr in curves], axis=0)  # mirrored, its beginning
+def lines(m: Member, curve: Curve) -> dict[str, Line]:
+    """One line per class; of two classes, that of the last one."""
+    answers = m.answers
+    return {
+        answers.classes[k]: curve.points(answers.truth == k, answers.probabilities[:, k]) for k in answers.positives
+    }
+
+
+def table(m: Member, curve: Curve) -> pd.DataFrame:
+    """Columns class and the two of the curve."""
+    parts = [pd.DataFrame({"class": name, curve.x: x, curve.y: y}) for name, (x, y) in lines(m, curve).items()]
+    return pd.concat(parts, ignore_index=True)
+
+
+def mean_line(m: Member, curve: Curve) -> Line:
+    """The mean height of the lines of the classes; every vertical rise stays vertical."""
+    each = list(lines(m, curve).values())
+    if len(each) == 1:
+        return each[0]
+    at = np.unique(np.concatenate([x for x, _ in each]))
+    if curve.steps:
+        return at, np.mean([y[np.searchsorted(x, at)] for x, y in each], axis=0)
+    high = np.mean([np.interp(at, x, y) for x, y in each], axis=0)  # at a rise, interp takes its end
+    low = np.mean([np.interp(-at, -x[::-1], y[::-1]) for x, y in each], axis=0)  # mirrored, its beginning
     return np.repeat(at, 2), np.stack([low, high], 1).ravel()
-
-
-def mean_precision_recall(m: Member) -> Curve:
-    """(recall, precision), steps that end at each recall; several classes: the mean height of their curves."""
-    groups = precision_recall(m).groupby("class", sort=False)
-    curves = [(rows.recall.to_numpy(), rows.precision.to_numpy()) for _, rows in groups]
-    at = np.unique(np.concatenate([recall for recall, _ in curves]))
-    return at, np.mean([precision[np.searchsorted(recall, at)] for recall, precision in curves], axis=0)
 
 
 def prevalence(m: Member) -> float:
     """Share of the test images that are of the class whose curve is shown; several classes: the mean share."""
-    return float(np.mean([np.mean(m.truth == k) for k in shown_classes(m.classes)]))
+    return float(np.mean([np.mean(m.answers.truth == k) for k in m.answers.positives]))
 
 
 def confusion(m: Member) -> np.ndarray:
-    """K×K counts, truth × prediction."""
-    (counts,) = statistics.confusion(m.truth, m.predicted, len(m.classes), statistics.once(len(m.truth)))
-    return np.asarray(counts, dtype=int)
-
-
-def _named(m: Member, table: pd.DataFrame) -> pd.DataFrame:
-    names = {"model": str(m.key), "backbone": m.key.backbone, "strategy": m.key.strategy, "sample": m.key.sample}
-    return table.assign(**names)[[*names, *table.columns]]
+    """K×K counts of test images, truth × prediction."""
+    return np.asarray(m.answers.counts(once(len(m.test)))[0], dtype=int)

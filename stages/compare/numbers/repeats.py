@@ -7,24 +7,14 @@ patients with replacement, and seeds with replacement. One seed is no repeat; it
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
 from typing import Any
 
-import numpy as np
 import pandas as pd
 
 from ..read import Member
 from .draws import Draws
 
-
-@dataclass(frozen=True)
-class Cell:
-    """One backbone and strategy at one size of training set. `at`: seed -> position among the members."""
-
-    backbone: str
-    strategy: str
-    size: str
-    at: dict[int, int] = field(default_factory=dict)
+CELL = ["backbone", "strategy", "sample"]  # what the repeats of one training have in common
 
 
 def sizes(members: Sequence[Member]) -> dict[str, str]:
@@ -49,88 +39,74 @@ def _size(sample: Mapping[str, Any], with_fold: bool) -> str:
     return f"{size}, fold {sample['fold']}" if with_fold else size
 
 
-def cells(members: Sequence[Member]) -> list[Cell]:
-    """In the order of the matrix. Two samples with the same seed are the same training; the first stands for both."""
+def trainings(members: Sequence[Member], metric: str, beside: str) -> pd.DataFrame:
+    """One row per training, in the order of the matrix. Two samples with the same seed are the same training; the first
+    stands for both.
+
+    `at`: position among the members; `sample`: the size; `name`: of the sample; `train_images`: rounded mean over the
+    samples of a size, since whole patients bring a few more or fewer; `val_value` and `beside`: metrics of the model.
+    """
     size = sizes(members)
-    by_place: dict[tuple[str, str, str], Cell] = {}
-    for i, m in enumerate(members):
-        place = m.key.backbone, m.key.strategy, size[m.key.sample]
-        by_place.setdefault(place, Cell(*place)).at.setdefault(_seed(m), i)
-    return list(by_place.values())
+    rows = [
+        {
+            "at": at, "backbone": m.key.backbone, "strategy": m.key.strategy, "sample": size[m.key.sample],
+            "name": m.key.sample, "seed": (m.summary.get("sample") or {}).get("seed", 0),
+            "train_images": m.summary.get("train_images"), "val_value": m.value("val", metric),
+            beside: m.value("test", beside),
+        }
+        for at, m in enumerate(members)
+    ]  # fmt: skip
+    table = pd.DataFrame(rows)
+    images = table.drop_duplicates("name").groupby("sample")["train_images"].mean().round()
+    return table.assign(train_images=table["sample"].map(images)).drop_duplicates([*CELL, "seed"])
 
 
-def _seed(m: Member) -> int:
-    return int((m.summary.get("sample") or {}).get("seed", 0))
-
-
-def images(members: Sequence[Member]) -> dict[str, float]:
-    """Size -> training images, rounded mean over its samples: whole patients bring a few more or fewer."""
-    size = sizes(members)
-    counts = {m.key.sample: m.summary.get("train_images") for m in members}
-    of: dict[str, list[float]] = {}
-    for sample, n in counts.items():
-        of.setdefault(size[sample], []).append(np.nan if n is None else n)
-    return {name: values[0] if len(set(values)) == 1 else round(float(np.mean(values))) for name, values in of.items()}
-
-
-def means(members: Sequence[Member], draws: Draws, metric: str, beside: str) -> pd.DataFrame:
-    """One row per cell, the best mean first. `value…` is of the metric that decides, `value_sd` over seeds; another
-    metric, `beside`, has its mean in a column of its name; `samples`: the names of the repeats."""
-    n, rows = images(members), []
-    for cell in cells(members):
-        repeats = [members[i] for i in cell.at.values()]
-        point, low, high = draws.mean_interval(list(cell.at.values()))
-        values = [draws.point[i] for i in cell.at.values()]
+def means(table: pd.DataFrame, draws: Draws, beside: str) -> pd.DataFrame:
+    """One row per cell of `trainings`, the best mean first. `value…` is of the metric that decides, `value_sd` over
+    seeds; another metric, `beside`, has its mean in a column of its name; `samples`: the names of the repeats."""
+    rows = []
+    for cell, repeats in table.groupby(CELL, sort=False):
+        at = repeats["at"].tolist()
+        value, low, high = draws.mean_interval(at)
         rows.append(
-            {
-                "backbone": cell.backbone, "strategy": cell.strategy, "sample": cell.size, "train_images": n[cell.size],
-                "seeds": len(repeats), "value": point, "value_low": low, "value_high": high,
-                "value_sd": np.std(values, ddof=1) if len(values) > 1 else np.nan,
-                beside: np.mean([m.value("test", beside) for m in repeats]),
-                "val_value": np.mean([m.value("val", metric) for m in repeats]),
-                "confidence": draws.level, "samples": " ".join(m.key.sample for m in repeats),
+            dict(zip(CELL, cell, strict=True))
+            | {
+                "train_images": repeats["train_images"].iloc[0], "seeds": len(at),
+                "value": value, "value_low": low, "value_high": high, "value_sd": pd.Series(draws.point[at]).std(),
+                beside: repeats[beside].mean(skipna=False), "val_value": repeats["val_value"].mean(skipna=False),
+                "confidence": draws.level, "samples": " ".join(repeats["name"]),
             }
         )  # fmt: skip
     ascending = not draws.higher_is_better
     return pd.DataFrame(rows).sort_values("value", ascending=ascending, kind="stable", ignore_index=True)
 
 
-def contrasts(members: Sequence[Member], draws: Draws, metric: str, baseline: str) -> pd.DataFrame:
-    """Each strategy against `baseline` on the same backbone and size; empty without a baseline in the matrix.
+def contrasts(table: pd.DataFrame, draws: Draws, baseline: str) -> pd.DataFrame:
+    """Each strategy of `trainings` against `baseline` on the same backbone and size; empty without a baseline in the
+    matrix. Where both have the same seeds, these are compared in pairs; otherwise all of one with all of the other.
 
     `low` and `high` are of the difference, `value_…` and `baseline_…` of the two means of the metric that decides;
     `verdict` is better, worse or undecided; `seeds`: how many either mean is over.
     """
-    n, all_cells = images(members), cells(members)
-    bases = {(c.backbone, c.size): c for c in all_cells if c.strategy == baseline}
-    rows = []
-    for cell in all_cells:
-        base = bases.get((cell.backbone, cell.size))
-        if base is not None and cell is not base:
-            rows.append(
-                {"backbone": cell.backbone, "sample": cell.size, "train_images": n[cell.size]}
-                | {"strategy": cell.strategy} | _contrast(members, draws, metric, *paired(cell, base))
-            )  # fmt: skip
+    cells, rows = dict(list(table.groupby(CELL, sort=False))), []
+    for (backbone, strategy, sample), own in cells.items():
+        base = cells.get((backbone, baseline, sample))
+        if base is None or strategy == baseline:
+            continue
+        seeds = sorted({*own["seed"]} & {*base["seed"]})
+        if seeds:
+            own, base = (side.set_index("seed").loc[seeds] for side in (own, base))
+        at, base_at = own["at"].tolist(), base["at"].tolist()
+        difference, low, high = draws.difference_of_means(at, base_at, paired=bool(seeds))
+        value, value_low, value_high = draws.mean_interval(at)
+        base_value, base_low, base_high = draws.mean_interval(base_at)
+        rows.append(
+            {
+                "backbone": backbone, "sample": sample, "train_images": own["train_images"].iloc[0],
+                "strategy": strategy, "value": value, "baseline_value": base_value,
+                "val_value": own["val_value"].mean(skipna=False), "difference": difference, "low": low, "high": high,
+                "value_low": value_low, "value_high": value_high, "baseline_low": base_low, "baseline_high": base_high,
+                "verdict": draws.verdict(low, high), "seeds": min(len(at), len(base_at)),
+            }
+        )  # fmt: skip
     return pd.DataFrame(rows)
-
-
-def paired(one: Cell, other: Cell) -> tuple[list[int], list[int]]:
-    """Positions of the models to compare: of the seeds that both have, in the same order, or else all of each."""
-    seeds = sorted(one.at.keys() & other.at.keys())
-    return ([one.at[s] for s in seeds], [other.at[s] for s in seeds]) if seeds else (
-        list(one.at.values()), list(other.at.values())
-    )  # fmt: skip
-
-
-def _contrast(members: Sequence[Member], draws: Draws, metric: str, own: list[int], base: list[int]) -> dict[str, Any]:
-    seed_of = [[_seed(members[i]) for i in side] for side in (own, base)]
-    difference, low, high = draws.difference_of_means(own, base, paired=seed_of[0] == seed_of[1])
-    value, value_low, value_high = draws.mean_interval(own)
-    base_value, base_low, base_high = draws.mean_interval(base)
-    return {
-        "value": value, "baseline_value": base_value,
-        "val_value": np.mean([members[i].value("val", metric) for i in own]),
-        "difference": difference, "low": low, "high": high,
-        "value_low": value_low, "value_high": value_high, "baseline_low": base_low, "baseline_high": base_high,
-        "verdict": draws.verdict(low, high), "seeds": min(len(own), len(base)),
-    }  # fmt: skip

@@ -17,7 +17,7 @@ from ...shared.core import paths
 from ...shared.measures import MEASURES
 from .. import text
 from ..figures import films, plans
-from ..figures.draw import cards
+from ..figures.all_figures import cards
 from ..figures.style import Look
 from ..numbers import dataset
 from ..numbers.comparison import Study, beside
@@ -47,10 +47,10 @@ def page(study: Study, figures: Mapping[str, Figure]) -> str:
         study=study,
         title=params.title or sentences.question(study.contrasts),
         verdict=sentences.verdict(picks) if params.title is None else "",
-        findings=sentences.findings(picks, board, params.baseline, len(first.truth), means, study.measure),
+        findings=sentences.findings(picks, board, params.baseline, len(first.answers.truth), means, study.measure),
         header_images=images[:HEADER_IMAGES],
-        classes=first.classes,
-        test={"images": len(first.truth), "patients": int(first.test["patient"].nunique())},
+        classes=first.answers.classes,
+        test={"images": len(first.answers.truth), "patients": int(first.test["patient"].nunique())},
         board=board.to_dict("records"),
         lowest=scale(board),
         shown=shown,
@@ -60,7 +60,7 @@ def page(study: Study, figures: Mapping[str, Figure]) -> str:
         figures=figures,
         examples=list(zip(rows[: params.samples], images, strict=False)),
         models=models,
-        counts=dataset.count(study.data.index, first.classes),
+        counts=dataset.count(study.data.index, first.answers.classes),
         cards=[_card(m, row, histories[row["key"]]) for m, row in zip(models, shown, strict=True)],
         look=Look(board),
         plans_left_out=plans.left_out(board, study.by_key),

@@ -5,3 +5,6 @@ from __future__ import annotations
 from typing import Literal
 
 TaskName = Literal["classification"]
+
+PROBABILITY = "prob_"
+"""Before the name of a class: the columns of a prediction table with the probabilities."""

@@ -9,18 +9,18 @@ Shapes: N images, K classes, R draws.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cached_property
 from typing import TYPE_CHECKING
 
 import numpy as np
 
-from .measure import Measure, TaskMeasures
-from .statistics import auroc, average_precision, confusion, ratio
+from ..core.task import PROBABILITY
+from .measure import Curve, Measure, TaskMeasures
+from .statistics import auroc, average_precision, confusion, precision_recall_curve, ratio, roc_curve
 
 if TYPE_CHECKING:
     import pandas as pd
-
-PROBABILITY = "prob_"  # and the name of the class: columns of predictions.parquet
 
 METRICS = {
     "auroc": Measure("AUROC", "AUROC", headline=True, chance=0.5),
@@ -35,58 +35,83 @@ METRICS = {
 }
 
 
-def classes_of(table: pd.DataFrame) -> list[str]:
-    """In the order of the model's outputs."""
-    return [name.removeprefix(PROBABILITY) for name in table if str(name).startswith(PROBABILITY)]
+CURVES = {
+    "roc": Curve(
+        "auroc", "fpr", "tpr", "1 − specificity (false positives)", "sensitivity (true positives)", roc_curve,
+        steps=False, chance=lambda share: (0, 1), free_corner="lower right",
+    ),
+    "precision_recall": Curve(
+        "auprc", "recall", "precision", "recall (sensitivity)", "precision (PPV)", precision_recall_curve,
+        steps=True, chance=lambda share: (share, share), free_corner="lower left",
+    ),
+}  # fmt: skip
 
 
-def codes(labels: pd.Series, classes: Sequence[str]) -> np.ndarray:
-    """N class numbers. Raises KeyError for a label that is no class."""
-    numbers = {name: k for k, name in enumerate(classes)}
-    return np.array([numbers[label] for label in labels.astype(str)], dtype=np.int64)
+@dataclass(frozen=True)
+class Answers:
+    """Rows of predictions.parquet as arrays."""
 
+    table: pd.DataFrame
 
-def probabilities(table: pd.DataFrame) -> np.ndarray:
-    """N×K."""
-    return np.asarray(table[[f"{PROBABILITY}{name}" for name in classes_of(table)]], dtype=np.float64)
+    @cached_property
+    def classes(self) -> list[str]:
+        """In the order of the model's outputs."""
+        return [name.removeprefix(PROBABILITY) for name in self.table if str(name).startswith(PROBABILITY)]
 
+    @cached_property
+    def truth(self) -> np.ndarray:
+        """N class numbers. Raises KeyError for a label that is no class."""
+        return self._codes("label")
 
-def shown_classes(classes: Sequence[str]) -> list[int]:
-    """The classes that a curve or a rate is given for: of two the last one, which says all; of more, each."""
-    return [1] if len(classes) == 2 else list(range(len(classes)))
+    @cached_property
+    def predicted(self) -> np.ndarray:
+        """N class numbers."""
+        return self._codes("predicted")
+
+    def _codes(self, column: str) -> np.ndarray:
+        numbers = {name: k for k, name in enumerate(self.classes)}
+        return np.array([numbers[label] for label in self.table[column].astype(str)], dtype=np.int64)
+
+    @cached_property
+    def probabilities(self) -> np.ndarray:
+        """N×K."""
+        return self.table[[f"{PROBABILITY}{name}" for name in self.classes]].to_numpy(np.float64)
+
+    @property
+    def positives(self) -> list[int]:
+        """The classes that a curve or a rate is given for: of two the last one, which says all; of more, each."""
+        return [1] if len(self.classes) == 2 else list(range(len(self.classes)))
+
+    def counts(self, weights: np.ndarray) -> np.ndarray:
+        """R×K×K, truth × prediction."""
+        return confusion(self.truth, self.predicted, len(self.classes), weights)
 
 
 def measures(table: pd.DataFrame, weights: np.ndarray) -> dict[str, np.ndarray]:
     """Each of METRICS, R values. `table`: N rows of predictions.parquet; `weights`: R×N, not negative."""
-    classes, scores = classes_of(table), probabilities(table)
-    targets, counts = codes(table["label"], classes), counts_of(table, weights)
-    positives = shown_classes(classes)
-    rates = {name: values[:, positives].mean(axis=1) for name, values in class_rates(counts).items()}
+    answers = Answers(table)
+    counts = answers.counts(weights)
     right = counts.diagonal(axis1=1, axis2=2)
+    one_vs_rest = [(answers.truth == k, answers.probabilities[:, k], weights) for k in answers.positives]
     values = {
-        "auroc": np.mean([auroc(targets == k, scores[:, k], weights) for k in positives], axis=0),
-        "auprc": np.mean([average_precision(targets == k, scores[:, k], weights) for k in positives], axis=0),
+        "auroc": np.mean([auroc(*each) for each in one_vs_rest], axis=0),
+        "auprc": np.mean([average_precision(*each) for each in one_vs_rest], axis=0),
         "balanced_accuracy": ratio(right, counts.sum(axis=2)).mean(axis=1),
         "accuracy": ratio(right.sum(axis=1), counts.sum(axis=(1, 2))),
-        **rates,
+        **{name: rates[:, answers.positives].mean(axis=1) for name, rates in class_rates(counts).items()},
     }
     return {name: values[name] for name in METRICS}
 
 
 def per_class(table: pd.DataFrame, weights: np.ndarray) -> dict[tuple[str, str], np.ndarray]:
     """(class, precision | recall | f1 | support) -> R values, each class against the rest."""
-    counts = counts_of(table, weights)
+    answers = Answers(table)
+    counts = answers.counts(weights)
     rates = class_rates(counts)
     columns = {"precision": rates["ppv"], "recall": rates["sensitivity"], "f1": rates["f1"], "support": counts.sum(2)}
     return {
-        (name, metric): values[:, k] for k, name in enumerate(classes_of(table)) for metric, values in columns.items()
+        (name, metric): values[:, k] for k, name in enumerate(answers.classes) for metric, values in columns.items()
     }
-
-
-def counts_of(table: pd.DataFrame, weights: np.ndarray) -> np.ndarray:
-    """R×K×K, truth × prediction."""
-    classes = classes_of(table)
-    return confusion(codes(table["label"], classes), codes(table["predicted"], classes), len(classes), weights)
 
 
 def class_rates(counts: np.ndarray) -> dict[str, np.ndarray]:
@@ -103,4 +128,5 @@ def class_rates(counts: np.ndarray) -> dict[str, np.ndarray]:
     }
 
 
-MEASURES = TaskMeasures(METRICS, measures, per_class)
+WATCHED = {"val_accuracy": "validation accuracy", "val_auroc": "validation AUROC"}
+MEASURES = TaskMeasures(METRICS, measures, per_class, Answers, CURVES, WATCHED)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     import numpy as np
@@ -25,6 +25,26 @@ class Measure:
 
 
 @dataclass(frozen=True)
+class Curve:
+    """A curve over all thresholds, one per class against the rest. N images."""
+
+    metric: str
+    """The area below it."""
+    x: str
+    y: str
+    x_label: str
+    y_label: str
+    points: Callable[[np.ndarray, np.ndarray], tuple[np.ndarray, np.ndarray]]
+    """(N booleans: is of the class, N scores) -> x, ascending, and y."""
+    steps: bool
+    """Between two points it is as high as the second; otherwise a straight line."""
+    chance: Callable[[float], tuple[float, float]]
+    """Share of the class -> the heights at x = 0 and x = 1 of the line of a model that guesses."""
+    free_corner: str
+    """Where a good curve leaves room for a legend."""
+
+
+@dataclass(frozen=True)
 class TaskMeasures:
     """Shapes: N rows of a prediction table, R draws, weights R×N."""
 
@@ -34,3 +54,9 @@ class TaskMeasures:
     """(rows of predictions.parquet, weights) -> R values of each metric; NaN where it is not defined."""
     per_class: Callable[[pd.DataFrame, np.ndarray], dict[tuple[str, str], np.ndarray]]
     """(rows of predictions.parquet, weights) -> R values for each (class, metric)."""
+    answers: Callable[[pd.DataFrame], Any]
+    """The rows as arrays, with the `classes` of the model, for what is drawn of this task alone."""
+    curves: Mapping[str, Curve]
+    """By the name of the figure."""
+    watched: Mapping[str, str]
+    """Validation metrics in a training history, and what they are called; the last one matters most."""

@@ -20,6 +20,7 @@ from torchmetrics.classification import MulticlassAccuracy, MulticlassAUROC
 
 from ..arrays.arrays import Arrays
 from ..core.settings import Settings
+from ..core.task import PROBABILITY
 from ..model.backbones.base import Backbone
 from ..model.model import Classifier
 from ..model.predict import outputs
@@ -150,15 +151,17 @@ def predictions(index: pd.DataFrame, probabilities: np.ndarray, classes: list[st
     return table.join(answers(probabilities, classes))
 
 
-def answers(probabilities: np.ndarray, classes: list[str]) -> pd.DataFrame:
-    """Columns predicted and prob_<class>…, from N×K."""
-    predicted = pd.Categorical.from_codes(probabilities.argmax(axis=1), categories=classes)
-    return pd.DataFrame({"predicted": predicted} | {f"prob_{c}": probabilities[:, k] for k, c in enumerate(classes)})
-
-
 def predict(model: Classifier, arrays: Arrays, rows: np.ndarray) -> pd.DataFrame:
     """The prediction table of these rows."""
     return predictions(arrays.index.iloc[rows], probabilities(model, arrays.images, rows), arrays.classes)
+
+
+def answers(probabilities: np.ndarray, classes: list[str]) -> pd.DataFrame:
+    """Columns predicted and prob_<class>…, from N×K."""
+    predicted = pd.Categorical.from_codes(probabilities.argmax(axis=1), categories=classes)
+    return pd.DataFrame(
+        {"predicted": predicted} | {PROBABILITY + c: probabilities[:, k] for k, c in enumerate(classes)}
+    )
 
 
 def answer(model: Classifier, images: np.ndarray, classes: list[str]) -> pd.DataFrame:
@@ -168,4 +171,4 @@ def answer(model: Classifier, images: np.ndarray, classes: list[str]) -> pd.Data
 
 def columns(classes: list[str]) -> dict[str, type]:
     """Of `answer`: their names, and str or float."""
-    return {"predicted": str} | {f"prob_{name}": float for name in classes}
+    return {"predicted": str} | {PROBABILITY + name: float for name in classes}
