@@ -7,12 +7,12 @@ from matplotlib.figure import Figure
 from ..numbers.comparison import Study
 from ..numbers.curves import prevalence
 from ..text import level as coverage
-from . import board, curves, films, growth, plans
+from . import board, curves, examples, growth, plans
 from .style import Look
 
 
 def all_figures(study: Study) -> dict[str, Figure]:
-    """A learning curve needs two sizes of training set, the film sheet at least one film."""
+    """A learning curve needs two sizes of training set, the sheet of images at least one image."""
     shown, by_key, label, level = study.shown, study.by_key, study.measure.label, coverage(study.board.confidence[0])
     look, forest = Look(shown, study.board), study.means if study.repeated else study.board
     figures = {
@@ -32,9 +32,9 @@ def all_figures(study: Study) -> dict[str, Figure]:
     if study.grows and study.repeated and len(study.contrasts):
         look_of_contrasts = Look(study.contrasts, study.board)
         figures["gains"] = growth.gains(study.contrasts, study.params.baseline, label, level, look_of_contrasts)
-    if rows := films.choose(study.ranked[0], study.params.samples, study.params.seed):
+    if rows := examples.choose(study.ranked[0], study.params.samples, study.params.seed):
         named = {look.name(row): by_key[row.key] for row in shown.itertuples()}
-        figures["samples"] = films.sheet(films.pixels_of(study.data, study.ranked[0], rows), rows, named)
+        figures["samples"] = examples.sheet(films.pixels_of(study.data, study.ranked[0], rows), rows, named)
     return figures
 
 

@@ -16,7 +16,7 @@ from PIL import Image
 from ...shared.core import paths
 from ...shared.measures import MEASURES
 from .. import text
-from ..figures import films, plans
+from ..figures import examples, plans
 from ..figures.all_figures import cards
 from ..figures.style import Look
 from ..numbers import dataset
@@ -36,8 +36,8 @@ def page(study: Study, figures: Mapping[str, Figure]) -> str:
     params, board, first = study.params, study.board, study.ranked[0]
     means = study.means if study.repeated else study.means.iloc[:0]
     picks = sentences.chosen(study.contrasts, study.measure)
-    rows = films.choose(first, max(params.samples, HEADER_IMAGES), params.seed)
-    pixels = films.pixels_of(study.data, first, rows)
+    rows = examples.choose(first, max(params.samples, HEADER_IMAGES), params.seed)
+    pixels = examples.pixels_of(study.data, first, rows)
     images = [pictures.data_uri(Image.fromarray(image.squeeze())) for image in pixels]
     shown = study.shown.to_dict("records")
     models, histories = [study.by_key[row["key"]] for row in shown], cards(study)

@@ -34,9 +34,9 @@ def sheet(pixels: Sequence[np.ndarray], rows: Sequence[int], models: dict[str, M
     fig, axes = figure(1.9 + 1.35 * len(rows), 1.9 + 0.26 * len(models), 1, len(rows))
     answers = [m.answers for m in models.values()]
     text: dict[str, Any] = {"xycoords": "axes fraction", "textcoords": "offset points", "fontsize": 7.5}
-    for ax, film, i in zip(axes[0], pixels, rows, strict=True):
+    for ax, image, i in zip(axes[0], pixels, rows, strict=True):
         truth = answers[0].truth[i]
-        ax.imshow(film.squeeze(), cmap="gray", vmin=0, vmax=255)
+        ax.imshow(image.squeeze(), cmap="gray", vmin=0, vmax=255)
         ax.set_axis_off()
         ax.set_title(plain(answers[0].classes[truth]), fontsize=8, loc="center")
         for line, own in enumerate(answers):

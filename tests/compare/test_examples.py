@@ -8,7 +8,7 @@ import pytest
 from PIL import Image
 
 from stages import compare
-from stages.compare.figures import films
+from stages.compare.figures import examples
 from stages.compare.numbers.comparison import analyse
 from stages.compare.page import pictures
 from stages.compare.read import Member
@@ -44,12 +44,12 @@ def member(project: Path, params: Callable[..., compare.Params]) -> Member:
 
 
 def test_sample_films_are_of_different_patients_with_the_classes_by_turns(member: Member) -> None:
-    rows = films.choose(member, 6, seed=0)
+    rows = examples.choose(member, 6, seed=0)
     assert member.test["patient"].iloc[rows].nunique() == 6
     assert list(member.answers.truth[rows]) == [0, 1, 0, 1, 0, 1]
-    assert rows == films.choose(member, 6, seed=0) != films.choose(member, 6, seed=1)
+    assert rows == examples.choose(member, 6, seed=0) != examples.choose(member, 6, seed=1)
 
 
 def test_asking_for_more_films_than_patients_gives_one_of_each_patient(member: Member) -> None:
-    rows = films.choose(member, 10_000, seed=0)
+    rows = examples.choose(member, 10_000, seed=0)
     assert len(rows) == member.test["patient"].nunique()
