@@ -34,7 +34,7 @@ def all_figures(study: Study) -> dict[str, Figure]:
         figures["gains"] = growth.gains(study.contrasts, study.params.baseline, label, level, look_of_contrasts)
     if rows := examples.choose(study.ranked[0], study.params.samples, study.params.seed):
         named = {look.name(row): by_key[row.key] for row in shown.itertuples()}
-        figures["samples"] = examples.sheet(films.pixels_of(study.data, study.ranked[0], rows), rows, named)
+        figures["samples"] = examples.sheet(examples.pixels_of(study.data, study.ranked[0], rows), rows, named)
     return figures
 
 

@@ -75,7 +75,7 @@ class Answers:
     @cached_property
     def probabilities(self) -> np.ndarray:
         """N×K."""
-        return self.table[[f"{PROBABILITY}{name}" for name in self.classes]].to_numpy(np.float64)
+        return np.asarray(self.table[[f"{PROBABILITY}{name}" for name in self.classes]], dtype=np.float64)
 
     @property
     def positives(self) -> list[int]:

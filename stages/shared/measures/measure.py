@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 if TYPE_CHECKING:
     import numpy as np
@@ -40,7 +40,7 @@ class Curve:
     """Between two points it is as high as the second; otherwise a straight line."""
     chance: Callable[[float], tuple[float, float]]
     """Share of the class -> the heights at x = 0 and x = 1 of the line of a model that guesses."""
-    free_corner: str
+    free_corner: Literal["lower left", "lower right"]
     """Where a good curve leaves room for a legend."""
 
 
