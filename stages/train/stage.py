@@ -18,7 +18,7 @@ from ..shared.model.recipe import Recipe
 from ..shared.model.store import save
 from ..shared.tasks import TASKS
 from ..shared.tasks.models import create
-from .data.batches import augmented, epoch_size, loaders
+from .data.batches import Images, epoch_size, loaders
 from .features.source import make_feed
 from .loop.checkpoints import Checkpoints, discard, locked_checkpoints, name_of, read_checkpoint
 from .loop.history import History
@@ -110,7 +110,7 @@ def train(
     model.to(memory_format=machine.memory_format)
     task, classes = TASKS[params.task], len(arrays.classes)
     targets = task.target(arrays, np.arange(len(arrays.index)))
-    images = augmented(arrays, params.training_seed, params.augment)
+    images = Images(arrays, params.training_seed, params.augment)
     frozen = () if params.mix else frozen_throughout(plan)  # a mixed image is new every time
     with make_feed(model, frozen, images, rows, params.cache, params.epochs, machine) as feed:
         history.preparation = history.seconds

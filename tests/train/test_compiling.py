@@ -23,9 +23,9 @@ def test_a_compiled_forward_gives_the_same_answer_and_trains_the_same_parameters
     expected.sum().backward()
     gradients = [p.grad.clone() for p in model.parameters()]
     model.zero_grad()
-    found = compiled(model)(inputs)
-    found.sum().backward()
-    assert torch.allclose(found, expected, atol=1e-5)
+    outputs = compiled(model)(inputs)
+    outputs.sum().backward()
+    assert torch.allclose(outputs, expected, atol=1e-5)
     assert all(torch.allclose(g, p.grad, atol=1e-5) for g, p in zip(gradients, model.parameters(), strict=True))
 
 
@@ -52,7 +52,7 @@ def test_a_compiled_training_learns_what_an_uncompiled_one_does(processed, train
     assert all(torch.allclose(eager[name], graph[name], rtol=1e-2, atol=1e-3) for name in eager)
 
 
-def test_a_machine_without_a_compiler_is_told_what_to_install(monkeypatch):
+def test_without_a_compiler_the_message_says_what_to_install(monkeypatch):
     from torch._inductor import config
 
     monkeypatch.setattr(config.cpp, "cxx", ("no-such-compiler",))

@@ -72,15 +72,15 @@ def test_prefix_and_tail_are_the_network_and_the_tail_learns_as_the_network_does
         assert not any(tensor.requires_grad for tensor in features)
         state = {n: b.clone() for n, b in model.named_buffers()}
         expected = model(images(side=side))
-        wanted = gradients(model, expected)
+        expected_gradients = gradients(model, expected)
         for n, b in model.named_buffers():
             b.copy_(state[n])
-        found = tail(*features)
-        torch.testing.assert_close(found, expected, rtol=1e-5, atol=1e-5)
-        seen = gradients(model, found)
-        assert seen.keys() == wanted.keys()
-        for n in wanted:
-            torch.testing.assert_close(seen[n], wanted[n], rtol=1e-4, atol=1e-5)
+        logits = tail(*features)
+        torch.testing.assert_close(logits, expected, rtol=1e-5, atol=1e-5)
+        tail_gradients = gradients(model, logits)
+        assert tail_gradients.keys() == expected_gradients.keys()
+        for n in expected_gradients:
+            torch.testing.assert_close(tail_gradients[n], expected_gradients[n], rtol=1e-4, atol=1e-5)
 
 
 class Attention(nn.Module):
@@ -122,7 +122,7 @@ def test_loose_parameters_and_sizes_may_lie_on_either_side(blocks, count):
 def test_dropout_between_blocks_stays_alive_and_is_never_kept():
     """It draws in training, whatever is frozen around it; the transformer's blocks behind it are then no prefix."""
     kept, moved = (
-        split(attention(BY_BLOCK, p), ["stem", "block1"], (1, 64, 64))[0].code.count("self.network") for p in (0.0, 0.5)
+        split(attention(BY_BLOCK, p), ["stem", "block1"], (1, 64, 64))[0].code.count("self.") for p in (0.0, 0.5)
     )
     assert moved < kept
     model = attention(BY_BLOCK, 0.5)
@@ -204,10 +204,10 @@ class TwoWays(Odd):
         return nn.functional.dropout(self.two(self.one(x)), 0.5, self.training).mean(dim=(2, 3))
 
 
-@pytest.mark.parametrize(("network", "told"), [(Odd, "cannot trace"), (TwoWays, "another way in training")])
-def test_what_cannot_be_cut_says_why(network, told):
+@pytest.mark.parametrize(("network", "reason"), [(Odd, "cannot trace"), (TwoWays, "another way in training")])
+def test_what_cannot_be_cut_says_why(network, reason):
     backbone = Backbone(network(), {"one": ["one"], "two": ["two"]}, 4, Normalisation((0.5,) * 3, (0.5,) * 3))
-    with pytest.raises(NoCut, match=told):
+    with pytest.raises(NoCut, match=reason):
         split(Classifier(backbone, nn.Linear(backbone.feature_count, 2)), ["one"], (1, 64, 64))
 
 

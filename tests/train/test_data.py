@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from stages.shared.arrays.arrays import load_arrays
-from stages.train.data.batches import EpochSampler, augmented, view_seed
+from stages.train.data.batches import EpochSampler, Images, view_seed
 
 
 def rows_of(sampler):
@@ -50,7 +50,7 @@ def test_parts_and_processes_together_show_the_batches_that_one_process_shows(ac
     for step, (items, size) in enumerate(whole):
         parts = [part for share in shares for part in share[step * accumulate : (step + 1) * accumulate]]
         assert sorted(flat([list(part) for part, _ in parts])) == sorted(items)
-        assert {told for _, told in parts} == {size} == {len(items)}
+        assert {count for _, count in parts} == {size} == {len(items)}
 
 
 def test_balanced_sampling_shows_all_classes_equally_often_whatever_their_number():
@@ -69,7 +69,7 @@ def test_views_are_as_many_as_asked_for_and_fresh_ones_never_repeat():
 
 def test_a_view_of_an_image_is_always_the_same_and_no_view_is_the_image_itself(processed):
     arrays = load_arrays()
-    source = augmented(arrays, 7, [{"Rotate": {"limit": [5, 15], "p": 1.0}}])
+    source = Images(arrays, 7, [{"Rotate": {"limit": [5, 15], "p": 1.0}}])
     ((first,), (again,), (other,), (plain,)) = (source.read([(3, view)]) for view in (0, 0, 1, None))
     assert first.equal(again)
     assert not first.equal(other)

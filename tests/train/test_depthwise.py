@@ -30,9 +30,9 @@ def gradients(layer, images, slopes, dtype):
     images = images.detach().clone().requires_grad_()
     layer.zero_grad()
     with torch.autocast("cpu", BF16, enabled=dtype is BF16):
-        found = layer(images)
-    found.backward(slopes.to(found.dtype))
-    return [found.detach(), images.grad, *(p.grad.clone() for p in layer.parameters())]
+        outputs = layer(images)
+    outputs.backward(slopes.to(outputs.dtype))
+    return [outputs.detach(), images.grad, *(p.grad.clone() for p in layer.parameters())]
 
 
 @pytest.mark.parametrize("layout", [torch.contiguous_format, torch.channels_last], ids=["contiguous", "channels_last"])

@@ -6,6 +6,7 @@ import pytest
 import torch
 
 from stages.shared.core.errors import UserError
+from stages.shared.core.paths import project_root
 from stages.train.machine import machine
 from stages.train.machine.machine import Machine, device_of, has_bfloat16, precision_on, this_machine, workers_for
 from stages.train.machine.memory import in_more_parts
@@ -19,7 +20,8 @@ ON_CPU = Trainer(accelerator="cpu")
 @pytest.mark.parametrize(("native", "precision"), [(True, "bf16-mixed"), (False, "32-true")])
 def test_auto_is_bfloat16_where_the_processor_has_it(monkeypatch, native, precision):
     monkeypatch.setattr(machine, "has_bfloat16", lambda device: native)
-    assert this_machine(ON_CPU, **AUTO) == Machine(precision=precision, channels_last=True)
+    scratch = project_root() / ".lightbox"
+    assert this_machine(ON_CPU, **AUTO) == Machine(precision=precision, channels_last=True, scratch=scratch)
 
 
 def test_what_is_set_is_not_left_to_the_machine(monkeypatch):

@@ -4,7 +4,6 @@ training goes on exactly as the uninterrupted one, whatever the number of proces
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
 from typing import Any, NamedTuple, Protocol
 
 import numpy as np
@@ -37,32 +36,24 @@ class Source(Protocol):
     def read(self, items: Sequence[Item]) -> tuple[torch.Tensor, ...]: ...
 
 
-@dataclass(frozen=True)
 class Images:
-    """uint8 B×C×H×W. A view is an augmentation, seeded by `view_seed(seed, row, view)`. `steps`: those of `augment`."""
+    """uint8 B×C×H×W. A view is an augmentation by `steps`, those of train.augment, seeded by
+    `view_seed(seed, row, view)`."""
 
-    arrays: Arrays
-    seed: int
-    augment: Any | None = None
-    steps: tuple[Any, ...] = ()
+    def __init__(self, arrays: Arrays, seed: int, steps: Sequence[Any] = ()) -> None:
+        self.arrays, self.seed, self.steps = arrays, seed, tuple(steps)
+        if steps:  # albumentations is imported only for them
+            from ...shared.arrays.transforms import Transform
+
+            channels = arrays.images.shape[3]
+            self.augment = Transform(steps, where="params.yaml: train.augment", channels=channels, keep_size=True)
 
     def read(self, items: Sequence[Item]) -> tuple[torch.Tensor, ...]:
         images = self.arrays.images[[row for row, _ in items]]  # B×H×W×C, a copy
         for i, (row, view) in enumerate(items):
-            if view is not None and self.augment is not None:
+            if view is not None and self.steps:
                 images[i] = self.augment(images[i], seed=view_seed(self.seed, row, view))
         return (as_tensor(images),)
-
-
-def augmented(arrays: Arrays, seed: int, steps: Sequence[Any]) -> Images:
-    """With the steps of train.augment; albumentations is imported only when there are some."""
-    if not steps:
-        return Images(arrays, seed)
-    from ...shared.arrays.transforms import Transform
-
-    channels = arrays.images.shape[3]
-    augment = Transform(steps, where="params.yaml: train.augment", channels=channels, keep_size=True)
-    return Images(arrays, seed, augment, tuple(steps))
 
 
 def view_seed(seed: int, row: int, view: int) -> int:
@@ -71,7 +62,7 @@ def view_seed(seed: int, row: int, view: int) -> int:
 
 
 class BatchDataset(Dataset[Batch]):
-    """Whole batches at a time: an index is a part, as the sampler gives it."""
+    """Whole batches at a time: an index is a part of a step, as the sampler gives it."""
 
     def __init__(self, source: Source, targets: np.ndarray) -> None:
         self.source, self.targets = source, targets
@@ -149,8 +140,11 @@ def loaders(
     balanced: bool = False,
     views: int | None = None,
 ) -> tuple[DataLoader[Batch], DataLoader[Batch]]:
-    """(training, validation), of this process's share of the work. `targets`: of all rows of the arrays."""
-    world = machine.world
+    """(training, validation), of this process's share of the work. `targets`: of all rows of the arrays.
+
+    Raises:
+        UserError: a step has too few images for its parts, or there are fewer validation images than processes.
+    """
     sampler = EpochSampler(
         rows.train,
         batch_size,
@@ -160,29 +154,32 @@ def loaders(
         targets=targets if balanced else None,
         accumulate=machine.accumulate,
         rank=machine.rank,
-        world=world,
+        world=machine.world,
     )
-    smallest = sampler.total // sampler.steps // machine.parts
-    if smallest < 2:
+    images = sampler.total // sampler.steps
+    if images < 2 * machine.parts:
         raise UserError(
-            f"params.yaml: train: a step of {sampler.total // sampler.steps} images, all that this sample has for one, "
+            f"params.yaml: train: a step of {images} images, all that this sample has for one, "
             f"cannot be cut into accumulate × devices × num_nodes = {machine.parts} parts of 2 or more. "
             "Lower accumulate or the number of devices, or take a larger sample."
         )
-    if len(rows.validation) < world:
+    if len(rows.validation) < machine.world:
         raise UserError(
-            f"params.yaml: train.trainer: {world} processes cannot share {len(rows.validation)} validation images. "
-            "Lower devices × num_nodes, or give preprocess.split more to validate on."
+            f"params.yaml: train.trainer: {machine.world} processes cannot share {len(rows.validation)} validation "
+            "images. Lower devices × num_nodes, or give preprocess.split more to validate on."
         )
-    own = rows.validation[machine.rank :: world]
-    size = min(VALIDATION_BATCH, 2 * -(-batch_size // machine.parts))
-    parts = np.array_split(own, -(-len(own) // size))
+    own = rows.validation[machine.rank :: machine.world]
+    most = min(VALIDATION_BATCH, 2 * -(-batch_size // machine.parts))
+    parts = np.array_split(own, -(-len(own) // most))
     in_order = [([(int(row), None) for row in part], len(part)) for part in parts]
-    dataset = BatchDataset(source, targets)
+    dataset, pin = BatchDataset(source, targets), machine.device.type == "cuda"
     # as `sampler`, not `batch_sampler`: Lightning tells the epoch to the former alone
-    apart = machine.workers > 0
-    common: dict[str, Any] = {"batch_size": None, "pin_memory": machine.device.type == "cuda"}
-    return (
-        DataLoader(dataset, sampler=sampler, num_workers=machine.workers, persistent_workers=apart, **common),
-        DataLoader(dataset, sampler=in_order, **common),
+    train = DataLoader(
+        dataset,
+        batch_size=None,
+        sampler=sampler,
+        num_workers=machine.workers,
+        persistent_workers=machine.workers > 0,
+        pin_memory=pin,
     )
+    return train, DataLoader(dataset, batch_size=None, sampler=in_order, pin_memory=pin)

@@ -3,9 +3,9 @@
     tail(*prefix(images)) == model(images)
 
 The prefix never learns, so its outputs can be kept (store.py). Both parts call the model's own modules: training the
-tail trains the model. torch.fx traces the backbone down to its blocks, which stay whole and run in whichever mode they
+tail trains the model. torch.fx traces the network down to its blocks, which stay whole and run in whichever mode they
 are in. A step of the graph belongs to the prefix when it depends on frozen steps and parameters alone, draws no random
-numbers and changes no buffer. It is run to see.
+numbers and changes no buffer. To find out, it is run.
 
 Shapes: B batch, C channels, H×W pixels, K classes
 """
@@ -21,13 +21,14 @@ import torch
 from torch import nn
 from torch.fx import Graph, GraphModule, Interpreter, Node, Tracer
 
-from ...shared.model.backbones.base import Backbone
+from ...shared.model.backbones.base import Backbone, belongs
 from ...shared.model.model import Classifier
 from ..plan.apply import modes_kept, set_modes
 
 BATCHES = (2, 3)  # two batch sizes tell what grows with the batch from what does not
-NETWORK = "network."  # Backbone's attribute, which is what is traced; names of blocks start behind it
-Forward = Callable[..., Any]  # (backbone, *tensors)
+Values = dict[Node, Any]
+Forward = Callable[..., Any]  # (network, *tensors)
+Tail = Callable[..., torch.Tensor]  # the prefix's tensors -> logits B×K
 
 
 class NoCut(Exception):
@@ -44,7 +45,7 @@ class Prefix:
     def __call__(self, images: torch.Tensor) -> tuple[torch.Tensor, ...]:
         with modes_kept(self.model), torch.no_grad():
             self.model.eval()
-            outputs = self._forward(self.model.backbone, self.model.normalise(images))
+            outputs = self._forward(self.model.backbone.network, self.model.normalise(images))
         return outputs if isinstance(outputs, tuple) else (outputs,)
 
     def tensors(self) -> dict[str, torch.Tensor]:
@@ -59,23 +60,11 @@ class Prefix:
         return tensors
 
 
-class Tail:
-    """The prefix's tensors -> logits B×K, by the model's own modules and parameters. Not an nn.Module, so that a
-    module which holds it does not list them twice."""
-
-    def __init__(self, model: Classifier, forward: Forward) -> None:
-        self.model, self._forward = model, forward
-
-    def __call__(self, *tensors: torch.Tensor) -> torch.Tensor:
-        logits: torch.Tensor = self.model.head(self._forward(self.model.backbone, *tensors))
-        return logits
-
-
 def split(model: Classifier, frozen: Collection[str], shape: Sequence[int]) -> tuple[Prefix, Tail]:
     """Cut behind the leading blocks of `model.backbone.blocks` that are `frozen`, for images of `shape` C×H×W.
 
     Parts that draw random numbers in training, such as dropout between two blocks, go to the tail, and so does all
-    that depends on them. The modes of the modules and the random state are left as they were.
+    that depends on them. The modes of the modules and the random state are left as they were. `model` is on the CPU.
 
     Raises:
         NoCut: no block is frozen, the network cannot be traced, or nothing frozen comes before what learns.
@@ -84,12 +73,16 @@ def split(model: Classifier, frozen: Collection[str], shape: Sequence[int]) -> t
     if not leading:
         raise NoCut("the first block of the backbone is not frozen for the whole training")
     generator = torch.Generator().manual_seed(0)
-    noise = torch.randint(0, 256, (max(BATCHES), *shape), dtype=torch.uint8, generator=generator)
-    images = noise.to(model.mean.device)
-    devices = [images.device] if images.is_cuda else []
-    with torch.no_grad(), modes_kept(model), torch.random.fork_rng(devices=devices):
+    images = torch.randint(0, 256, (max(BATCHES), *shape), dtype=torch.uint8, generator=generator)
+    with torch.no_grad(), modes_kept(model), torch.random.fork_rng(devices=[]):
         set_modes(model, leading)
-        prefix, tail = parts(model, leading, images)
+        before, after, code = cut(model.backbone, leading, [model.normalise(images[:size]) for size in BATCHES])
+        prefix = Prefix(model, leading, before, code)
+
+        def tail(*tensors: torch.Tensor) -> torch.Tensor:
+            logits: torch.Tensor = model.head(after(model.backbone.network, *tensors))
+            return logits
+
         model.eval()
         whole, joined = model(images), tail(*prefix(images))
     if not torch.allclose(whole, joined, rtol=1e-4, atol=1e-5 * float(whole.abs().max())):
@@ -97,47 +90,39 @@ def split(model: Classifier, frozen: Collection[str], shape: Sequence[int]) -> t
     return prefix, tail
 
 
-def parts(model: Classifier, frozen: Sequence[str], images: torch.Tensor) -> tuple[Prefix, Tail]:
-    """The whole backbone needs no tracing, unless a dropout behind its last block draws random numbers."""
-    backbone, floats = model.backbone, model.normalise(images)
-    if len(frozen) == len(backbone.blocks):
-        with side_effects(backbone) as changes:
-            backbone(floats)
-        if not changes:
-            return Prefix(model, frozen, type(backbone).forward, "backbone"), Tail(model, lambda _, features: features)
-    before, after, code = cut(backbone, frozen, [floats[:size] for size in BATCHES])
-    return Prefix(model, frozen, before, code), Tail(model, after)
-
-
 def cut(backbone: Backbone, blocks: Sequence[str], batches: Sequence[torch.Tensor]) -> tuple[Forward, Forward, str]:
     """(prefix, tail, the prefix's code). The backbone is in the modes it has in training; `batches`: floats B×3×H×W,
-    of BATCHES' sizes.
+    of BATCHES' sizes. The whole network needs no tracing, unless a dropout behind its last block draws random numbers.
 
     Raises:
         NoCut: with the reason.
     """
-    members = {p for block in blocks for p in backbone.parameters_of(block)}
-    frozen = {name for name, p in backbone.named_parameters() if p in members}
+    network = backbone.network
+    if len(blocks) == len(backbone.blocks):
+        with side_effects(network) as changes:
+            network(batches[-1])
+        if not changes:
+            return (lambda network, images: network(images)), (lambda _, features: features), "the network"
+    frozen = {name for name, _ in network.named_parameters() if backbone.block_of(name) in blocks}
     graph = trace(backbone, frozen)
-    values = [Probe(backbone, graph, frozen).values(batch) for batch in batches]
+    values = [FrozenSteps(network, graph, frozen).values(batch) for batch in batches]
     before = {node for node in values[0] if node.op != "get_attr"}
-    while bad := [n for n in frontier(graph, before) if not is_batch(n, values) and size_of(n, values, 0) is None]:
-        before -= set(bad)  # cannot be kept: the tail computes it from its inputs
-    kept = [n for n in frontier(graph, before) if is_batch(n, values)]
-    needed = ancestors(kept)
-    if not any(uses(backbone, node) for node in needed):
+    while rest := [node for node in frontier(graph, before) if not is_batch(node, values)]:
+        before -= set(rest)  # cannot be kept: the tail computes it from its inputs
+    kept = frontier(graph, before)
+    first = part(network, graph, values[0], outputs=kept)
+    if not any(uses(network, node) for node in first.graph.nodes):
         raise NoCut("nothing that learns comes behind its frozen blocks alone")
-    first, second = prefix_graph(graph, kept, needed), tail_graph(graph, kept, before, values)
-    return forward_of(backbone, first), forward_of(backbone, second), str(first.python_code("self").src)
+    second = part(network, graph, set(graph.nodes) - before, inputs=kept)
+    return type(first).forward, type(second).forward, first.code
 
 
 def trace(backbone: Backbone, frozen: set[str]) -> Graph:
     """Raises NoCut where the network cannot be traced, or runs another way in training than in evaluation."""
-    with modes_kept(backbone):
+    network = backbone.network
+    with modes_kept(network):
         try:
-            evaluation, training = (
-                BlockTracer(backbone, frozen).trace(Shell(backbone.train(m))) for m in (False, True)
-            )
+            evaluation, training = (BlockTracer(backbone, frozen).trace(network.train(m)) for m in (False, True))
         except Exception as error:  # whatever the network's own code does when it is given no tensor
             reason = (str(error) or type(error).__name__).splitlines()[0]
             raise NoCut(f"torch.fx cannot trace it ({reason})") from error
@@ -148,49 +133,37 @@ def trace(backbone: Backbone, frozen: set[str]) -> Graph:
     return training
 
 
-class Shell(nn.Module):
-    """A backbone without its own checks, which need numbers."""
-
-    def __init__(self, backbone: Backbone) -> None:
-        super().__init__()
-        self.network = backbone.network
-
-    def forward(self, x: torch.Tensor) -> torch.Tensor:
-        features: torch.Tensor = self.network(x)
-        return features
-
-
 class BlockTracer(Tracer):
     """Opens the containers of blocks. Blocks, and all that learns as a whole or has no parameters, stay closed."""
 
     def __init__(self, backbone: Backbone, frozen: set[str]) -> None:
         super().__init__()
-        self.parts = [NETWORK + part for block in backbone.blocks.values() for part in block]
+        self.parts = [part for block in backbone.blocks.values() for part in block]
         self.frozen = frozen
 
     def is_leaf_module(self, module: nn.Module, name: str) -> bool:
         mixed = any(f"{name}.{n}" in self.frozen for n, _ in module.named_parameters())
-        return not mixed or any(name == part or name.startswith(part + ".") for part in self.parts)
+        return not mixed or belongs(name, self.parts)
 
 
-class Probe(Interpreter):
+class FrozenSteps(Interpreter):
     """Runs the steps that depend on frozen things alone."""
 
-    def __init__(self, backbone: Backbone, graph: Graph, frozen: set[str]) -> None:
-        super().__init__(backbone, garbage_collect_values=False, graph=graph)
-        self.backbone, self.learning = backbone, {n for n, _ in backbone.named_parameters()} - frozen
-        self.frozen_values: dict[Node, Any] = {}
+    def __init__(self, network: nn.Module, graph: Graph, frozen: set[str]) -> None:
+        super().__init__(network, garbage_collect_values=False, graph=graph)
+        self.network, self.learning = network, {name for name, _ in network.named_parameters()} - frozen
+        self.frozen_values: Values = {}
 
-    def values(self, batch: torch.Tensor) -> dict[Node, Any]:
+    def values(self, batch: torch.Tensor) -> Values:
         """What each frozen step gives for the batch."""
         self.run(batch)
         return self.frozen_values
 
     def run_node(self, node: Node) -> Any:
         fixed = all(n in self.frozen_values for n in node.all_input_nodes)
-        if node.op == "output" or not fixed or uses(self.backbone, node) & self.learning:
+        if node.op == "output" or not fixed or uses(self.network, node) & self.learning:
             return None
-        module = self.backbone.get_submodule(str(node.target)) if node.op == "call_module" else nn.Identity()
+        module = self.network.get_submodule(str(node.target)) if node.op == "call_module" else nn.Identity()
         with side_effects(module) as changes:
             value = super().run_node(node)
         if not changes:
@@ -202,9 +175,9 @@ class Probe(Interpreter):
 def side_effects(module: nn.Module) -> Iterator[list[str]]:
     """A list that afterwards names what the block changed: random numbers, or buffers of the module (put back)."""
     changes: list[str] = []
-    random, buffers = random_states(), {name: b.clone() for name, b in module.named_buffers()}
+    random, buffers = torch.get_rng_state(), {name: b.clone() for name, b in module.named_buffers()}
     yield changes
-    if not all(map(torch.equal, random, random_states())):
+    if not torch.equal(random, torch.get_rng_state()):
         changes.append("random numbers")
     for name, buffer in module.named_buffers():
         if not torch.equal(buffer, buffers[name]):
@@ -212,14 +185,10 @@ def side_effects(module: nn.Module) -> Iterator[list[str]]:
             buffer.copy_(buffers[name])
 
 
-def random_states() -> list[torch.Tensor]:
-    return [torch.get_rng_state(), *(torch.cuda.get_rng_state_all() if torch.cuda.is_available() else [])]
-
-
-def uses(backbone: Backbone, node: Node) -> set[str]:
+def uses(network: nn.Module, node: Node) -> set[str]:
     """Names of the parameters that a step reads itself."""
     if node.op == "call_module":
-        return {f"{node.target}.{n}" for n, _ in backbone.get_submodule(str(node.target)).named_parameters()}
+        return {f"{node.target}.{n}" for n, _ in network.get_submodule(str(node.target)).named_parameters()}
     return {str(node.target)} if node.op == "get_attr" else set()
 
 
@@ -228,65 +197,26 @@ def frontier(graph: Graph, before: set[Node]) -> list[Node]:
     return [n for n in graph.nodes if n in before and any(user not in before for user in n.users)]
 
 
-def is_batch(node: Node, values: Sequence[dict[Node, Any]]) -> bool:
+def is_batch(node: Node, values: Sequence[Values]) -> bool:
     """Whether the step gives a tensor, batch first."""
     tensors = [value[node] for value in values]
     return all(isinstance(t, torch.Tensor) and t.shape[:1] == (size,) for t, size in zip(tensors, BATCHES, strict=True))
 
 
-def size_of(node: Node, values: Sequence[dict[Node, Any]], batch: Any) -> Any:
-    """The value of a step that gives numbers, alone or in tuples, for any batch; `batch` stands for the batch size.
-    None: it gives something else."""
-
-    def general(a: Any, b: Any) -> Any:
-        if isinstance(a, tuple) and isinstance(b, tuple) and len(a) == len(b):
-            sizes = tuple(general(x, y) for x, y in zip(a, b, strict=True))
-            return None if None in sizes else sizes
-        if isinstance(a, int) and a == b:
-            return a
-        return batch if (a, b) == BATCHES else None
-
-    return None if any(isinstance(v[node], torch.Tensor) for v in values) else general(*(v[node] for v in values))
-
-
-def ancestors(nodes: Sequence[Node]) -> set[Node]:
-    """The nodes and all that they depend on."""
-    visited, waiting = set(nodes), list(nodes)
-    while waiting:
-        new = set(waiting.pop().all_input_nodes) - visited
-        visited |= new
-        waiting += new
-    return visited
-
-
-def prefix_graph(graph: Graph, kept: Sequence[Node], needed: set[Node]) -> Graph:
+def part(
+    network: nn.Module, graph: Graph, steps: Collection[Node], inputs: Sequence[Node] = (), outputs: Sequence[Node] = ()
+) -> GraphModule:
+    """Those steps of the graph that the outputs depend on; without `outputs`, those of the graph itself. Its forward
+    can be called on the network: it finds modules, parameters and buffers there when it runs, wherever they have been
+    moved to."""
     new = Graph()
-    copies: dict[Node, Node] = {}
+    copies = {node: new.placeholder(node.name) for node in inputs}
     for node in graph.nodes:
-        if node in needed:
+        if node in steps and node not in copies:
             copies[node] = new.node_copy(node, copies.__getitem__)
-    new.output(tuple(copies[n] for n in kept))
-    return new
-
-
-def tail_graph(graph: Graph, kept: Sequence[Node], before: set[Node], values: Sequence[dict[Node, Any]]) -> Graph:
-    new = Graph()
-    copies: dict[Node, Any] = {n: new.placeholder(n.name) for n in kept}
-    batch = new.call_method("size", (copies[kept[0]], 0))
-    for node in frontier(graph, before):
-        if node not in copies:
-            copies[node] = size_of(node, values, batch)
-    for node in graph.nodes:
-        if node not in before and node not in copies:
-            copies[node] = new.node_copy(node, copies.__getitem__)
-    return new
-
-
-def forward_of(backbone: Backbone, graph: Graph) -> Forward:
-    """The graph as a function whose first argument is the backbone: it finds modules, parameters and buffers there
-    when it runs, wherever they have been moved to."""
-    module = GraphModule(backbone, graph)
+    if outputs:
+        new.output(tuple(copies[node] for node in outputs))
+    module = GraphModule(network, new)
     module.graph.eliminate_dead_code()
     module.recompile()
-    forward: Forward = type(module).forward
-    return forward
+    return module

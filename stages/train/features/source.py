@@ -45,7 +45,7 @@ def make_feed(
     if not frozen or not cache.enabled:
         yield Feed(images)
         return
-    views = min(cache.views, epochs) if images.augment else 1
+    views = min(cache.views, epochs) if images.steps else 1
     items = chain(
         ((row, view) for row in rows.train for view in range(views)), ((row, None) for row in rows.validation)
     )

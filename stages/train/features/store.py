@@ -1,6 +1,6 @@
-"""The feature store: what blocks that never learn make of each image, computed once and kept in
-<project>/.lightbox/cache (disk.py). Strategies, samples and experiments share an entry while all that its numbers
-depend on is the same: weights, code, libraries, images, view and number format.
+"""The feature store: what blocks that never learn make of each image, computed once and kept on the disk (disk.py).
+Strategies, samples and experiments share an entry while all that its numbers depend on is the same: weights, code,
+libraries, images, view and number format.
 """
 
 from __future__ import annotations
@@ -9,17 +9,14 @@ import hashlib
 import json
 import sys
 from collections import defaultdict
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Iterable, Mapping, Sequence
 from importlib.metadata import version
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import torch
 from filelock import FileLock, Timeout
 
-from ...shared.core import paths
 from ...shared.core.code import digest_of
 from ...shared.core.files import disk_full
 from ...shared.core.progress import progress
@@ -40,34 +37,28 @@ class FeatureStore:
 
     def __init__(self, prefix: Prefix, images: Images, max_gb: float, machine: Machine) -> None:
         self.prefix, self.images, self.max_gb, self.machine = prefix, images, max_gb, machine
-        self.root = paths.project_root() / ".lightbox" / "cache"
+        self.root = machine.scratch / "cache"
         self.entries: dict[int | None, Entry] = {}
         prefix.model.to(machine.device)
         self.specs = [Spec.of(tensor) for tensor in self.compute([(0, None)] * 2)]
-        self.about = {"blocks": list(prefix.blocks), "network": type(prefix.model.backbone.network).__name__}
-        self.about |= {"data": images.arrays.fingerprint, "tensors": [str(spec) for spec in self.specs]}
-        self.about |= {"precision": machine.precision, "device": machine.device.type, "digest": digest(prefix)}
+        self.size = sum(spec.size for spec in self.specs)  # bytes per image and view
+        self.digest = digest(prefix)
 
     def compute(self, items: Sequence[Item]) -> tuple[torch.Tensor, ...]:
-        return self.run(self.images.read(items)[0])
-
-    def run(self, images: torch.Tensor) -> tuple[torch.Tensor, ...]:
-        """uint8 B×C×H×W -> the prefix's outputs, in the training's number format."""
+        """The prefix's outputs, in the training's number format."""
         with self.machine.autocast():
-            return self.prefix(images.to(self.machine.device))
+            return self.prefix(self.images.read(items)[0].to(self.machine.device))
 
     def view(self, view: int | None) -> int | None:
         """Without augmentation all views are the plain image."""
-        return None if self.images.augment is None else view
-
-    def about_view(self, view: int | None) -> dict[str, Any]:
-        """What the features of a view depend on."""
-        augmented = {} if view is None else {"seed": self.images.seed, "augment": list(self.images.steps)}
-        return self.about | {"view": view} | augmented
+        return view if self.images.steps else None
 
     def folder(self, view: int | None) -> Path:
-        content = json.dumps(self.about_view(view), sort_keys=True, default=str)
-        return self.root / hashlib.sha256(content.encode()).hexdigest()[:24]
+        """Of a view's entry: named by all that its features depend on."""
+        augmented = [] if view is None else [view, self.images.seed, self.images.steps]
+        machine = [self.machine.precision, self.machine.device.type]
+        content = [self.digest, [str(spec) for spec in self.specs], self.images.arrays.fingerprint, machine, augmented]
+        return self.root / hashlib.sha256(json.dumps(content, sort_keys=True, default=str).encode()).hexdigest()[:24]
 
     def fill(self, items: Iterable[Item]) -> None:
         """Compute what is not there yet. At most one process computes a view, others wait for it.
@@ -75,11 +66,10 @@ class FeatureStore:
         Raises:
             NoRoom: it does not fit into `max_gb` or onto the disk.
         """
-        count = len(self.images.arrays.images)
-        wanted: dict[int | None, np.ndarray] = defaultdict(lambda: np.zeros(count, dtype=bool))
+        by_view: dict[int | None, set[int]] = defaultdict(set)
         for row, view in items:
-            wanted[self.view(view)][row] = True
-        rows = {view: np.flatnonzero(flags) for view, flags in wanted.items()}
+            by_view[self.view(view)].add(row)
+        rows = {view: np.array(sorted(rows)) for view, rows in by_view.items()}
         try:
             self.claim(rows)
             self.compute_missing(rows)
@@ -95,55 +85,41 @@ class FeatureStore:
 
     def claim(self, rows: Mapping[int | None, np.ndarray]) -> None:
         """Open the entries, and take the room that they will need."""
-        size, count = sum(spec.size for spec in self.specs), len(self.images.arrays.images)
         self.root.mkdir(parents=True, exist_ok=True)
         with FileLock(self.root / ".lock"):
             for view in rows.keys() - self.entries.keys():
-                self.entries[view] = Entry(self.folder(view), self.specs, count, self.about_view(view))
-            missing = {view: self.entries[view].missing(wanted, CLAIMED) for view, wanted in rows.items()}
+                count = len(self.images.arrays.images)
+                self.entries[view] = Entry(self.folder(view), self.specs, count)
+            unclaimed = {view: self.entries[view].missing(needed, CLAIMED) for view, needed in rows.items()}
             own = {entry.folder for entry in self.entries.values()}
-            make_room(self.root, own, size * sum(map(len, missing.values())), self.max_gb)
-            for view, unclaimed in missing.items():
-                self.entries[view].claim(unclaimed)
+            make_room(self.root, own, self.size * sum(map(len, unclaimed.values())), self.max_gb)
+            for view, missing in unclaimed.items():
+                self.entries[view].claim(missing)
 
     def compute_missing(self, rows: Mapping[int | None, np.ndarray]) -> None:
         """First the views that nobody else is computing."""
         for timeout in (0, -1):
-            for view, wanted in rows.items():
+            for view, needed in rows.items():
                 entry = self.entries[view]
-                if not len(entry.missing(wanted)):
+                if not len(entry.missing(needed)):
                     continue
                 try:
                     with FileLock(entry.folder / "fill.lock", timeout=timeout):
-                        self.compute_rows(entry, view, entry.missing(wanted))
+                        self.compute_rows(entry, view, entry.missing(needed))
                 except Timeout:
                     print("cache: another process is computing the same features; waiting for it.", file=sys.stderr)
 
     def compute_rows(self, entry: Entry, view: int | None, rows: np.ndarray) -> None:
+        """In batches of BATCH images, the last ones repeated, so that a row's features do not depend on how many were
+        missing."""
         title = "cache" if view is None else f"cache, view {view + 1}"
-        chunks, computed = batches(rows, BATCH), []
-        often = max(1, EVERY // (BATCH * sum(spec.size for spec in self.specs)))
         with progress(total=len(rows), desc=title, unit="image", leave=False) as bar:
-            for i, (chunk, images) in enumerate(zip(chunks, self.read_ahead(chunks, view), strict=True), start=1):
-                entry.write(chunk, [tensor[: len(chunk)] for tensor in self.run(images)])
-                computed.append(chunk)
-                if i % often == 0 or i == len(chunks):
-                    entry.commit(np.concatenate(computed))
-                    computed.clear()
-                bar.update(len(chunk))
-
-    def read_ahead(self, chunks: Sequence[np.ndarray], view: int | None) -> Iterator[torch.Tensor]:
-        """The images of each chunk, prepared in a second thread. There are always BATCH of them (the last ones
-        repeated), so that a row's features do not depend on how many were missing."""
-
-        def prepared(chunk: np.ndarray) -> torch.Tensor:
-            return self.images.read([(int(row), view) for row in np.resize(chunk, BATCH)])[0]
-
-        with ThreadPoolExecutor(1) as pool:
-            coming = [pool.submit(prepared, chunk) for chunk in chunks[:2]]
-            for i in range(len(chunks)):
-                yield coming.pop(0).result()
-                coming += [pool.submit(prepared, chunk) for chunk in chunks[i + 2 : i + 3]]
+            for part in batches(rows, BATCH * max(1, EVERY // (BATCH * self.size))):
+                for chunk in batches(part, BATCH):
+                    tensors = self.compute([(int(row), view) for row in np.resize(chunk, BATCH)])
+                    entry.write(chunk, [tensor[: len(chunk)] for tensor in tensors])
+                    bar.update(len(chunk))
+                entry.commit(part)
 
     def read(self, items: Sequence[Item]) -> tuple[torch.Tensor, ...]:
         """The prefix's outputs for a batch of (row, view) pairs, which must have been filled; on the CPU."""

@@ -36,19 +36,17 @@ class MixedGradients(torch.autograd.Function):
     @once_differentiable
     def backward(ctx: Any, slope: torch.Tensor) -> tuple[torch.Tensor | None, ...]:
         images, weight = ctx.saved_tensors
-        of_images, of_weight, of_bias, _ = ctx.needs_input_grad
-        gradients: list[torch.Tensor | None] = [None] * 4
-        if of_images:
+        for_images, for_weight, for_bias, _ = ctx.needs_input_grad
+        of_images = of_weight = of_bias = None
+        if for_images:
             dtype = torch.float32 if max(ctx.geometry[0]) > 1 else slope.dtype
-            gradient = conv2d_input(images.shape, weight.to(dtype), slope.to(dtype), *ctx.geometry)  # type: ignore[no-untyped-call]
-            gradients[0] = gradient.to(images.dtype)
-        if of_weight:
+            of_images = conv2d_input(images.shape, weight.to(dtype), slope.to(dtype), *ctx.geometry).to(images.dtype)  # type: ignore[no-untyped-call]
+        if for_weight:
             dtype = slope.dtype if tuple(weight.shape[2:]) == (3, 3) else torch.float32
-            gradient = conv2d_weight(images.to(dtype), weight.shape, slope.to(dtype), *ctx.geometry)  # type: ignore[no-untyped-call]
-            gradients[1] = gradient.to(weight.dtype)
-        if of_bias:
-            gradients[2] = slope.float().sum((0, 2, 3)).to(weight.dtype)
-        return tuple(gradients)
+            of_weight = conv2d_weight(images.to(dtype), weight.shape, slope.to(dtype), *ctx.geometry).to(weight.dtype)  # type: ignore[no-untyped-call]
+        if for_bias:
+            of_bias = slope.float().sum((0, 2, 3)).to(weight.dtype)
+        return of_images, of_weight, of_bias, None
 
 
 class DepthwiseConv2d(nn.Conv2d):
@@ -61,8 +59,8 @@ class DepthwiseConv2d(nn.Conv2d):
             return usual
         geometry = (self.stride, self.padding, self.dilation, self.groups)
         with torch.autocast("cpu", enabled=False):
-            found: torch.Tensor = MixedGradients.apply(input.to(torch.bfloat16), weight, bias, geometry)
-        return found
+            outputs: torch.Tensor = MixedGradients.apply(input.to(torch.bfloat16), weight, bias, geometry)
+        return outputs
 
 
 def quick_gradients(model: nn.Module) -> None:

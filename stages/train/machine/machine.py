@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import os
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Literal
 
 import torch
 
 from ...shared.core.errors import UserError
+from ...shared.core.paths import project_root
 from ...shared.core.process import check_world, rank
 from ...shared.model.predict import best_device
 from ..params.machine import Trainer
@@ -27,6 +29,7 @@ class Machine:
     accumulate: parts of a step that a process computes one after the other.
     rank: number of this process among the `world` processes that train one model together.
     workers: processes that augment images.
+    scratch: folder of what can be computed again.
     """
 
     device: torch.device = CPU
@@ -36,6 +39,7 @@ class Machine:
     rank: int = 0
     world: int = 1
     workers: int = 0
+    scratch: Path = Path(".lightbox")
 
     @property
     def is_main(self) -> bool:
@@ -79,6 +83,7 @@ def this_machine(
         rank=rank(),
         world=trainer.world,
         workers=workers_for(device) if workers == "auto" else workers,
+        scratch=project_root() / ".lightbox",
     )
 
 

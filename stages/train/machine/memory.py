@@ -27,7 +27,7 @@ def in_more_parts(machine: Machine, step_images: int, auto_batch: bool, reason: 
         UserError: `auto_batch` is off, several devices train, or the parts have 2 images already.
     """
     gc.collect()
-    if torch.cuda.is_available():
+    if machine.device.type == "cuda":
         torch.cuda.empty_cache()
     images = -(-step_images // machine.parts)
     message = f"train: {images} images at a time do not fit into memory ({reason.splitlines()[0]})"

@@ -1,6 +1,10 @@
-"""Backbones: networks that turn images into feature vectors, cut into ordered blocks.
+"""Backbones: networks that turn normalised images B×3×H×W into feature vectors B×F, cut into ordered blocks.
 
-Every backbone takes B×3×H×W, normalised, and gives B×F.
+base.py         what a backbone is
+maps.py         which modules give a map of the image
+small_cnn.py    our own
+torchvision.py  any of torchvision's classification models
+timm.py         any of timm's
 """
 
 from __future__ import annotations
@@ -28,7 +32,7 @@ def tags(name: str) -> list[str]:
     """The tags of the pretrained weights that timm knows for one of its networks."""
     import timm
 
-    return [found.partition(".")[2] for found in timm.list_pretrained(f"{name}.*")]
+    return [tagged.partition(".")[2] for tagged in timm.list_pretrained(f"{name}.*")]
 
 
 def only_size(architecture: Architecture) -> tuple[int, int] | None:
@@ -38,10 +42,10 @@ def only_size(architecture: Architecture) -> tuple[int, int] | None:
     if architecture.source == "timm":
         import timm
 
-        made_for = timm.get_pretrained_cfg(architecture.name)
-        if made_for is None:  # a network without published weights says nothing about its size
+        published = timm.get_pretrained_cfg(architecture.name)
+        if published is None:  # a network without published weights says nothing about its size
             return None
-        size, fixed = made_for.input_size[1:], made_for.fixed_input_size
+        size, fixed = published.input_size[1:], published.fixed_input_size
     else:
         from .torchvision import input_size
 
@@ -57,9 +61,8 @@ def build(architecture: Architecture) -> Backbone:
             used as a backbone; says why.
     """
     name, _, tag = architecture.name.partition(".") if architecture.source == "timm" else (architecture.name, "", "")
-    if name not in known(architecture.source):
-        where = f"backbones: name for source {architecture.source!r}"
-        raise unknown(where, name, known(architecture.source))
+    if name not in (names := known(architecture.source)):
+        raise unknown(f"backbones: name for source {architecture.source!r}", name, names)
     if architecture.source == "lightbox":
         from .small_cnn import small_cnn
 

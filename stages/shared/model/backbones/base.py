@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Literal
@@ -118,11 +118,10 @@ class Backbone(nn.Module):
     def outputs_of(self, modules: Iterable[str]) -> Iterator[dict[str, torch.Tensor]]:
         """Inside, every pass puts what these modules give into the dict, by name, as the network goes on with it."""
         outputs: dict[str, torch.Tensor] = {}
-
-        def keep(name: str) -> Callable[[nn.Module, object, torch.Tensor], None]:
-            return lambda _module, _inputs, output: outputs.update({name: output})
-
-        hooks = [self.network.get_submodule(name).register_forward_hook(keep(name)) for name in modules]
+        hooks = [
+            self.network.get_submodule(name).register_forward_hook(lambda *call, n=name: outputs.update({n: call[-1]}))
+            for name in modules
+        ]
         try:
             yield outputs
         finally:
@@ -131,7 +130,7 @@ class Backbone(nn.Module):
 
     def block_of(self, name: str) -> str:
         """The block of a parameter or module of the network, by its dotted name."""
-        owners = [s for s, parts in self.blocks.items() if any(name == p or name.startswith(p + ".") for p in parts)]
+        owners = [block for block, parts in self.blocks.items() if belongs(name, parts)]
         if len(owners) != 1:
             raise AssertionError(f"{type(self.network).__name__}: {name} must be in one block and is in {owners}")
         return owners[0]
@@ -140,10 +139,15 @@ class Backbone(nn.Module):
         return (p for name, p in self.network.named_parameters() if self.block_of(name) == block)
 
     def modules_of(self, block: str) -> list[nn.Module]:
-        return [m for part in self.blocks[block] if isinstance(m := _get(self.network, part), nn.Module)]
+        modules = dict(self.network.named_modules(remove_duplicate=False))
+        return [modules[part] for part in self.blocks[block] if part in modules]
 
 
-def _get(network: nn.Module, dotted: str) -> nn.Module | nn.Parameter:
-    owner, _, attribute = dotted.rpartition(".")
-    part: nn.Module | nn.Parameter = getattr(network.get_submodule(owner), attribute)
-    return part
+def belongs(name: str, parts: Sequence[str]) -> bool:
+    """Whether a dotted name is one of the parts, or inside one."""
+    return any(name == part or name.startswith(f"{part}.") for part in parts)
+
+
+def stem_and_blocks(groups: Sequence[list[str]]) -> dict[str, list[str]]:
+    """The groups under the names stem, block1, block2, …"""
+    return {f"block{i}" if i else "stem": parts for i, parts in enumerate(groups)}

@@ -11,8 +11,8 @@ from itertools import pairwise
 import torch
 from torch import nn
 
-from .base import Backbone, Normalisation
-from .probe import map_layers, probe
+from .base import Backbone, Normalisation, stem_and_blocks
+from .maps import forward_pass, map_layers
 
 STEM, WIDTHS = 16, (32, 64, 128, 288)  # channels
 SIZE = (96, 96)  # pixels
@@ -82,16 +82,16 @@ class SmallCNN(nn.Module):
 
 
 def small_cnn() -> Backbone:
-    blocks = {"stem": ["stem"]} | {f"block{i}": [f"blocks.{i - 1}"] for i in range(1, len(WIDTHS) + 1)}
     network = SmallCNN()
-    layers = map_layers(probe(network, SIZE), blocks)
+    blocks = stem_and_blocks([["stem"], *([f"blocks.{i}"] for i in range(len(WIDTHS)))])
+    layers = map_layers(forward_pass(network, SIZE), blocks)
     return Backbone(
         network,
         blocks,
         feature_count=WIDTHS[-1],
         normalisation=Normalisation(mean=(0.5,) * 3, std=(0.25,) * 3),
-        # the last block but one has as many cells, and on phantoms its heat maps hit the planted lesions more often
         map_layers=layers,
+        # the last block but one has as many cells, and on phantoms its heat maps hit the planted lesions more often
         cam=layers[f"block{len(WIDTHS) - 1}"],
         input_size=SIZE,
     )

@@ -11,18 +11,18 @@ from timm.models import group_parameters
 from torch import nn
 
 from ...core.errors import UserError
-from .base import Backbone, MapLayer, Normalisation
-from .probe import Probe, belongs, last_map, map_layers, probe, without_inplace
+from .base import Backbone, MapLayer, Normalisation, belongs, stem_and_blocks
+from .maps import ForwardPass, forward_pass, last_map, map_layers
 
 SMALL = 0.02  # share of the parameters below which what timm leaves over (a last norm) is no block of its own
 # where timm's groups are single blocks, and there are so many that nobody wants to count them
 NATURAL = {
-    "inception_resnet_v2": {
-        "stem": ["conv2d_1a", "conv2d_2a", "conv2d_2b", "conv2d_3b", "conv2d_4a"],
-        "block1": ["mixed_5b", "repeat"],
-        "block2": ["mixed_6a", "repeat_1"],
-        "block3": ["mixed_7a", "repeat_2", "block8", "conv2d_7b"],
-    }
+    "inception_resnet_v2": [
+        ["conv2d_1a", "conv2d_2a", "conv2d_2b", "conv2d_3b", "conv2d_4a"],
+        ["mixed_5b", "repeat"],
+        ["mixed_6a", "repeat_1"],
+        ["mixed_7a", "repeat_2", "block8", "conv2d_7b"],
+    ]
 }
 
 
@@ -33,22 +33,21 @@ def timm_backbone(name: str) -> Backbone:
         UserError: timm does not say how its layers are grouped, or it gives no feature vector.
     """
     network: Any = timm.create_model(name, pretrained=False, num_classes=0)
-    made_for = network.pretrained_cfg
-    channels, *size = made_for["input_size"]
-    height, width = size
-    if not hasattr(network, "group_matcher") or channels != 3:
-        why = f"takes {channels} channels" if channels != 3 else "does not say how its layers are grouped"
-        raise refused(name, why)
-    without_inplace(network)
-    probed = probe(network, (height, width), prefix=int(getattr(network, "num_prefix_tokens", 0)))
-    if len(shape := probed.outputs[-1].shape) != 2:
+    published = network.pretrained_cfg
+    channels, height, width = published["input_size"]
+    if channels != 3:
+        raise refused(name, f"takes {channels} channels")
+    if not hasattr(network, "group_matcher"):
+        raise refused(name, "does not say how its layers are grouped")
+    run = forward_pass(network, (height, width), prefix=int(getattr(network, "num_prefix_tokens", 0)))
+    if len(shape := run.outputs[-1].shape) != 2:
         raise refused(name, f"gives {'×'.join(map(str, shape))} numbers an image instead of a feature vector")
-    blocks = in_order(NATURAL.get(name.partition(".")[0]) or cut(network), probed.called)
-    layers = map_layers(probed, blocks)
+    blocks = stem_and_blocks(in_order(NATURAL.get(name.partition(".")[0]) or cut(network), run.called))
+    layers = map_layers(run, blocks)
     return Backbone(
-        network, blocks, probed.feature_count, Normalisation(tuple(made_for["mean"]), tuple(made_for["std"])), layers,
-        cam_layer(probed) or last_map(layers, list(blocks)), heads(made_for), (height, width),
-        bool(made_for.get("fixed_input_size")),
+        network, blocks, run.feature_count, Normalisation(tuple(published["mean"]), tuple(published["std"])), layers,
+        cam_layer(run) or last_map(layers, list(blocks)), heads(published), (height, width),
+        bool(published.get("fixed_input_size")),
     )  # fmt: skip
 
 
@@ -59,15 +58,15 @@ def refused(name: str, why: str) -> UserError:
     )
 
 
-def heads(made_for: dict[str, Any]) -> tuple[str, ...]:
-    """What holds the classifier; parts of it that the network keeps (a norm) are told by their being there."""
-    named = made_for.get("classifier") or ()
+def heads(published: dict[str, Any]) -> tuple[str, ...]:
+    """What holds the classifier; parts of it that the network keeps (a norm) stay where they are."""
+    named = published.get("classifier") or ()
     return tuple(name.partition(".")[0] for name in ((named,) if isinstance(named, str) else named))
 
 
-def cut(network: Any) -> dict[str, list[str]]:
-    """Block -> dotted names of its parts: timm's groups; the last one, which holds what no group claims, goes with the
-    one before it where it is small."""
+def cut(network: Any) -> list[list[str]]:
+    """Dotted names of the parts of each block: timm's groups; the last one, which holds what no group claims, goes with
+    the one before it where it is small."""
     sizes = {name: p.numel() for name, p in network.named_parameters()}
     try:
         matcher = network.group_matcher(coarse=True)
@@ -77,30 +76,27 @@ def cut(network: Any) -> dict[str, list[str]]:
     if len(groups) > 2 and sum(sizes[n] for n in groups[-1]) < SMALL * sum(sizes.values()):
         *groups, before, last = groups
         groups.append(before + last)
-    stem, *blocks = [owners(group, list(sizes)) for group in groups]
-    return {"stem": stem} | {f"block{i}": names for i, names in enumerate(blocks, start=1)}
+    return [owners(group, list(sizes)) for group in groups]
 
 
-def in_order(blocks: dict[str, list[str]], called: list[str]) -> dict[str, list[str]]:
-    """The blocks, those run together that the forward pass goes back and forth between."""
-    groups = list(blocks.values())
+def in_order(groups: list[list[str]], called: list[str]) -> list[list[str]]:
+    """The groups, those run together that the forward pass goes back and forth between."""
     home = {name: i for name in called for i, group in enumerate(groups) if belongs(name, group)}
     visits = [home[name] for name in called if name in home]
-    joined = {i for before, after in pairwise(visits) for i in range(after + 1, before + 1)}  # to the block before
+    joined = {i for before, after in pairwise(visits) for i in range(after + 1, before + 1)}  # to the group before
     merged: list[list[str]] = []
     for i, group in enumerate(groups):
         if i in joined:
             merged[-1] += group
         else:
             merged.append(list(group))
-    return dict(zip(blocks, merged, strict=False))
+    return merged
 
 
 def owners(group: list[str], every: list[str]) -> list[str]:
     """The largest modules whose parameters are all in the group; single parameters where there is none."""
     outside = {prefix for name in set(every) - set(group) for prefix in prefixes(name)}
-    found = [next((p for p in prefixes(name) if p not in outside), name) for name in group]
-    return list(dict.fromkeys(found))
+    return list(dict.fromkeys(next((p for p in prefixes(name) if p not in outside), name) for name in group))
 
 
 def prefixes(name: str) -> list[str]:
@@ -109,11 +105,11 @@ def prefixes(name: str) -> list[str]:
     return [".".join(pieces[:i]) for i in range(1, len(pieces) + 1)]
 
 
-def cam_layer(probed: Probe) -> MapLayer | None:
+def cam_layer(run: ForwardPass) -> MapLayer | None:
     """Of a transformer the last block's first norm: behind that block the gradients of the patches are zero, where the
     head reads the class token only. None: the last block's map."""
-    blocks = getattr(probed.network, "blocks", None)
+    blocks = getattr(run.network, "blocks", None)
     if not isinstance(blocks, nn.Sequential | nn.ModuleList) or not len(blocks):
         return None
-    layer = probed.layer_at(f"blocks.{len(blocks) - 1}.norm1")
+    layer = run.layer_at(f"blocks.{len(blocks) - 1}.norm1")
     return layer if layer and layer.layout == "tokens" else None

@@ -7,20 +7,21 @@ them. VGG is cut after each pooling (block1 … block5) and AlexNet at each conv
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Any
 
 import torch
 from torch import nn
 
 from ...core.errors import UserError
-from .base import Backbone, MapLayer, Normalisation
-from .probe import Probe, last_map, map_layers, probe, without_inplace
+from .base import Backbone, MapLayer, Normalisation, stem_and_blocks
+from .maps import ForwardPass, forward_pass, last_map, map_layers
 
 CONTAINERS = ("features", "encoder", "layers", "trunk_output", "blocks")
 SMALL = 0.02  # share of the parameters below which a step is no block of its own
 PLAIN = (nn.Conv2d, nn.BatchNorm2d, nn.ReLU, nn.MaxPool2d)
 AUXILIARY = {"googlenet": ("aux1", "aux2"), "inception_v3": ("AuxLogits",)}
-PROBED = (128, 128)  # pixels; networks that take any size are the same at each
+HANDY = (128, 128)  # pixels; networks that take any size are the same at each
 
 Steps = list[tuple[str, nn.Module | nn.Parameter]]
 
@@ -29,7 +30,7 @@ def torchvision_backbone(name: str) -> Backbone:
     """Raises UserError for a network without a linear head."""
     from torchvision import models
 
-    made_for = models.get_model_weights(name).DEFAULT.transforms()
+    published = models.get_model_weights(name).DEFAULT.transforms()
     size, fixed = input_size(name)
     removed: tuple[str, ...]
     if name.startswith(("vgg", "alexnet")):
@@ -37,13 +38,12 @@ def torchvision_backbone(name: str) -> Backbone:
     else:
         network = models.get_model(name, weights=None, **arguments(name, size))
         removed = (take_head_off(network, name), *AUXILIARY.get(name, ()))
-    without_inplace(network)
     blocks = cut(network, name)
-    probed = probe(network, size if fixed else PROBED, prefix=1)  # a ViT's class token
-    layers = map_layers(probed, blocks)
+    run = forward_pass(network, size if fixed else HANDY, prefix=1)  # a ViT's class token
+    layers = map_layers(run, blocks)
     return Backbone(
-        network, blocks, probed.feature_count, normalisation(name, made_for), layers,
-        cam_layer(probed) or last_map(layers, list(blocks)), removed, size, fixed,
+        network, blocks, run.feature_count, normalisation(name, published), layers,
+        cam_layer(run) or last_map(layers, list(blocks)), removed, size, fixed,
     )  # fmt: skip
 
 
@@ -61,12 +61,12 @@ def arguments(name: str, size: tuple[int, int]) -> dict[str, Any]:
     return {"image_size": size[0]} if name.startswith("vit_") else {}
 
 
-def normalisation(name: str, made_for: Any) -> Normalisation:
+def normalisation(name: str, published: Any) -> Normalisation:
     """The weights' own. Those of AUXILIARY came from TensorFlow: given them, torchvision undoes the ImageNet
     normalisation inside the network (transform_input) and applies this one."""
     if name in AUXILIARY:
         return Normalisation((0.5,) * 3, (0.5,) * 3)
-    return Normalisation(tuple(made_for.mean), tuple(made_for.std))
+    return Normalisation(tuple(published.mean), tuple(published.std))
 
 
 def convolutions(name: str) -> nn.Module:
@@ -76,19 +76,17 @@ def convolutions(name: str) -> nn.Module:
     from torchvision import models
 
     with torch.device("meta"):
-        network: Any = models.get_model(name, weights=None)
-    network.classifier = nn.Identity()
-    network.avgpool = nn.AdaptiveAvgPool2d(1)
+        network: nn.Module = models.get_model(name, weights=None)
+    network.classifier, network.avgpool = nn.Identity(), nn.AdaptiveAvgPool2d(1)
     network.to_empty(device="cpu")
-    for module in network.features:
+    for module in network.modules():
         if isinstance(module, nn.Conv2d | nn.BatchNorm2d):
             module.reset_parameters()
         if isinstance(module, nn.Conv2d) and name.startswith("vgg"):  # as torchvision's VGG begins
             nn.init.kaiming_normal_(module.weight, mode="fan_out", nonlinearity="relu")
             assert module.bias is not None
             nn.init.zeros_(module.bias)
-    headless: nn.Module = network
-    return headless
+    return network
 
 
 def take_head_off(network: nn.Module, name: str) -> str:
@@ -105,14 +103,13 @@ def take_head_off(network: nn.Module, name: str) -> str:
             f"backbones: torchvision's {name!r} has no linear head to replace. "
             "Choose another, such as resnet50, densenet121 or efficientnet_b0."
         )
-    last: str = linear[-1]
-    owner_name, _, attribute = last.rpartition(".")
-    owner = network.get_submodule(owner_name)
-    setattr(owner, attribute, nn.Identity())
-    before = str(int(attribute) - 1) if attribute.isdigit() else "dropout"
-    if isinstance(getattr(owner, before, None), nn.Dropout):
-        setattr(owner, before, nn.Identity())
-    return last
+    *_, last = linear
+    owner, _, attribute = last.rpartition(".")
+    network.set_submodule(last, nn.Identity())
+    before = f"{owner}.{int(attribute) - 1 if attribute.isdigit() else 'dropout'}".removeprefix(".")
+    if isinstance(dict(network.named_modules()).get(before), nn.Dropout):
+        network.set_submodule(before, nn.Identity())
+    return str(last)
 
 
 def size_of(part: nn.Module | nn.Parameter) -> int:
@@ -120,73 +117,66 @@ def size_of(part: nn.Module | nn.Parameter) -> int:
 
 
 def cut(network: nn.Module, name: str) -> dict[str, list[str]]:
-    """Block -> dotted names of its parts; see the module's docstring for the rule."""
-    found = steps(network)
-    if name.startswith("vgg"):
-        return numbered("block", by_pooling(found))
+    """Block -> dotted names of its parts that hold parameters; see the module's docstring for the rule."""
+    every = steps(network)
     if name == "alexnet":
-        return numbered("conv", [[step] for step in found])
-    stem, *blocks = parts(by_size(found, size_of(network)))
-    return {"stem": stem} | {f"block{i}": names for i, names in enumerate(blocks, start=1)}
+        return {f"conv{i}": names for i, names in enumerate(named([step] for step in every), start=1)}
+    if name.startswith("vgg"):
+        return {f"block{i}": names for i, names in enumerate(named(by_pooling(every)), start=1)}
+    return stem_and_blocks(named(by_size(every, size_of(network))))
 
 
-def parts(groups: list[Steps]) -> list[list[str]]:
-    """Of each group the names that hold parameters; groups without any are none."""
-    named = [[n for n, m in group if size_of(m)] for group in groups]
-    return [names for names in named if names]
-
-
-def numbered(word: str, groups: list[Steps]) -> dict[str, list[str]]:
-    return {f"{word}{i}": names for i, names in enumerate(parts(groups), start=1)}
+def named(groups: Iterable[Steps]) -> list[list[str]]:
+    """Of each group the names that hold parameters; a group without any is left out."""
+    names = ([name for name, part in group if size_of(part)] for group in groups)
+    return [group for group in names if group]
 
 
 def steps(module: nn.Module, prefix: str = "") -> Steps:
     """(dotted name, part) in order: loose parameters (class token, positions), then children, containers opened."""
-    found: Steps = [(prefix + n, p) for n, p in module.named_parameters(recurse=False)]
+    parts: Steps = [(prefix + name, p) for name, p in module.named_parameters(recurse=False)]
     for name, child in module.named_children():
         if name in CONTAINERS and len(list(child.children())) > 1:
-            found += steps(child, f"{prefix}{name}.")
+            parts += steps(child, f"{prefix}{name}.")
         else:
-            found.append((prefix + name, child))
-    return found
+            parts.append((prefix + name, child))
+    return parts
 
 
-def by_pooling(found: Steps) -> list[Steps]:
+def by_pooling(parts: Steps) -> list[Steps]:
     """A group ends with a pooling."""
     groups: list[Steps] = [[]]
-    for name, part in found:
+    for name, part in parts:
         groups[-1].append((name, part))
         if isinstance(part, nn.MaxPool2d):
             groups.append([])
     return groups
 
 
-def by_size(found: Steps, total: int) -> list[Steps]:
+def by_size(parts: Steps, total: int) -> list[Steps]:
     """Loose parameters and leading plain layers are the stem; a later small step joins the block before it."""
-    groups: list[Steps] = [[]]
-    for name, part in found:
-        in_stem = len(groups) == 1
-        plain = isinstance(part, (*PLAIN, nn.Parameter))
-        if isinstance(part, nn.Parameter):
-            groups[0].append((name, part))
-        elif (in_stem and (plain or not any(isinstance(m, nn.Module) for _, m in groups[0]))) or (
-            not in_stem and (size_of(part) < SMALL * total or ".transition" in name)
-        ):
-            groups[-1].append((name, part))
+    stem: Steps = []
+    blocks: list[Steps] = []
+    for name, part in parts:
+        leading = not blocks and (isinstance(part, PLAIN) or all(isinstance(p, nn.Parameter) for _, p in stem))
+        if leading or isinstance(part, nn.Parameter):
+            stem.append((name, part))
+        elif blocks and (size_of(part) < SMALL * total or ".transition" in name):
+            blocks[-1].append((name, part))
         else:
-            groups.append([(name, part)])
-    return groups
+            blocks.append([(name, part)])
+    return [stem, *blocks]
 
 
-def cam_layer(probed: Probe) -> MapLayer | None:
+def cam_layer(run: ForwardPass) -> MapLayer | None:
     """Where Grad-CAM looks at another map than that of the last block."""
     from torchvision.models import VGG, AlexNet, VisionTransformer
 
-    network = probed.network
+    network = run.network
     if isinstance(network, VisionTransformer):
         # the head reads the class token only, so behind the last block the gradients of the patches are zero
         last = list(dict(network.encoder.layers.named_children()))[-1]
-        return probed.layer_at(f"encoder.layers.{last}.ln_1")
+        return run.layer_at(f"encoder.layers.{last}.ln_1")
     if isinstance(network, VGG | AlexNet):  # before the last pooling, as in the paper: four times the cells
-        return probed.layer_at(f"features.{len(network.features) - 2}")
+        return run.layer_at(f"features.{len(network.features) - 2}")
     return None
