@@ -26,6 +26,7 @@ from stages.train.features.store import FeatureStore, digest
 from stages.train.machine.machine import Machine
 
 ROWS = list(range(40))
+SCRATCH = Path(".lightbox")
 FLIPS = [{"HorizontalFlip": {"p": 0.5}}]
 PLAIN = [(row, None) for row in ROWS]
 
@@ -36,7 +37,9 @@ def make_store(
     torch.manual_seed(weights)
     model = create("classification", Architecture(source="lightbox", name="small_cnn"), 2)
     prefix, _ = split(model, list(model.backbone.blocks)[:blocks], (1, 32, 32))
-    return FeatureStore(prefix, Images(load_arrays(), seed, steps), max_gb, Machine(precision=precision))
+    return FeatureStore(
+        prefix, Images(load_arrays(), seed, steps), max_gb, Machine(precision=precision, scratch=SCRATCH.resolve())
+    )
 
 
 @pytest.fixture
@@ -54,7 +57,7 @@ def computed(monkeypatch) -> list[int]:
 
 
 def entries() -> set[Path]:
-    return {path for path in Path(".lightbox/cache").resolve().iterdir() if path.is_dir()}
+    return {path for path in (SCRATCH / "cache").resolve().iterdir() if path.is_dir()}
 
 
 def test_what_is_read_is_what_the_prefix_gives_in_any_order_and_with_any_view(processed):
