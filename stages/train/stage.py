@@ -46,7 +46,7 @@ def run(params: Params, job: Job) -> Result:
     start = None if params.strategy.plan == "from_scratch" else find_start(params.backbone)
     machine = this_machine(params.trainer, params.precision, params.channels_last, params.accumulate, params.workers)
     name = name_of(job.member, params.model_dump(mode="json"), arrays.fingerprint, start)
-    folder = paths.project_root() / ".lightbox" / "checkpoints" / name
+    folder = machine.scratch / "checkpoints" / name
     with locked_checkpoints(folder, machine.is_main) as saved:
         trained = learn(params, arrays, rows, start, machine, saved, job)
         if trained is None:
