@@ -38,10 +38,7 @@ def use(name: str | None, images: str | None = None) -> None:
         return
     if name not in presets:
         raise unknown("python -m stages use", name, presets)
-    yaml = YAML()
-    yaml.preserve_quotes, yaml.width = True, 10_000
-    yaml.indent(mapping=2, sequence=4, offset=2)
-    yaml.representer.add_representer(type(None), lambda r, _: r.represent_scalar("tag:yaml.org,2002:null", "null"))
+    yaml = YAML()  # with nothing set, as DVC writes params.yaml: `-S` then changes the lines it has to
     document = yaml.load(PARAMS.read_text(encoding="utf-8"))
     for layer in (DEFAULT, name):
         overlay(document, yaml.load(presets[layer].read_text(encoding="utf-8")) or {})

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+from collections import Counter
 
 import pytest
 
@@ -17,7 +18,10 @@ from stages.shared.core.paths import Key
 def raw(repository, monkeypatch, tmp_path):
     monkeypatch.chdir(repository)
     monkeypatch.setenv("DVC_ROOT", str(tmp_path))  # what was checked is remembered there
-    return copy.deepcopy(settings.read(repository / "params.yaml"))
+    shipped = copy.deepcopy(settings.read(repository / "params.yaml"))
+    shipped["matrix"]["sample"] = ["tenth", "full"]
+    shipped["train"]["epochs"] = 12
+    return shipped
 
 
 def put(raw, dotted, value):
@@ -27,9 +31,13 @@ def put(raw, dotted, value):
     raw[last] = value
 
 
-def test_the_shipped_file_is_fine_and_lists_its_models(raw):
-    assert study.check(raw)[0] == Key("small_cnn", "from_scratch", "tenth")
-    assert len(study.check(raw)) == 6
+def test_the_shipped_file_is_fine_and_repeats_every_training(repository):
+    shipped = settings.read(repository / "params.yaml")
+    members = study.check(shipped)
+    trainings = Counter((member.strategy, shipped["samples"][member.sample]["fraction"]) for member in members)
+    assert members[0] == Key("small_cnn", "from_scratch", "tenth")
+    assert set(trainings.values()) == {3}  # one run is no answer about a method
+    assert len(trainings) == 6
 
 
 WRONG = [
@@ -120,12 +128,12 @@ LIBRARIES_KNOW = [
     (
         "backbones.small_cnn",
         {"source": "timm", "name": "vit_base_patch16_224", "weights": "augreg_in21k"},
-        r"preprocess\.size: \[96, 96\]: backbones\.small_cnn takes 224 and nothing else\. Set preprocess\.size: 224",
+        r"preprocess\.size: \[64, 64\]: backbones\.small_cnn takes 224 and nothing else\. Set preprocess\.size: 224",
     ),
     (
         "backbones.small_cnn",
         {"source": "torchvision", "name": "vit_b_16", "weights": "imagenet"},
-        r"preprocess\.size: \[96, 96\]: backbones\.small_cnn takes 224",
+        r"preprocess\.size: \[64, 64\]: backbones\.small_cnn takes 224",
     ),
     (
         "backbones.small_cnn",

@@ -1,6 +1,7 @@
 import shutil
 
 import pytest
+from dvc.utils.serialize import modify_yaml
 from ruamel.yaml import YAML
 
 from stages import presets, study
@@ -29,6 +30,17 @@ def test_the_shipped_params_are_the_phantom_preset(here):
     before = settings.read()
     presets.use("phantom")
     assert settings.read() == before
+
+
+def test_one_setting_changed_by_dvc_changes_one_line(here):
+    """`dvc exp run -S` writes params.yaml anew, in ruamel's own layout."""
+    before = (here / "params.yaml").read_text().splitlines()
+    with modify_yaml("params.yaml") as params:
+        params["train"]["epochs"] += 1
+    after = (here / "params.yaml").read_text().splitlines()
+    assert [a.strip() for a, b in zip(after, before, strict=True) if a != b] == [
+        f"epochs: {settings.read()['train']['epochs']}"
+    ]
 
 
 def test_presets_in_any_order_give_the_same_file(here):
