@@ -30,6 +30,8 @@ from .shared.core.process import Terminated, is_main, sigterm_raises
 
 
 def main(argv: Sequence[str] | None = None) -> int:
+    if sys.platform == "win32":
+        return complain(UserError("Lightbox runs on Linux and macOS. On Windows, run it inside WSL 2."))
     arguments = arguments_of(argv)
     return exit_code(lambda: arguments.action(arguments))
 

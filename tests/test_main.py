@@ -1,6 +1,7 @@
 """The way in: exit codes and last words."""
 
 import errno
+import sys
 
 import pytest
 
@@ -37,3 +38,9 @@ def test_an_unknown_command_lists_the_right_ones(capsys):
         entry.main(["trian"])
     assert caught.value.code == 2
     assert "train" in capsys.readouterr().err
+
+
+def test_windows_is_refused_in_words(monkeypatch, capsys):
+    monkeypatch.setattr(sys, "platform", "win32")
+    assert entry.main(["check"]) == 1
+    assert "On Windows, run it inside WSL 2" in capsys.readouterr().err
