@@ -58,7 +58,8 @@ def prepare(images: str | None, count: int, size: int, film: int) -> dict[str, A
 def chosen(images: str | None, total: int, film: int) -> tuple[dict[str, Any], dict[str, Any]]:
     """Settings of the download stage, and the classes."""
     if images is None:
-        faults = dict.fromkeys(("exact_duplicates", "near_duplicates", "truncated", "blank", "conflicting_patients"), 0)
+        kinds = ("exact_duplicates", "near_duplicates", "truncated", "blank", "conflicting_patients", "crops")
+        faults = dict.fromkeys(kinds, 0)
         phantom = {"patients": max(total, 24), "images_per_patient": [1, 1], "size": film, "faults": faults}
         classes = {"normal": "images/NORMAL/*", "pneumonia": "images/PNEUMONIA/*"}
         return {"source": "phantom", "phantom": phantom}, classes

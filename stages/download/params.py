@@ -28,6 +28,9 @@ class Faults(Settings):
     """Films of one single grey."""
     conflicting_patients: NonNegativeInt = 1
     """Patients with films under two labels."""
+    crops: NonNegativeInt = 3
+    """Films stored a second time under another patient's name, in turn on a wider black background and at a smaller
+    size: one of the two files is a crop or a resized version of the other."""
     corner_marker: Annotated[float, Field(ge=0, le=1)] = 0.0
     """How often a bright letter in the corner gives the class away. 0: no film has one. p: films with a finding carry
     it with probability p, normal ones with 1 - p. So 1 is a perfect giveaway, and 0.5 says nothing."""
@@ -61,8 +64,9 @@ class Phantom(Settings):
                 raise ValueError(f"{name}: [{low}, {high}] runs backwards; write the smaller value first.")
         if not self.findings:
             raise ValueError("findings: empty; name at least one, for example {normal: 1}.")
-        needed = 2 * (self.faults.exact_duplicates + self.faults.near_duplicates)
-        needed += self.faults.truncated + self.faults.blank + self.faults.conflicting_patients
+        faults = self.faults
+        needed = 2 * (faults.exact_duplicates + faults.near_duplicates + faults.crops)
+        needed += faults.truncated + faults.blank + faults.conflicting_patients
         if needed > self.patients:
             raise ValueError(
                 f"faults: they need {needed} different patients and there are {self.patients}. "

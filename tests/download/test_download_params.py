@@ -28,7 +28,7 @@ from stages.shared.core.settings import parse
         ({"phantom": {"findings": {"normal": 0}}}, "download.phantom.findings.normal: .*greater than 0"),
         ({"phantom": {"images_per_patient": [3, 1]}}, r"images_per_patient: \[3, 1\] runs backwards"),
         ({"phantom": {"opacity": [0.5, 1.5]}}, "download.phantom.opacity"),
-        ({"phantom": {"patients": 10}}, "faults: they need 15 different patients and there are 10"),
+        ({"phantom": {"patients": 10}}, "faults: they need 21 different patients and there are 10"),
         ({"phantom": {"faults": {"corner_marker": 2}}}, "download.phantom.faults.corner_marker"),
         ({"phantom": {"size": 32}}, "download.phantom.size"),
     ],

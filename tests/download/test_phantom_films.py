@@ -19,7 +19,9 @@ from stages.shared.images.archive import Archive
 from .conftest import Produce
 
 SMALL = {"patients": 24, "size": 64, "seed": 3}
-NO_FAULTS = dict.fromkeys(("exact_duplicates", "near_duplicates", "truncated", "blank", "conflicting_patients"), 0)
+NO_FAULTS = dict.fromkeys(
+    ("exact_duplicates", "near_duplicates", "truncated", "blank", "conflicting_patients", "crops"), 0
+)
 NAME = re.compile(r"images/(NORMAL|PNEUMONIA)/patient(\d{4})_(normal|consolidation|haze)_(\d+)\.png")
 
 

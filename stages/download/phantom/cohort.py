@@ -33,7 +33,7 @@ class Film:
     patient: int
     number: int
     scene: Scene
-    fault: str = ""  # near_duplicate | truncated | blank: what is done to the file
+    fault: str = ""  # near_duplicate | truncated | blank | frame | shrink: what is done to the file
 
     @property
     def folder(self) -> str:
@@ -85,6 +85,7 @@ def plant(films: dict[int, list[Film]], settings: Phantom, rng: np.random.Genera
         "truncated": [damage(films[free.pop()], "truncated") for _ in range(counts.truncated)],
         "blank": [damage(films[free.pop()], "blank") for _ in range(counts.blank)],
         "conflicting_patients": [conflict(films[free.pop()], settings) for _ in range(counts.conflicting_patients)],
+        "crops": [duplicate(films, free, ("frame", "shrink")[i % 2]) for i in range(counts.crops)],
     }
 
 

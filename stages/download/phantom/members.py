@@ -28,6 +28,8 @@ def pack(settings: Phantom) -> dict[str, float]:
             if has_marker(film.scene, settings):
                 put_marker(image)
                 marked.append(film.image)
+            numbers = np.random.default_rng([settings.seed, film.patient, 5, film.number]).random(4)
+            image, lung, lesion = (reframe(picture, film.fault, numbers) for picture in (image, lung, lesion))
             yield film.image, encode(image, film.fault)
             yield film.mask("lung"), encode(lung)
             yield film.mask("lesion"), encode(lesion)
@@ -49,6 +51,22 @@ def put_marker(image: np.ndarray) -> None:
     size = image.shape[0]
     at, thickness = (round(0.04 * size), round(0.14 * size)), max(1, size // 90)
     cv2.putText(image, "L", at, cv2.FONT_HERSHEY_SIMPLEX, size / 240, 235, thickness, cv2.LINE_AA)
+
+
+def reframe(picture: np.ndarray, fault: str, numbers: np.ndarray) -> np.ndarray:
+    """An image or a mask, uint8, as the fault leaves it. frame: the same size, but the film fills only a part of it, on
+    black, so the original is a crop of it. shrink: 60 to 90% of the size. `numbers`: four in 0..1."""
+    size = picture.shape[0]
+    is_mask = set(np.unique(picture)) <= {0, 255}
+    how = cv2.INTER_NEAREST if is_mask else cv2.INTER_AREA
+    if fault == "frame":
+        top, bottom, left, right = np.rint(size * (0.03 + 0.10 * numbers)).astype(int)
+        picture = cv2.copyMakeBorder(picture, top, bottom, left, right, cv2.BORDER_CONSTANT, value=0)
+        return cv2.resize(picture, (size, size), interpolation=how)
+    if fault == "shrink":
+        side = round(size * (0.6 + 0.3 * numbers[0]))
+        return cv2.resize(picture, (side, side), interpolation=how)
+    return picture
 
 
 def encode(image: np.ndarray, fault: str = "") -> bytes:
