@@ -13,7 +13,8 @@ from stages.shared.images.archive import Archive
 
 from .conftest import Produce
 
-FAULTS = {"exact_duplicates": 4, "near_duplicates": 4, "truncated": 2, "blank": 2, "conflicting_patients": 2}
+PAIRS = {"exact_duplicates": 4, "near_duplicates": 4, "crops": 4}
+FAULTS = {**PAIRS, "truncated": 2, "blank": 2, "conflicting_patients": 2}
 SECTION = {"patients": 48, "size": 96}
 
 
@@ -34,9 +35,7 @@ def pixels(archive: Archive, name: str) -> Image.Image:
 def test_as_many_faults_as_asked_for_each_in_patients_of_its_own(planted: tuple[Archive, dict[str, list]]) -> None:
     archive, faults = planted
     assert {k: len(v) for k, v in faults.items()} == {**FAULTS, "corner_marker": 0}
-    pairs = [
-        d[k] for kind in ("exact_duplicates", "near_duplicates") for d in faults[kind] for k in ("original", "copy")
-    ]
+    pairs = [pair[k] for kind in PAIRS for pair in faults[kind] for k in ("original", "copy")]
     names = pairs + faults["truncated"] + faults["blank"]
     assert set(names) <= set(archive.names())
     hosts = [patient(n) for n in names] + [c["patient"] for c in faults["conflicting_patients"]]
@@ -61,6 +60,25 @@ def test_near_duplicates_differ_in_bytes_but_hardly_in_their_perceptual_hash(
         one, two = (pixels(archive, pair[k]) for k in ("original", "copy"))
         assert one.tobytes() != two.tobytes()
         assert imagehash.dhash(one) - imagehash.dhash(two) <= 3
+
+
+def test_crops_show_the_same_film_smaller_or_as_a_part_of_the_file(planted: tuple[Archive, dict[str, list]]) -> None:
+    archive, faults = planted
+    sizes, filled = [], []
+    for pair in faults["crops"]:
+        original, copy = (pixels(archive, pair[k]) for k in ("original", "copy"))
+        rows, columns = (np.nonzero(np.asarray(copy).any(axis=axis))[0] for axis in (1, 0))
+        film = copy.crop((columns[0], rows[0], columns[-1] + 1, rows[-1] + 1)).resize(original.size)
+        assert np.corrcoef(np.asarray(film).ravel(), np.asarray(original).ravel())[0, 1] > 0.95
+        mask = archive.read(
+            pair["copy"].replace("images/", "masks/lung/").replace(pair["copy"].split("/")[1] + "/", "")
+        )
+        assert Image.open(io.BytesIO(mask)).size == copy.size
+        sizes.append(copy.width / original.width)
+        filled.append(len(columns) / copy.width)
+    assert [size == 1 for size in sizes] == [True, False, True, False]
+    assert all(share < 0.95 for share in filled[::2])
+    assert all(0.55 < size < 0.95 for size in sizes[1::2])
 
 
 def test_truncated_files_cannot_be_decoded_and_all_others_can(planted: tuple[Archive, dict[str, list]]) -> None:
