@@ -14,7 +14,7 @@ import pytest
 from stages.shared.core.errors import UserError
 from stages.shared.core.job import Result
 from stages.shared.core.paths import Key
-from stages.shared.tracking.recording import recording
+from stages.shared.tracking.recording import _commit, recording
 
 pytestmark = pytest.mark.e2e
 KEY = Key("resnet18", "fine_tune", "full")
@@ -74,6 +74,13 @@ def test_the_commit_is_a_tag_and_names_the_run_without_an_experiment(root):
     _, (parent, child) = runs(root)
     assert parent.info.run_name == f"workspace@{commit[:9]}"
     assert child.data.tags["commit"] == commit
+
+
+def test_without_the_git_program_the_commit_is_unknown_and_that_is_said(root, monkeypatch, capfd):
+    monkeypatch.setenv("PATH", str(root))
+    monkeypatch.delenv("DVC_EXP_BASELINE_REV", raising=False)
+    assert _commit() is None
+    assert "git is not installed" in capfd.readouterr().err
 
 
 def test_system_metrics_are_on(root):

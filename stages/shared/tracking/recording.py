@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import subprocess
 import sys
 from collections.abc import Iterator, Mapping
@@ -127,6 +128,9 @@ def _commit() -> str | None:
     """The commit that the code and the params come from; None outside git. A queued experiment knows its own."""
     if baseline := os.environ.get("DVC_EXP_BASELINE_REV"):
         return baseline
+    if shutil.which("git") is None:
+        print("git is not installed, so MLflow's run does not name the commit of the code.", file=sys.stderr)
+        return None
     git = subprocess.run(
         ["git", "rev-parse", "--verify", "-q", "HEAD"], cwd=project_root(), capture_output=True, text=True, check=False
     )
