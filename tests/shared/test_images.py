@@ -134,6 +134,18 @@ def test_what_is_no_image_is_unreadable_with_the_reason(data: bytes, reason: str
         decode(data, "notes.png")
 
 
+@pytest.mark.parametrize(
+    "start", [b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 9 9\n", b"\xc5\xd0\xd3\xc6" + bytes(60)]
+)
+def test_what_only_a_foreign_program_could_decode_is_no_image(start: bytes, monkeypatch: pytest.MonkeyPatch):
+    """For EPS, Pillow would start Ghostscript, which runs the program that the file is."""
+    import subprocess
+
+    monkeypatch.setattr(subprocess, "Popen", lambda *args, **options: pytest.fail("a program was started"))
+    with pytest.raises(UnreadableImage, match="not an image"):
+        decode(start + b"showpage\n", "film.png")
+
+
 def test_damaged_bytes_never_end_in_another_error():
     noise = Image.fromarray(np.random.default_rng(0).integers(0, 256, (32, 32, 3), dtype=np.uint8))
     rng = np.random.default_rng(1)
@@ -212,6 +224,76 @@ def test_rescale_and_window_are_applied():
     array = np.asarray(decode(data, "ct.dcm"))
     expected = np.clip((hounsfield - (40 - 200)) / 400, 0, 1) * 255
     assert np.abs(array - expected).max() <= 1.5
+
+
+BYTES = np.arange(256, dtype=np.uint8).reshape(16, 16)
+
+
+def shown(pixels: np.ndarray, **tags: object) -> np.ndarray:
+    return np.asarray(decode(dicom(pixels, **tags), "film.dcm"))
+
+
+@pytest.mark.parametrize("function", ["LINEAR", "LINEAR_EXACT", "SIGMOID"])
+@pytest.mark.parametrize(("centre", "width"), [(128, 1280), (100, 60), (300, 200)])
+def test_a_window_is_shown_as_pydicom_shows_it(function: str, centre: float, width: float):
+    """Of 8 bits, so pydicom's own output is in 0…255. In a wide window the levels are close together, and stay so."""
+    from pydicom import dcmread
+    from pydicom.pixels import apply_voi_lut
+
+    tags = {"WindowCenter": centre, "WindowWidth": width, "VOILUTFunction": function}
+    expected = apply_voi_lut(BYTES, dcmread(io.BytesIO(dicom(BYTES, **tags))))
+    assert np.abs(shown(BYTES, **tags) - expected.astype(float)).max() <= 0.51
+    if width == 1280:
+        assert 100 < shown(BYTES, **tags).min() < shown(BYTES, **tags).max() < 155
+
+
+@pytest.mark.parametrize("table", [np.arange(4096)[::-1], np.arange(4096) // 2 + 1000])
+def test_a_voi_table_is_shown_over_the_range_of_its_bits(table: np.ndarray):
+    from pydicom.dataset import Dataset
+    from pydicom.multival import MultiValue
+
+    lut = Dataset()
+    lut.LUTDescriptor, lut.LUTData = MultiValue(int, [4096, 0, 12]), table.astype("<u2").tobytes()
+    assert np.abs(shown(DEEP, VOILUTSequence=[lut]) - table[DEEP] / 4095 * 255).max() <= 0.51
+
+
+def test_8_bits_without_a_window_keep_their_levels():
+    dim = BYTES // 4 + 20
+    assert np.array_equal(shown(dim), dim)
+    assert np.array_equal(shown(dim, PhotometricInterpretation="MONOCHROME1"), 255 - dim)
+
+
+def test_a_hot_pixel_costs_no_grey_levels():
+    film = np.tile(np.linspace(0, 4000, 64), (64, 1)).astype(np.uint16)
+    whole = shown(film)
+    film[5, 5] = 65535
+    assert np.array_equal(np.delete(shown(film).ravel(), 5 * 64 + 5), np.delete(whole.ravel(), 5 * 64 + 5))
+    assert np.array_equal(np.asarray(decode(encoded(Image.fromarray(film)), "a.png")), shown(film))
+
+
+@pytest.mark.parametrize("kind", ["MONOCHROME1", "MONOCHROME2"])
+@pytest.mark.parametrize("window", [{}, {"WindowCenter": 1500, "WindowWidth": 1000}])
+@pytest.mark.parametrize("limit", [None, 65000])
+def test_padding_is_black_and_changes_nothing_else(kind: str, window: dict, limit: int | None):
+    film = np.linspace(1000, 2000, 64 * 64).reshape(64, 64).astype(np.uint16)
+    whole = shown(film, PhotometricInterpretation=kind, **window)
+    film[:, :8] = 65535 if limit is None else np.linspace(65000, 65535, 64 * 8).reshape(64, 8)
+    tags = {"PixelPaddingValue": 65535} | ({"PixelPaddingRangeLimit": limit} if limit else {})
+    array = shown(film, PhotometricInterpretation=kind, **tags, **window)
+    assert not array[:, :8].any()
+    assert np.abs(array[:, 8:].astype(int) - whole[:, 8:]).max() <= 1
+
+
+@pytest.mark.parametrize("missing", ["Rows", "PhotometricInterpretation", "BitsStored"])
+def test_dicom_without_what_its_pixels_need_says_what_is_missing(missing: str):
+    from pydicom import dcmread
+
+    dataset = dcmread(io.BytesIO(dicom(DEEP)))
+    delattr(dataset, missing)
+    buffer = io.BytesIO()
+    dataset.save_as(buffer)
+    with pytest.raises(UnreadableImage, match=f"DICOM without {missing}, so its pixels cannot be read"):
+        decode(buffer.getvalue(), "a.dcm")
 
 
 def test_colour_dicom_is_rgb():

@@ -36,7 +36,7 @@ def overlay(image: Image.Image, heat: Image.Image) -> Image.Image:
 def read(path: Path) -> Image.Image:
     """Raises UserError when the image is missing or damaged."""
     try:
-        with Image.open(path) as image:
+        with Image.open(path, formats=["PNG"]) as image:  # what explain writes
             return image.copy()
     except OSError as error:
         remedy = f"Make it again with `dvc repro -f explain@{path.parts[2]}`."

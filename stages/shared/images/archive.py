@@ -45,13 +45,27 @@ class Archive:
             UserError: no such member, or its bytes do not match the archive's checksum.
         """
         try:
-            return self._zip.read(name)
+            return read_member(self._zip, self._zip.getinfo(name))
         except KeyError:
             raise UserError(f"{self.path}: has no member {name!r}. Run `dvc repro validate` again.") from None
         except (zipfile.BadZipFile, zlib.error, EOFError) as error:
             raise UserError(
                 f"{self.path}: member {name!r} is damaged ({error}). Delete the archive and run `dvc repro download`."
             ) from None
+
+
+def read_member(archive: zipfile.ZipFile, info: zipfile.ZipInfo) -> bytes:
+    """All bytes of a stored or deflated member. zipfile's own `read` unpacks up to 2 GB before it looks at the declared
+    size; asked for that size and one byte more, it stops there and finds a false size by the checksum.
+
+    Raises:
+        zipfile.BadZipFile, zlib.error, EOFError: damaged, or the declared size is false.
+    """
+    with archive.open(info) as file:
+        data = file.read(info.file_size + 1)
+    if len(data) != info.file_size:
+        raise zipfile.BadZipFile(f"{info.filename!r} has {len(data)} bytes and should have {info.file_size}")
+    return data
 
 
 def write_archive(path: Path, members: Iterable[tuple[str, bytes]]) -> None:

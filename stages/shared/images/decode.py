@@ -6,16 +6,20 @@ Legend: H, W height and width in pixels; C channels, 1 (grey) or 3 (RGB).
 from __future__ import annotations
 
 import io
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 from PIL import Image, ImageOps, UnidentifiedImageError
 
 from ..core.errors import UserError
-from .kinds import is_dicom
+from .kinds import FORMATS, is_dicom
+
+if TYPE_CHECKING:
+    from pydicom import Dataset
 
 MAX_PIXELS = 89_478_485  # Pillow's own threshold for a decompression bomb: 256 MiB of RGB
 _DEEP = ("I", "F")  # what Pillow calls 32-bit integers (and, as "I;16…", 16-bit ones) and floats
+REQUIRED = ("Rows", "Columns", "BitsAllocated", "BitsStored", "PixelRepresentation", "PhotometricInterpretation")
 
 
 class UnreadableImage(UserError):
@@ -34,9 +38,9 @@ def decode(data: bytes, name: str) -> Image.Image:
     """The first frame, upright, as Pillow mode L or RGB; `info["source_mode"]` keeps the mode of the file.
 
     EXIF rotation is applied, transparency is laid on black, CMYK and palettes become RGB (a grey palette: L).
-    Deep images (16-bit, 32-bit, float, DICOM) are scaled from their own minimum and maximum to 0…255:
-    detectors fill 10, 12 or 14 of the 16 bits and files do not say which, so a fixed divisor would leave most
-    films black.
+    Deep images (16-bit, 32-bit, float) are scaled from their own range to 0…255 (`_stretch`): detectors fill 10, 12 or
+    14 of the 16 bits and files do not say which, so a fixed divisor would leave most films black. DICOM is shown
+    through its window where it has one (`_grey_levels`).
 
     Raises:
         UnreadableImage: empty, truncated, not an image, too large, or in an encoding that cannot be read.
@@ -53,7 +57,9 @@ def decode(data: bytes, name: str) -> Image.Image:
         reason = "not an image, or damaged at its start" if isinstance(error, UnidentifiedImageError) else str(error)
         raise UnreadableImage(name, reason) from error
     except Exception as error:  # decoders raise nearly anything on damaged bytes, and nothing else can fail here
-        raise UnreadableImage(name, f"damaged ({str(error).strip('.') or type(error).__name__})") from error
+        written_for_people = isinstance(error, (OSError, SyntaxError, ValueError)) and str(error)
+        reason = str(error).strip(".") if written_for_people else type(error).__name__
+        raise UnreadableImage(name, f"damaged ({reason})") from error
 
 
 def to_array(image: Image.Image, mode: Literal["grey", "rgb"]) -> np.ndarray:
@@ -63,7 +69,7 @@ def to_array(image: Image.Image, mode: Literal["grey", "rgb"]) -> np.ndarray:
 
 
 def _from_pillow(data: bytes, name: str) -> Image.Image:
-    with Image.open(io.BytesIO(data)) as image:
+    with Image.open(io.BytesIO(data), formats=FORMATS) as image:
         _refuse_bomb(name, *image.size)
         source_mode = image.mode
         plain = _flatten(ImageOps.exif_transpose(image))
@@ -85,14 +91,23 @@ def _flatten(image: Image.Image) -> Image.Image:
 
 
 def _stretch(values: np.ndarray) -> np.ndarray:
-    """Any numbers, H×W -> uint8, minimum to 0 and maximum to 255; NaN, infinity and a constant become 0."""
-    values = values.astype(np.float64)
-    finite = np.isfinite(values)
-    low, high = values.min(where=finite, initial=np.inf), values.max(where=finite, initial=-np.inf)
-    if not high > low:
+    """Any numbers, of any shape -> uint8: the lowest 0.1% become 0, the highest 0.1% become 255, so that one hot pixel
+    does not darken the film. Images of less than 1,000 pixels keep their extremes, and so do images that would be of
+    one grey otherwise. NaN, infinity and a constant become 0."""
+    finite = values[np.isfinite(values)]
+    if not finite.size:
         return np.zeros(values.shape, np.uint8)
-    scaled = (np.where(finite, values, low) - low) * (255 / (high - low))
-    return np.asarray(np.rint(scaled), np.uint8)
+    low = np.percentile(finite, 0.1, method="lower")
+    high = np.percentile(finite, 99.9, method="higher")
+    if low == high:
+        low, high = finite.min(), finite.max()
+    return _scale(values, float(low), float(high))
+
+
+def _scale(values: np.ndarray, low: float, high: float) -> np.ndarray:
+    """uint8: `low` and less become 0, `high` and more become 255; NaN and infinity become 0."""
+    values = np.where(np.isfinite(values), values, low).astype(np.float64)
+    return np.asarray(np.rint(np.clip((values - low) * (255 / max(high - low, 1e-12)), 0, 255)), np.uint8)
 
 
 def _refuse_bomb(name: str, width: int, height: int) -> None:
@@ -101,10 +116,10 @@ def _refuse_bomb(name: str, width: int, height: int) -> None:
 
 
 def _from_dicom(data: bytes, name: str) -> Image.Image:
-    """The first frame. Rescale slope and intercept, the window (VOI LUT), MONOCHROME1 turned so that bone is white."""
+    """The first frame."""
     import pydicom
     from pydicom.errors import InvalidDicomError
-    from pydicom.pixels.processing import apply_color_lut, apply_modality_lut, apply_voi_lut
+    from pydicom.pixels.processing import apply_color_lut
     from pydicom.pixels.utils import pixel_array
 
     try:
@@ -113,8 +128,11 @@ def _from_dicom(data: bytes, name: str) -> Image.Image:
         raise UnreadableImage(name, "named as DICOM but without DICOM's header") from error
     if "PixelData" not in dataset:
         raise UnreadableImage(name, "DICOM without pixel data (a report or a structured object)")
+    syntax = dataset.file_meta.get("TransferSyntaxUID")
+    missing = [tag for tag in REQUIRED if dataset.get(tag) is None] + ["TransferSyntaxUID"] * (syntax is None)
+    if missing:
+        raise UnreadableImage(name, f"DICOM without {', '.join(missing)}, so its pixels cannot be read")
     _refuse_bomb(name, int(dataset.Columns), int(dataset.Rows))
-    syntax = dataset.file_meta.TransferSyntaxUID
     try:
         pixels = pixel_array(dataset, index=0)  # H×W, or H×W×3 with YBR turned into RGB
     except Exception as error:
@@ -126,9 +144,44 @@ def _from_dicom(data: bytes, name: str) -> Image.Image:
     if kind == "PALETTE COLOR":
         pixels = apply_color_lut(pixels, dataset)
     if pixels.ndim == 3:
-        levels = pixels if pixels.dtype == np.uint8 else _stretch(pixels)
+        image = Image.fromarray(pixels if pixels.dtype == np.uint8 else _stretch(pixels))
     else:
-        levels = _stretch(apply_voi_lut(apply_modality_lut(pixels, dataset), dataset))
-    image = Image.fromarray(255 - levels if kind == "MONOCHROME1" else levels)
+        image = Image.fromarray(_grey_levels(pixels, dataset))
     image.info = {"source_mode": f"DICOM {kind}"}
     return image
+
+
+def _grey_levels(pixels: np.ndarray, dataset: Dataset) -> np.ndarray:
+    """Stored values, H×W -> uint8: rescaled (modality LUT), then seen through the VOI LUT or the window. MONOCHROME1 is
+    turned so that bone is white, and padding is black.
+
+    Without a window, up to 8 bits keep their levels, and more are stretched (`_stretch`), padding left out.
+    """
+    from pydicom.pixels.processing import apply_modality_lut, apply_voi, apply_windowing
+
+    padding = _padding(pixels, dataset)
+    values = apply_modality_lut(pixels, dataset)
+    bits = int(dataset.BitsStored)
+    table = (dataset.get("VOILUTSequence") or [{}])[0]
+    if None not in (table.get("LUTDescriptor"), table.get("LUTData")):
+        levels = _scale(apply_voi(values, dataset), 0, 2 ** int(table.LUTDescriptor[2]) - 1)
+    elif None not in (dataset.get("WindowCenter"), dataset.get("WindowWidth")):
+        with np.errstate(over="ignore"):  # in a sigmoid
+            black, white = apply_windowing(np.array([-1e12, 1e12]), dataset)  # as it shows what is outside the window
+            levels = _scale(apply_windowing(values, dataset), black, white)
+    elif bits <= 8 and dataset.PixelRepresentation == 0:
+        levels = _scale(values, *sorted(apply_modality_lut(np.array([0, 2**bits - 1]), dataset)))
+    else:
+        levels = _stretch(np.where(padding, np.nan, values))
+    if dataset.PhotometricInterpretation == "MONOCHROME1":
+        levels = 255 - levels
+    return np.where(padding, np.uint8(0), levels)
+
+
+def _padding(pixels: np.ndarray, dataset: Dataset) -> np.ndarray:
+    """Where the detector saw nothing, H×W bool: PixelPaddingValue, or all from it to PixelPaddingRangeLimit."""
+    value = dataset.get("PixelPaddingValue")
+    if value is None:
+        return np.zeros(pixels.shape, bool)
+    low, high = sorted((int(value), int(dataset.get("PixelPaddingRangeLimit", value))))
+    return np.asarray((pixels >= low) & (pixels <= high))

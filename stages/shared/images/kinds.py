@@ -9,6 +9,8 @@ SUFFIXES = frozenset(
     {".png", ".jpg", ".jpeg", ".jpe", ".jp2", ".bmp", ".dib", ".gif", ".tif", ".tiff", ".webp"}
     | {".pgm", ".ppm", ".pnm", ".pbm", ".dcm", ".dicom"}
 )
+FORMATS = ("PNG", "JPEG", "JPEG2000", "BMP", "DIB", "GIF", "TIFF", "WEBP", "PPM")
+"""What Pillow may decode, whatever a file's name says. Others are refused: for EPS it would start Ghostscript."""
 CLUTTER = frozenset({"thumbs.db", "desktop.ini", "readme", "readme.md", "readme.txt"})
 
 
@@ -26,5 +28,6 @@ def is_dicom(data: bytes) -> bool:
 
 def is_clutter(name: str) -> bool:
     """Hidden files, what operating systems leave behind, and a README that explains a folder."""
-    parts = PurePosixPath(name).parts
-    return any(part.startswith(".") or part == "__MACOSX" for part in parts) or parts[-1].lower() in CLUTTER
+    path = PurePosixPath(name)
+    hidden = any(part.startswith(".") or part == "__MACOSX" for part in path.parts)
+    return hidden or not path.name or path.name.lower() in CLUTTER
