@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import sys
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
@@ -12,9 +13,10 @@ from ..shared.core.errors import UserError
 from ..shared.core.paths import RAW
 from ..shared.core.progress import progress
 from ..shared.images.archive import write_archive
-from ..shared.images.kinds import SUFFIXES, is_clutter, is_image
+from ..shared.images.kinds import SUFFIXES, is_clutter, is_dicom, is_image
 
 BIGGEST = 2**30  # bytes; one file is read into memory whole
+LONGEST = 2**16 - 1  # bytes of a name in a zip archive
 
 
 @dataclass(frozen=True)
@@ -37,6 +39,7 @@ def pack_images(entries: Iterable[Entry], where: str, total: int | None) -> dict
         UserError: there is no image, a name appears twice, or a file is too big for an image.
     """
     names: set[str] = set()
+    dicom: list[str] = []
     suffixes: Counter[str] = Counter()  # of the files that are no images
 
     def others() -> str:
@@ -50,7 +53,10 @@ def pack_images(entries: Iterable[Entry], where: str, total: int | None) -> dict
             if entry.is_image:
                 check(entry, names, where)
                 names.add(entry.name)
-                yield entry.name, entry.read()
+                data = entry.read()
+                if is_dicom(data):
+                    dicom.append(entry.name)
+                yield entry.name, data
             else:
                 suffixes[PurePosixPath(entry.name).suffix.lower() or "no suffix"] += 1
         if not names:  # raised here, so that no archive is written
@@ -63,6 +69,12 @@ def pack_images(entries: Iterable[Entry], where: str, total: int | None) -> dict
     write_archive(RAW, images())
     if suffixes:
         print(f"{where}: {len(names)} images; left out {others()}.", file=sys.stderr)
+    if dicom:
+        print(
+            f"{where}: {len(dicom)} DICOM files, for example {dicom[0]!r}. Their headers may name patients and dates. "
+            "They go whole into data/raw.zip, DVC's cache and every remote you push to: remove personal data first.",
+            file=sys.stderr,
+        )
     return {"images": len(names), "left_out": suffixes.total()}
 
 
@@ -73,8 +85,23 @@ def check(entry: Entry, names: set[str], where: str) -> None:
         size = f"{entry.size / 1e9:.1f} GB"
         raise UserError(f"{where}: {entry.name!r} is {size}, more than an image can be (1 GB). Remove it.")
     try:
-        entry.name.encode()
+        length = len(entry.name.encode())
     except UnicodeEncodeError:
         raise UserError(
             f"{where}: the file name {entry.name!r} is not valid UTF-8 and cannot go into the archive. Rename the file."
         ) from None
+    if length > LONGEST:
+        raise UserError(
+            f"{where}: the file name {entry.name[:60]!r}… has {length} bytes, more than {LONGEST}. Rename it."
+        )
+
+
+def unreadable(error: OSError) -> UserError:
+    """The user's version of an error of the disk at a file or a folder."""
+    remedies = {
+        errno.ENOENT: "It vanished meanwhile. Move or delete nothing there, and run `dvc repro` again.",
+        errno.EACCES: "Check its permissions.",
+        errno.EPERM: "Check its permissions.",
+    }
+    remedy = remedies.get(error.errno or 0, "Check the disk that it lies on, then run `dvc repro` again.")
+    return UserError(f"{error.filename}: cannot be read ({error.strerror}). {remedy}")

@@ -11,7 +11,7 @@ from typing import NoReturn
 from ..shared.core.errors import UserError
 from ..shared.core.paths import find_input, project_root
 from ..shared.images.kinds import is_clutter
-from .entries import Entry, pack_images
+from .entries import Entry, pack_images, unreadable
 from .params import Folder
 from .unpack import open_archive
 
@@ -67,4 +67,4 @@ def read(path: Path) -> bytes:
 
 
 def refuse(error: OSError) -> NoReturn:
-    raise UserError(f"{error.filename}: cannot be read ({error.strerror}). Check its permissions.") from None
+    raise unreadable(error) from None

@@ -1,10 +1,14 @@
 from __future__ import annotations
 
+import bz2
 import errno
+import gzip
 import io
+import lzma
 import os
 import sys
 import tarfile
+import tracemalloc
 import zipfile
 from pathlib import Path
 
@@ -162,6 +166,101 @@ def test_a_truncated_archive_is_called_damaged(name: str, produce: Produce, tmp_
     refused(produce, tmp_path / name, "(damaged|not a readable).* Pack it again")
 
 
+TARS = {
+    "x.tar": lambda data: data,
+    "x.tar.gz": lambda data: gzip.compress(data, 1),
+    "x.tar.bz2": bz2.compress,
+    "x.tar.xz": lzma.compress,
+}
+
+
+def lose(whole: bytes, how: str) -> bytes:
+    """A tar of four images that tarfile reads without an error, and in which it finds fewer than four."""
+    with tarfile.open(fileobj=io.BytesIO(whole)) as archive:
+        third = archive.getmembers()[2].offset
+    if how == "header":
+        whole = whole[: third + 7] + b"!" + whole[third + 8 :]
+    if how == "blank header":
+        whole = whole[:third] + bytes(512) + whole[third + 512 :]
+    if how == "cut at a member":
+        whole = whole[:third]
+    if how == "cut in a header":
+        whole = whole[: third + 100]
+    if how == "zeros from a member on":
+        whole = whole[:third] + bytes(2_000_000)
+    if how == "two in one":
+        whole = whole + tarred({"more.png": png(9, 100)}, "w")
+    return whole
+
+
+@pytest.mark.parametrize(
+    "how", ["header", "blank header", "cut at a member", "cut in a header", "zeros from a member on", "two in one"]
+)
+@pytest.mark.parametrize("name", TARS)
+def test_a_tar_that_would_lose_images_in_silence_is_called_damaged(
+    name: str, how: str, produce: Produce, tmp_path: Path
+) -> None:
+    damaged = lose(tarred({f"{i}.png": png(i, 100) for i in range(4)}, "w"), how)
+    with tarfile.open(fileobj=io.BytesIO(damaged)) as archive:
+        assert len(archive.getnames()) == (4 if how == "two in one" else 2)
+    (tmp_path / name).write_bytes(TARS[name](damaged))
+    refused(produce, tmp_path / name, "the archive is damaged .* Pack it again")
+
+
+def test_of_two_zips_in_one_file_none_is_lost_in_silence(produce: Produce, tmp_path: Path) -> None:
+    (tmp_path / "x.zip").write_bytes(zipped({"a.png": png(1)}) + zipped({"b.png": png(2)}))
+    refused(produce, tmp_path / "x.zip", "damaged .*table of contents")
+
+
+def test_a_false_size_in_a_zip_does_not_fill_the_memory(produce: Produce, tmp_path: Path) -> None:
+    data = bytearray(zipped({"a.png": bytes(60_000_000)}))
+    for at in (data.rfind(b"PK\x01\x02") + 24, 22):  # the size a member declares, in both headers
+        data[at : at + 4] = (1000).to_bytes(4, "little")
+    (tmp_path / "x.zip").write_bytes(data)
+    tracemalloc.start()
+    refused(produce, tmp_path / "x.zip", r"damaged .*a\.png")
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert peak < 10_000_000
+
+
+@pytest.mark.parametrize("first", [True, False])
+@pytest.mark.parametrize("kind", [tarfile.GNUTYPE_LONGNAME, tarfile.XHDTYPE])
+def test_a_tar_with_an_endless_name_does_not_fill_the_memory(
+    kind: bytes, first: bool, produce: Produce, tmp_path: Path
+) -> None:
+    buffer = io.BytesIO()
+    with tarfile.open(fileobj=buffer, mode="w") as archive:
+        if not first:
+            archive.addfile(tarfile.TarInfo("a.png"))
+        info = tarfile.TarInfo("long")
+        info.type, info.size = kind, 60_000_000
+        archive.addfile(info, io.BytesIO(bytes(info.size)))
+        archive.addfile(tarfile.TarInfo("b.png"))
+    (tmp_path / "x.tar.gz").write_bytes(gzip.compress(buffer.getvalue(), 1))
+    del buffer
+    tracemalloc.start()
+    refused(produce, tmp_path / "x.tar.gz", "not a readable" if first else "damaged .a name of 60,000,000 bytes")
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert peak < 10_000_000
+
+
+def test_a_tar_of_headers_without_end_is_called_damaged(produce: Produce, tmp_path: Path) -> None:
+    name = tarfile.TarInfo("long")
+    name.type, name.size = tarfile.GNUTYPE_LONGNAME, 5
+    (tmp_path / "x.tar").write_bytes((name.tobuf() + b"a.png".ljust(512, b"\0")) * 3000)
+    refused(produce, tmp_path / "x.tar", "damaged")
+
+
+@pytest.mark.parametrize(("how", "says"), [(zipfile.ZIP_BZIP2, "bzip2"), (zipfile.ZIP_LZMA, "LZMA")])
+def test_a_zip_whose_unpacking_cannot_be_bounded_is_refused(
+    how: int, says: str, produce: Produce, tmp_path: Path
+) -> None:
+    (tmp_path / "x.zip").write_bytes(zipped({"a.png": png()}, how))
+    refused(produce, tmp_path / "x.zip", rf"'a\.png' is compressed with {says}.*ordinary \.zip")
+
+
 def test_a_flipped_byte_in_a_zip_is_called_damaged(produce: Produce, tmp_path: Path) -> None:
     data = bytearray(zipped({"a.png": png(1, 100)}, zipfile.ZIP_STORED))
     data[2000] ^= 1
@@ -198,7 +297,21 @@ def test_an_unreadable_file_is_named(produce: Produce, tmp_path: Path, monkeypat
         raise PermissionError(errno.EACCES, "Permission denied", str(self))
 
     monkeypatch.setattr(Path, "read_bytes", denied)
-    refused(produce, tmp_path / "own", r"a\.png: cannot be read \(Permission denied\)")
+    refused(produce, tmp_path / "own", r"a\.png: cannot be read \(Permission denied\)\. Check its permissions")
+
+
+def test_a_file_that_vanishes_meanwhile_is_named(
+    produce: Produce, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    own = plant(tmp_path / "own", {"a.png": png(1), "b.png": png(2)})
+    reading = Path.read_bytes
+
+    def move_b(path: Path) -> bytes:
+        (own / "b.png").unlink(missing_ok=True)
+        return reading(path)
+
+    monkeypatch.setattr(Path, "read_bytes", move_b)
+    refused(produce, own, r"b\.png: cannot be read \(No such file.*vanished meanwhile")
 
 
 def test_a_full_disk_leaves_the_old_archive_as_it_was(
