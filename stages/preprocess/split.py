@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-
 import numpy as np
 import pandas as pd
 from scipy.sparse import coo_array
@@ -11,9 +9,12 @@ from scipy.sparse.csgraph import connected_components
 
 from ..shared.core.errors import UserError
 from ..shared.core.paths import MANIFEST, PARAMS
+from .deal import deal
 from .params import Split
 
 SECTION = f"{PARAMS}: preprocess.split"
+UNLIKE_CLASSES = 0.1  # share of a class in a part, less its share in the whole set: what deserves a warning
+UNLIKE_SIZE = 0.25  # images of a part, relative to what it should have
 
 
 def assign(rows: pd.DataFrame, split: Split) -> pd.DataFrame:
@@ -26,12 +27,9 @@ def assign(rows: pd.DataFrame, split: Split) -> pd.DataFrame:
     index["group"] = groups(rows["patient"], rows["cluster"])
     table = pd.crosstab(index["group"], index["label"], dropna=False)  # images of each class in each group
     _enough_groups(table, split)
-    if split.method == "provided":
-        held_out = _provided_test(index, rows)
-    else:
-        held_out = deal(table.to_numpy(), [split.test, 1 - split.test], split.seed) == 0
+    held_out = _provided_test(index, rows) if split.method == "provided" else _held_out(table.to_numpy(), split)
     fold = np.full(len(table), -1, np.int64)
-    fold[~held_out] = deal(table[~held_out].to_numpy(), [1 / split.folds] * split.folds, split.seed)
+    fold[~held_out] = _folds(table[~held_out].to_numpy(), split)
     index["split"] = np.where(held_out, "test", np.where(fold == 0, "val", "train"))[index["group"]]
     index["fold"] = fold[index["group"]]
     _every_class_everywhere(index, split)
@@ -52,27 +50,47 @@ def groups(patients: pd.Series, clusters: pd.Series) -> np.ndarray:
     return np.asarray(pd.factorize(part)[0])
 
 
-def deal(counts: np.ndarray, shares: Sequence[float], seed: int) -> np.ndarray:
-    """int64 G: the part of each group, so that every part has the classes in the same proportion.
+def _held_out(counts: np.ndarray, split: Split) -> np.ndarray:
+    """bool G: the groups of the test part. It depends on the number of folds only where another test part would leave
+    too few groups of a class for them."""
+    shares = [split.test, 1 - split.test]
+    test = deal(counts, shares, [1, 1], split.seed) == 0
+    if (counts[~test] > 0).sum(0).min() < split.folds:
+        test = deal(counts, shares, [1, split.folds], split.seed) == 0
+    return test
 
-    scikit-learn's StratifiedGroupKFold deals into equal parts only; a test part of any share needs this. On equal parts
-    the tests hold it against scikit-learn's.
 
-    `counts`: int G×K, images of each class in each group. `shares`: P, they sum to 1. Large groups go first,
-    each to the part where it does most to bring every class to its target (least sum of squared distance over
-    target); `seed` decides between groups of one size.
-    """
-    counts = np.asarray(counts, np.float64)
-    totals = counts.sum(0)
-    target = np.outer(shares, totals)  # P×K
-    weight = 1 / np.maximum(target * totals, 1e-12)  # a rare class counts as much as a frequent one
-    part, filled = np.empty(len(counts), np.int64), np.zeros_like(target)
-    shuffled = np.random.default_rng(seed).permutation(len(counts))
-    for g in shuffled[np.argsort(-counts[shuffled].sum(1), kind="stable")]:
-        cost = (counts[g] * (counts[g] + 2 * (filled - target)) * weight).sum(1)  # P: change of the squared distance
-        part[g] = int(np.argmin(cost))
-        filled[part[g]] += counts[g]
-    return part
+def _folds(counts: np.ndarray, split: Split) -> np.ndarray:
+    """int64 G: the fold of each group. The folds are numbered at random, but one that is unlike the others comes last:
+    fold 0 validates unless a sample says otherwise, and a patient with a large part of the images should train."""
+    fold = deal(counts, [1 / split.folds] * split.folds, [1] * split.folds, split.seed)
+    images = np.stack([counts[fold == k].sum(0) for k in range(split.folds)])
+    unlike = np.abs(images * split.folds / counts.sum(0) - 1).max(1)
+    order = np.random.default_rng(split.seed).permutation(split.folds)
+    order = order[np.argsort(np.round(unlike[order], 1), kind="stable")]
+    return np.argsort(order)[fold]
+
+
+def uneven_parts(index: pd.DataFrame, split: Split) -> list[str]:
+    """A line for the test part and for each fold that has a class much more or less often than the whole set, or many
+    more or fewer images than it should."""
+    part = index["fold"].map(lambda fold: "test" if fold < 0 else f"fold {fold}")
+    counts = pd.crosstab(part, index["label"], dropna=False)
+    shares = counts.div(counts.sum(axis=1), axis=0)
+    usual = index["label"].value_counts(normalize=True)
+    dealt = (index["fold"] >= 0).sum() / split.folds
+    lines = []
+    for name, row in shares.iterrows():
+        expected = dealt if name != "test" else len(index) * split.test if split.method == "grouped" else None
+        images = int(counts.loc[name].sum())
+        label = (row - usual).abs().idxmax()
+        if abs(row[label] - usual[label]) > UNLIKE_CLASSES:
+            lines.append(
+                f"{name}: {row[label]:.0%} of its {images} images are {label}; of all images, {usual[label]:.0%}"
+            )
+        if expected and abs(images / expected - 1) > UNLIKE_SIZE:
+            lines.append(f"{name}: {images} images; an even split would give it {expected:.0f}")
+    return lines
 
 
 def _enough_groups(table: pd.DataFrame, split: Split) -> None:

@@ -6,6 +6,7 @@ import hashlib
 import json
 import os
 import shutil
+import sys
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
@@ -20,14 +21,15 @@ from ..shared.core.paths import MANIFEST, PARAMS, PROCESSED, RAW, VALIDATION
 from ..shared.images.archive import Archive
 from .arrays import write_arrays
 from .figures import draw
-from .params import Params
-from .split import assign
+from .params import Params, Split
+from .split import assign, uneven_parts
 
 
 def run(params: Params, job: Job) -> Result:
     make = Preprocessor(params.spec, f"{PARAMS}: preprocess")
     rows = usable_rows()
     index = assign(rows, params.split)
+    warn(index, params.split)
     masks = [None if pd.isna(mask) else mask for mask in rows["mask"]] if rows["mask"].notna().any() else None
     archive = Archive(RAW)
     with whole_folder(PROCESSED) as folder:
@@ -50,6 +52,20 @@ def usable_rows() -> pd.DataFrame:
     if rows.empty:
         raise UserError(f"{MANIFEST}: all {len(manifest)} images are quarantined. See {VALIDATION}.")
     return rows
+
+
+def warn(index: pd.DataFrame, split: Split) -> None:
+    uneven = uneven_parts(index, split)
+    if uneven:
+        largest = index["group"].value_counts()
+        patient = index["patient"][index["group"] == largest.index[0]].iloc[0]
+        lines = [
+            "preprocess: the parts of the split are uneven; scores of different parts compare badly.",
+            *(f"  {line}" for line in uneven),
+            f"  A group (a patient, or patients who share a picture) is never divided. The largest, with patient"
+            f" {patient}, has {largest.iloc[0]} of {len(index)} images. Fewer folds or another seed may help.",
+        ]
+        print("\n".join(lines), file=sys.stderr)
 
 
 @contextmanager

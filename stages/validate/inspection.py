@@ -12,10 +12,19 @@ from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
+import cv2
+import imagehash
+import numpy as np
+from PIL import Image
+
 from ..shared.images.archive import Archive
+from ..shared.images.decode import UnreadableImage, decode
 
 CHUNK = 16  # images per message to a worker: small enough for an even load and a lively progress bar
-THUMBNAIL = 32  # px
+THUMBNAIL = 64  # px
+SMALLEST = 32  # px; what trimming must leave
+BORDER = 20  # grey levels by which a pixel of the border may differ from its median: JPEG's noise, film's fog
+SPECKS = 0.02  # share of a row or column of the border that may differ more: dust, letters
 WORTH_A_WORKER = 64  # images; starting a process costs about as much as inspecting so many
 
 
@@ -32,6 +41,8 @@ class Inspection:
     mode: str | None = None
     """Pillow's, of the file."""
     dhash: str | None = None
+    trimmed_dhash: str | None = None
+    """Of the picture without its uniform borders."""
     brightness: float | None = None
     """Mean of the grey levels, 0…255."""
     contrast: float | None = None
@@ -40,6 +51,7 @@ class Inspection:
     """Variance of the Laplacian."""
     thumbnail: bytes | None = None
     """Grey, THUMBNAIL × THUMBNAIL."""
+    trimmed_thumbnail: bytes | None = None
 
 
 @contextmanager
@@ -66,13 +78,6 @@ def inspect_member(archive: Archive, hash_size: int, path: str, mask: str | None
 
 def inspect_image(data: bytes, name: str, hash_size: int, mask: tuple[bytes, str] | None = None) -> Inspection:
     """`mask`: its bytes and its name."""
-    import cv2
-    import imagehash
-    import numpy as np
-    from PIL.Image import Resampling
-
-    from ..shared.images.decode import UnreadableImage, decode
-
     sha256 = hashlib.sha256(data).hexdigest()
     mask_fault = None
     try:
@@ -86,10 +91,26 @@ def inspect_image(data: bytes, name: str, hash_size: int, mask: tuple[bytes, str
         return Inspection(sha256, error.reason, mask_fault)
     grey = image.convert("L")
     array = np.asarray(grey)
+    trimmed = Image.fromarray(trim(array))
     brightness, contrast = (float(value[0, 0]) for value in cv2.meanStdDev(array))
     edges = float(cv2.meanStdDev(cv2.Laplacian(array, cv2.CV_32F))[1][0, 0])
     return Inspection(
-        sha256, None, mask_fault, *image.size, image.info["source_mode"], str(imagehash.dhash(grey, hash_size)),
-        round(brightness, 4), round(contrast, 4), round(edges**2, 4),
-        grey.resize((THUMBNAIL, THUMBNAIL), Resampling.BOX).tobytes(),
+        sha256, None, mask_fault, *image.size, image.info["source_mode"],
+        str(imagehash.dhash(grey, hash_size)), str(imagehash.dhash(trimmed, hash_size)),
+        round(brightness, 4), round(contrast, 4), round(edges**2, 4), _thumbnail(grey), _thumbnail(trimmed),
     )  # fmt: skip
+
+
+def trim(image: np.ndarray) -> np.ndarray:
+    """uint8 H×W without its uniform borders: rows and columns that are nearly as grey as the edge of the image. Where
+    little would be left, the image as it is."""
+    edge = np.median(np.concatenate([image[0], image[-1], image[:, 0], image[:, -1]]))
+    picture = np.abs(image - edge) > BORDER
+    rows, columns = (np.flatnonzero(picture.mean(axis) > SPECKS) for axis in (1, 0))
+    if min(len(rows), len(columns)) < SMALLEST:
+        return image
+    return image[rows[0] : rows[-1] + 1, columns[0] : columns[-1] + 1]
+
+
+def _thumbnail(image: Image.Image) -> bytes:
+    return image.resize((THUMBNAIL, THUMBNAIL), Image.Resampling.BOX).tobytes()

@@ -15,13 +15,15 @@ from .params import Params
 def table(images: pd.DataFrame, inspections: Sequence[Inspection], params: Params) -> pd.DataFrame:
     """One row per image, in the order of `images`."""
     inspected = pd.DataFrame(inspections).astype({
-        "sha256": "str", "fault": "str", "mask_fault": "str", "mode": "str", "dhash": "str",
+        "sha256": "str", "fault": "str", "mask_fault": "str", "mode": "str", "dhash": "str", "trimmed_dhash": "str",
         "width": "Int32", "height": "Int32", "brightness": float, "contrast": float, "sharpness": float,
     })  # fmt: skip
     # A blank image resembles every other one, so it is compared by its bytes only
-    hashes = inspected["dhash"].where(inspected["contrast"] >= params.limits.min_contrast)
-    cluster = clusters(inspected["sha256"], hashes, inspected["thumbnail"], params.near_duplicates)
-    return _derive(images.join(inspected.drop(columns="thumbnail")).assign(cluster=cluster))
+    blank = ~(inspected["contrast"] >= params.limits.min_contrast)
+    hashes = inspected[["dhash", "trimmed_dhash"]].mask(blank)
+    cluster = clusters(inspected.assign(**hashes), params.near_duplicates)
+    thumbnails = ["thumbnail", "trimmed_thumbnail"]
+    return _derive(images.join(inspected.drop(columns=thumbnails)).assign(cluster=cluster))
 
 
 def _derive(rows: pd.DataFrame) -> pd.DataFrame:

@@ -7,7 +7,7 @@ import pandas as pd
 import pytest
 
 from stages.preprocess.params import Split
-from stages.preprocess.split import assign, groups
+from stages.preprocess.split import assign, groups, uneven_parts
 from stages.shared.core.errors import UserError
 
 
@@ -136,3 +136,52 @@ def test_a_class_that_is_gone_altogether_is_refused():
     manifest = small({"well": 20, "sick": 12})
     with pytest.raises(UserError, match="sick has 0"):
         assign(manifest[manifest["label"] == "well"].reset_index(drop=True), Split())
+
+
+def of_sizes(sizes: dict[str, list[int]]) -> pd.DataFrame:
+    """For each class, one patient per entry with so many images."""
+    rows = [(f"{c}{p}", c) for c, patients in sizes.items() for p, n in enumerate(patients) for _ in range(n)]
+    table = small(dict.fromkeys(sizes, 1))
+    return pd.DataFrame({
+        "path": [f"{i:04d}.png" for i in range(len(rows))],
+        "label": pd.Categorical([c for _, c in rows], dtype=table["label"].dtype),
+        "patient": [p for p, _ in rows],
+        "provided_split": None,
+        "cluster": range(len(rows)),
+    })  # fmt: skip
+
+
+def test_the_largest_patient_is_not_always_in_the_same_part() -> None:
+    manifest = of_sizes({"well": [12, *[2] * 60], "sick": [9, *[2] * 50]})
+    parts = []
+    for seed in range(20):
+        index = assign(manifest, Split(seed=seed))
+        parts.append(index["split"][index["patient"] == "well0"].iloc[0])
+        assert uneven_parts(index, Split(seed=seed)) == []
+    assert set(parts) == {"train", "val", "test"}
+    assert parts.count("train") > 8
+
+
+def test_a_patient_with_a_fifth_of_all_images_is_trained_on_and_its_fold_is_named() -> None:
+    manifest = of_sizes({"well": [2] * 100, "sick": [100, *[2] * 100]})
+    for seed in range(5):
+        split = Split(seed=seed)
+        index = assign(manifest, split)
+        assert set(index["split"][index["patient"] == "sick0"]) == {"train"}
+        validated = index[index["split"] == "val"]
+        assert (validated["label"] == "sick").mean() == pytest.approx(0.6, abs=0.1)
+        fold = index["fold"][index["patient"] == "sick0"].iloc[0]
+        lines = uneven_parts(index, split)
+        assert [line.split(":")[0] for line in lines] == [f"fold {fold}"] * len(lines)
+        assert lines
+
+
+def test_a_rare_class_that_can_be_everywhere_is_everywhere() -> None:
+    """Six patients have it, for a test part and five folds; two of them have most images of the set."""
+    manifest = pd.concat([
+        of_sizes({"well": [1] * 10, "sick": [1] * 6}),
+        of_sizes({"well": [30, 28, 3, 2, 1, 1], "sick": []}).assign(patient=lambda t: t["patient"].str.replace("well", "sick")),
+    ]).reset_index(drop=True).assign(cluster=lambda t: range(len(t)))  # fmt: skip
+    for seed in range(5):
+        index = assign(manifest, Split(seed=seed))
+        assert (pd.crosstab(index["fold"], index["label"]) > 0).all(axis=None)

@@ -27,13 +27,41 @@ def film() -> np.ndarray:
     return cv2.GaussianBlur(noise, (0, 0), 4)
 
 
-def test_default_is_opencvs_clahe_then_area_averaging(film: np.ndarray):
-    array = Preprocessor(PreprocessSpec(size=64))(png(film), "a.png")
-    expected = cv2.createCLAHE(clipLimit=2.0, tileGridSize=(8, 8)).apply(film)
-    expected = cv2.resize(expected, (64, 64), interpolation=cv2.INTER_AREA)
-    assert array.shape == (64, 64, 1)
-    assert array.dtype == np.uint8
-    assert np.array_equal(array[..., 0], expected)
+def test_default_is_area_averaging_then_opencvs_clahe_and_the_order_can_be_turned(film: np.ndarray):
+    def clahe(image: np.ndarray) -> np.ndarray:
+        return cv2.createCLAHE(clipLimit=2.0, tileGridSize=(8, 8)).apply(image)
+
+    def smaller(image: np.ndarray) -> np.ndarray:
+        return cv2.resize(image, (64, 64), interpolation=cv2.INTER_AREA)
+
+    first = Preprocessor(PreprocessSpec(size=64))(png(film), "a.png")
+    assert first.shape == (64, 64, 1)
+    assert first.dtype == np.uint8
+    assert np.array_equal(first[..., 0], clahe(smaller(film)))
+    last = Preprocessor(PreprocessSpec(size=64, resize="last"))(png(film), "a.png")
+    assert np.array_equal(last[..., 0], smaller(clahe(film)))
+
+
+def test_a_film_is_as_bright_from_a_small_file_as_from_a_large_one():
+    """CLAHE on an image of 100 pixels brightens it far more than on one of 400: classes whose files differ in size would
+    differ in brightness."""
+    smooth = cv2.GaussianBlur(np.random.default_rng(2).standard_normal((400, 400)).astype(np.float32), (0, 0), 12)
+    large = cv2.normalize(smooth, None, 0, 255, cv2.NORM_MINMAX).astype(np.uint8)
+    small = cv2.resize(large, (100, 100), interpolation=cv2.INTER_AREA)
+    means = {}
+    for order in ("first", "last"):
+        make = Preprocessor(PreprocessSpec(size=224, resize=order))
+        means[order] = abs(make(png(large), "l.png").mean() - make(png(small), "s.png").mean())
+    assert means["first"] < 1 < means["last"] / 2
+
+
+def test_padding_is_no_part_of_what_the_steps_see():
+    noise = np.random.default_rng(0).integers(0, 256, (30, 60), dtype=np.uint8)
+    spec = PreprocessSpec(size=40, steps=["InvertImg"], keep_aspect=True)
+    array = Preprocessor(spec)(png(noise), "a.png")[..., 0]
+    assert not array[:10].any()
+    assert not array[30:].any()
+    assert np.array_equal(array[10:30], 255 - cv2.resize(noise, (40, 20), interpolation=cv2.INTER_AREA))
 
 
 @pytest.mark.parametrize(("mode", "channels"), [("grey", 1), ("rgb", 3)])

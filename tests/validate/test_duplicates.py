@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import io
+import time
 
+import cv2
 import imagehash
 import numpy as np
 import pandas as pd
@@ -11,15 +13,14 @@ import pytest
 from PIL import Image
 
 from stages.validate.duplicates import clusters, correlations, near_pairs
-from stages.validate.inspection import Inspection, inspect_image
+from stages.validate.inspection import Inspection, inspect_image, trim
 from stages.validate.params import NearDuplicates
 
 NEAR = NearDuplicates()
 
 
 def clusters_of(inspections: list[Inspection]) -> list[int]:
-    table = pd.DataFrame(inspections)
-    return clusters(table["sha256"], table["dhash"], table["thumbnail"], NEAR).tolist()
+    return clusters(pd.DataFrame(inspections), NEAR).tolist()
 
 
 def test_near_pairs_equal_those_counted_one_by_one(monkeypatch: pytest.MonkeyPatch):
@@ -50,6 +51,53 @@ def test_copies_join_whatever_was_done_to_the_file_and_others_do_not(make_film, 
     assert clusters_of([inspect_image(data, "x.png", 16) for data in files]) == [0, 1, 0, 0, 0, 0, 2]
 
 
+def slice_of(seed: int, side: int = 320) -> np.ndarray:
+    """Like an MRI slice: a bright rim, tissue of its own inside, dark around it."""
+    rng = np.random.default_rng(seed)
+    y, x = np.mgrid[-1 : 1 : side * 1j, -1 : 1 : side * 1j]
+    radius = np.hypot(x / rng.uniform(0.55, 0.7), y / rng.uniform(0.7, 0.85))
+    tissue = cv2.GaussianBlur(rng.standard_normal((side, side)), (0, 0), side / 25)
+    tissue = cv2.normalize(tissue, None, 60, 200, cv2.NORM_MINMAX)
+    picture = np.where(radius < 0.9, tissue, np.where(radius < 1, 230, 4)) + rng.normal(0, 1.5, (side, side))
+    return np.clip(picture, 0, 255).astype(np.uint8)
+
+
+def test_trimming_leaves_what_is_not_uniform():
+    image = np.full((100, 120), 7, np.uint8)
+    image[20:70, 30:110] = slice_of(0)[100:150, 100:180]
+    assert np.array_equal(trim(image), image[20:70, 30:110])
+    assert np.array_equal(trim(255 - image), 255 - image[20:70, 30:110]), "white borders too"
+    assert np.array_equal(trim(image[15:80, 25:115]), trim(image))
+    assert trim(np.full((100, 120), 7, np.uint8)).shape == (100, 120), "a blank image stays"
+
+
+def test_crops_and_resizes_of_a_slice_join_and_other_slices_do_not(make_bytes):
+    """What public sets of MRI slices hold: the same slice with more or less black around it, in another size."""
+    inspections, expected = [], []
+    for seed in range(12):
+        original = slice_of(seed)
+        rng = np.random.default_rng(1000 + seed)
+        top, bottom, left, right = rng.integers(5, 18, 4)
+        cropped = Image.fromarray(original[top:-bottom, left:-right]).resize((250, 270), Image.Resampling.BICUBIC)
+        padded = Image.fromarray(np.pad(original, ((60, 20), (90, 120)), constant_values=3)).resize((400, 300))
+        for picture, options in ((original, ("PNG",)), (cropped, ("JPEG",)), (padded, ("JPEG",))):
+            inspections.append(inspect_image(make_bytes(np.asarray(picture), *options), "x.png", 16))
+            expected.append(seed)
+    assert clusters_of(inspections) == expected
+    hashes = [imagehash.hex_to_hash(x.dhash) for x in inspections]
+    assert max(hashes[k] - hashes[k + 2] for k in range(0, 36, 3)) > 60, "as they are, the hashes have little in common"
+
+
+def test_many_images_take_little_time():
+    """10,000 hashes, of which a few are close."""
+    rng = np.random.default_rng(0)
+    bits = rng.integers(0, 2, (10_000, 256), dtype=np.uint8)
+    bits[5_000:5_100] = bits[:100]
+    start = time.process_time()
+    assert len(near_pairs(bits, 20)) == 100
+    assert time.process_time() - start < 30
+
+
 def test_pictures_alike_in_outline_only_stay_apart(make_film, make_bytes):
     """Two films of one layout with another finding: dHash alone would join them, the thumbnails do not."""
     one = make_film(1).astype(float)
@@ -63,8 +111,9 @@ def test_pictures_alike_in_outline_only_stay_apart(make_film, make_bytes):
 
 
 def test_images_without_hash_join_by_their_bytes_only():
-    found = clusters(pd.Series(["a", "b", "a", "c"]), pd.Series([None] * 4), pd.Series([None] * 4), NEAR)
-    assert found.tolist() == [0, 1, 0, 2]
+    nothing = dict.fromkeys(("dhash", "thumbnail", "trimmed_dhash", "trimmed_thumbnail"))
+    images = pd.DataFrame([{"sha256": text, **nothing} for text in "abac"])
+    assert clusters(images, NEAR).tolist() == [0, 1, 0, 2]
 
 
 def test_an_inspection_measures_what_it_says(make_film, make_bytes):

@@ -35,8 +35,12 @@ class PreprocessSpec(Settings):
     size: Size = 224
     """Pixels after resizing: one number for a square, or [height, width]."""
     steps: list[Any] = Field(default=[{"CLAHE": {"clip_limit": [2.0, 2.0], "tile_grid_size": [8, 8]}}])
-    """albumentations transforms by name with their arguments, applied in this order to the image in its own size.
-    CLAHE 2.0 on 8×8 tiles is usual for films; [] for none."""
+    """albumentations transforms by name with their arguments, applied in this order. CLAHE 2.0 on 8×8 tiles is usual
+    for films; [] for none."""
+    resize: Literal["first", "last"] = "first"
+    """first: the steps see every image in `size`, whatever its file's. last: they see the image in its own size, e.g.
+    to crop it in pixels of the file; but what CLAHE does then depends on that: 40 chest films, mean grey level 132,
+    come out with 135 from files of 512 pixels and with 158 from files of 150 (first: 139 and 140)."""
     keep_aspect: bool = False
     """false: squeeze the image to `size`, as nearly all published comparisons do. true: keep its proportions and pad
     with black; anatomy keeps its shape, but the bars tell the model the proportions of the file, and in several public
@@ -79,9 +83,15 @@ class Preprocessor:
 
         image, size, keep = self.original(data, name), self.spec.height_width, self.spec.keep_aspect
         seed = _seed(image)
-        if mask is None:
+        inner = fit(image.shape[:2], size) if keep else size
+        start = inner if self.spec.resize == "first" else image.shape[:2]
+        outline = None
+        if mask is not None:
+            outline = resize(to_array(decode(mask, mask_name), "grey")[..., 0], image.shape[:2], mask=True)
+            outline = resize(outline, start, mask=True)
+        image = resize(image, start)
+        if outline is None:
             return resize(self._steps(image, seed=seed), size, keep_aspect=keep), None
-        outline = resize(to_array(decode(mask, mask_name), "grey")[..., 0], image.shape[:2], mask=True)
         image, outline = self._steps(image, outline, seed=seed)
         outline = resize(outline, size, keep_aspect=keep, mask=True)
         outline = ((outline > 127) * 255).astype(outline.dtype)  # JPEG leaves grey fringes around lungs
@@ -92,6 +102,12 @@ class Preprocessor:
         from ..images.decode import decode, to_array
 
         return to_array(decode(data, name), self.spec.mode)
+
+
+def fit(shape: tuple[int, int], size: tuple[int, int]) -> tuple[int, int]:
+    """The largest height and width inside `size` with the proportions of `shape`."""
+    scale = min(size[0] / shape[0], size[1] / shape[1])
+    return max(1, round(shape[0] * scale)), max(1, round(shape[1] * scale))
 
 
 def resize(image: np.ndarray, size: tuple[int, int], *, keep_aspect: bool = False, mask: bool = False) -> np.ndarray:
@@ -105,8 +121,7 @@ def resize(image: np.ndarray, size: tuple[int, int], *, keep_aspect: bool = Fals
     height, width = size
     old_height, old_width = image.shape[:2]
     if keep_aspect:
-        scale = min(height / old_height, width / old_width)
-        inner = (max(1, round(old_height * scale)), max(1, round(old_width * scale)))
+        inner = fit((old_height, old_width), size)
         canvas = np.zeros((height, width, *image.shape[2:]), image.dtype)
         top, left = (height - inner[0]) // 2, (width - inner[1]) // 2
         canvas[top : top + inner[0], left : left + inner[1]] = resize(image, inner, mask=mask)

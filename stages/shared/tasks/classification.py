@@ -141,12 +141,12 @@ def probabilities(model: Classifier, images: np.ndarray, rows: np.ndarray | None
 
 
 def predictions(index: pd.DataFrame, probabilities: np.ndarray, classes: list[str]) -> pd.DataFrame:
-    """The prediction table: one row per image of `index`, with path, label, patient, split (test, or val for all
-    others), predicted, prob_<class>…
+    """The prediction table: one row per image of `index`, with path, label, patient, group (what the split keeps
+    together: patients joined by duplicates), split (test, or val for all others), predicted, prob_<class>…
 
     `probabilities`: N×K, in the order of `index` and of `classes`.
     """
-    table = index[["path", "label", "patient"]].reset_index(drop=True)
+    table = index[["path", "label", "patient", "group"]].reset_index(drop=True)
     table["split"] = np.where(index["split"] == "test", "test", "val")
     return table.join(answers(probabilities, classes))
 
