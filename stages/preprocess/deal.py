@@ -34,7 +34,7 @@ def deal(counts: np.ndarray, shares: Sequence[float], least: Sequence[int], seed
             order = order[np.argsort(-size[order], kind="stable")]
         parts.append(table.improved(table.greedy(order)))
     costs = np.array([table.cost(slice(None), table.sums(part)).sum() for part in parts])
-    return parts[rng.choice(np.flatnonzero(costs <= costs.min() + 1e-9))]
+    return parts[int(rng.choice(np.flatnonzero(costs <= costs.min() + 1e-9)))]
 
 
 @dataclass(frozen=True)
@@ -88,14 +88,15 @@ class _Table:
             entering = self.cost(slice(None), sums + self.groups[:, None]) - costs  # G×P
             change = leaving[:, None] + entering
             change[everyone, part] = 0
-            g, p = np.unravel_index(np.argmin(change), change.shape)
-            if change[g, p] < -1e-9:
-                part[g] = p
+            mover, to = np.unravel_index(np.argmin(change), change.shape)
+            if change[mover, to] < -1e-9:
+                part[mover] = to
                 continue
             if len(part) > SWAPS:
                 break
             g, h = np.triu_indices(len(part), 1)
-            g, h = (x[part[g] != part[h]] for x in (g, h))
+            apart = part[g] != part[h]
+            g, h = g[apart], h[apart]
             exchanged = self.groups[h] - self.groups[g]
             change = self.cost(part[g], sums[part[g]] + exchanged) - costs[part[g]]
             change += self.cost(part[h], sums[part[h]] - exchanged) - costs[part[h]]

@@ -57,7 +57,7 @@ def _held_out(counts: np.ndarray, split: Split) -> np.ndarray:
     test = deal(counts, shares, [1, 1], split.seed) == 0
     if (counts[~test] > 0).sum(0).min() < split.folds:
         test = deal(counts, shares, [1, split.folds], split.seed) == 0
-    return test
+    return np.asarray(test)
 
 
 def _folds(counts: np.ndarray, split: Split) -> np.ndarray:
@@ -68,7 +68,7 @@ def _folds(counts: np.ndarray, split: Split) -> np.ndarray:
     unlike = np.abs(images * split.folds / counts.sum(0) - 1).max(1)
     order = np.random.default_rng(split.seed).permutation(split.folds)
     order = order[np.argsort(np.round(unlike[order], 1), kind="stable")]
-    return np.argsort(order)[fold]
+    return np.asarray(np.argsort(order)[fold])
 
 
 def uneven_parts(index: pd.DataFrame, split: Split) -> list[str]:

@@ -58,29 +58,29 @@ def image_checks(params: Params) -> list[Check]:
               in_set, {"column": "readable", "value_set": [True]}, lambda row: f"unreadable: {row['fault']}"),
         Check("labelled", "critical", "Every image matches the pattern of a class.",
               not_null, {"column": "label"}, lambda row: "no label: matches the pattern of no class"),
-        Check("too_small", "critical", f"The shorter side of every image has {limits.min_side} pixels or more.",
+        Check("min_side", "critical", f"The shorter side of every image has {limits.min_side} pixels or more.",
               between, {"column": "short_side", "min_value": limits.min_side},
               lambda row: f"too small: {_sides(row)} pixels, under {limits.min_side}"),
-        Check("too_large", "critical", f"The longer side of every image has {limits.max_side} pixels or fewer.",
+        Check("max_side", "critical", f"The longer side of every image has {limits.max_side} pixels or fewer.",
               between, {"column": "long_side", "max_value": limits.max_side},
               lambda row: f"too large: {_sides(row)} pixels, over {limits.max_side}"),
-        Check("aspect", "critical",
+        Check("max_aspect", "critical",
               f"No image is more than {limits.max_aspect:g} times as long as it is wide, or the reverse.",
               between, {"column": "aspect", "max_value": limits.max_aspect},
               lambda row: f"aspect: {_sides(row)} pixels, {row['aspect']:.1f} to 1"),
-        Check("blank", "critical",
+        Check("min_contrast", "critical",
               f"No image is blank: the standard deviation of its grey levels is {limits.min_contrast:g} or more.",
               between, {"column": "contrast", "min_value": limits.min_contrast},
               lambda row: f"blank: contrast {row['contrast']:.2f}, below {limits.min_contrast:g}"),
-        Check("duplicate_across_labels", "critical", "No picture appears under two labels.",
+        Check("one_label_per_picture", "critical", "No picture appears under two labels.",
               between, {"column": "labels_in_cluster", "max_value": 1},
               lambda row: f"duplicate: the same picture has another label: {row['duplicates']}"),
     ]  # fmt: skip
     if params.patient:
         checks += [
-            Check("patient", "critical", "Every image's name gives its patient.",
+            Check("has_patient", "critical", "Every image's name gives its patient.",
                   not_null, {"column": "patient"}, lambda row: "no patient: the pattern finds none in the name"),
-            Check("duplicate_across_patients", "critical", "No picture appears under two patients.",
+            Check("one_patient_per_picture", "critical", "No picture appears under two patients.",
                   between, {"column": "patients_in_cluster", "max_value": 1},
                   lambda row: f"duplicate: the same picture has another patient: {row['duplicates']}"),
             Check("one_label_per_patient", "warning", "No patient has images under two labels.",
@@ -97,7 +97,7 @@ def image_checks(params: Params) -> list[Check]:
         ]  # fmt: skip
     if params.provided_split:
         checks.append(
-            Check("provided_split", "critical", "Every image belongs to a part of the set's own split.",
+            Check("in_provided_split", "critical", "Every image belongs to a part of the set's own split.",
                   not_null, {"column": "provided_split"},
                   lambda row: "no part of the set's own split matches the name")
         )  # fmt: skip
@@ -110,7 +110,7 @@ def _sides(row: Row) -> str:
 
 def file_check(params: Params) -> Check:
     """On a table of the files that are not ignored: path, kind."""
-    check = Check("other_files", "info", "Every file is an image, a mask or ignored.",
+    check = Check("no_other_files", "info", "Every file is an image, a mask or ignored.",
                   "ExpectColumnValuesToBeInSet", {"column": "kind", "value_set": ["image", "mask"]})  # fmt: skip
     return _with_severity(check, params)
 
@@ -119,7 +119,7 @@ def class_checks(params: Params, counts: Mapping[str, int]) -> list[Check]:
     """On the rows that are left when the faulty ones are set aside. `counts`: images per class among them."""
     least = params.limits.min_images_per_class
     return [
-        Check(f"images_per_class/{label}", params.severity.get("images_per_class", "critical"),
+        Check(f"min_images_per_class/{label}", params.severity.get("min_images_per_class", "critical"),
               f"Class {label} keeps at least {least} images; it keeps {counts[label]}.",
               "ExpectTableRowCountToBeBetween", {"min_value": least, "label": label})
         for label in params.classes

@@ -53,7 +53,7 @@ def _same_picture(dhash: pd.Series, thumbnails: pd.Series, near: NearDuplicates)
     close = (bits[pairs[:, 0]] != bits[pairs[:, 1]]).sum(1) <= near.distance // 2
     pairs = pairs[alike | close]
     same = [aligned_correlation(squares[i], squares[j]) >= near.correlation for i, j in pairs]
-    return hashed[pairs[np.array(same, bool)]]
+    return np.asarray(hashed[pairs[np.array(same, bool)]])
 
 
 def aligned_correlation(one: np.ndarray, other: np.ndarray) -> float:
@@ -67,16 +67,15 @@ def aligned_correlation(one: np.ndarray, other: np.ndarray) -> float:
     """
     if np.array_equal(one, other):
         return 1.0
-    best = 0.0
+    best, whole = 0.0, np.ones(one.shape, np.uint8)
     for fixed, moved in ((one, other), (other, one)):
         start = np.eye(2, 3, dtype=np.float32)
-        images = fixed.astype(np.float32), moved.astype(np.float32)
         try:
-            correlation, affine = cv2.findTransformECC(*images, start, cv2.MOTION_AFFINE, ALIGNMENT, None, BLUR)
+            correlation, affine = cv2.findTransformECC(fixed, moved, start, cv2.MOTION_AFFINE, ALIGNMENT, whole, BLUR)
         except cv2.error:  # no map brings them together
             continue
-        if np.abs(affine[:, 2]).max() <= FARTHEST:
-            best = max(best, float(correlation))
+        if np.abs(np.asarray(affine)[:, 2]).max() <= FARTHEST:
+            best = max(best, correlation)
     return best
 
 

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import re
+import signal
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
 from itertools import combinations
@@ -20,6 +22,7 @@ from .globs import matches, matches_any, nearest_folders, shown
 from .params import Params
 
 SECTION = f"{PARAMS}: validate"
+SECONDS = 20  # for the patients of all names; a sound expression takes microseconds a name
 
 
 @dataclass(frozen=True)
@@ -86,13 +89,33 @@ def _patients(names: Sequence[str], pattern: str | None) -> dict[str, str | None
     if pattern is None:
         return {n: n for n in names}
     regex = re.compile(pattern)
-    patients = {n: _patient(regex.search(n)) for n in names}
+    with _time_limit(pattern, names):
+        patients = {n: _patient(regex.search(n)) for n in names}
     if not any(patients.values()):
         raise UserError(
             f"{SECTION}.patient: {pattern!r} finds a patient in none of {len(names)} names, such as "
             f"{shown(names, 3)}. Correct it, or set it to null to treat every image as a patient of its own."
         )
     return patients
+
+
+@contextmanager
+def _time_limit(pattern: str, names: Sequence[str]) -> Iterator[None]:
+    """Stop an expression that tries every way to divide a name, which can take for ever. Main thread only."""
+
+    def give_up(*_: object) -> None:
+        raise UserError(
+            f"{SECTION}.patient: {pattern!r} is not done with {len(names)} names, such as {shown(names, 1)}, after "
+            f"{SECONDS} s. Nested repeats, as in (a+)+, try every way to divide a name: repeat only one of them."
+        )
+
+    before = signal.signal(signal.SIGALRM, give_up)
+    signal.setitimer(signal.ITIMER_REAL, SECONDS)
+    try:
+        yield
+    finally:
+        signal.setitimer(signal.ITIMER_REAL, 0)
+        signal.signal(signal.SIGALRM, before)
 
 
 def _patient(match: re.Match[str] | None) -> str | None:

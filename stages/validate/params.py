@@ -12,9 +12,9 @@ from ..shared.core.settings import Settings
 
 Severity = Literal["critical", "warning", "info"]
 Adjustable = Literal[
-    "too_small", "too_large", "aspect", "blank", "duplicate_across_labels",
-    "duplicate_across_patients", "one_label_per_patient",
-    "mask_present", "other_files", "images_per_class",
+    "min_side", "max_side", "max_aspect", "min_contrast", "one_label_per_picture",
+    "one_patient_per_picture", "one_label_per_patient",
+    "mask_present", "no_other_files", "min_images_per_class",
 ]  # fmt: skip
 MASK_FIELDS = ("stem", "name", "folder", "parent")
 
@@ -104,7 +104,7 @@ class Params(Settings):
     on_failure: Literal["stop", "quarantine"] = "stop"
     """On critical failures, stop the pipeline and name the files, or set those images aside, with the reason."""
     severity: dict[Adjustable, Severity] = Field(default={})
-    """Another severity for a check, e.g. {aspect: warning}. Only critical ones stop or set aside."""
+    """Another severity for a check, e.g. {max_aspect: warning}. Only critical ones stop or set aside."""
 
     @model_validator(mode="after")
     def _consistent(self) -> Params:

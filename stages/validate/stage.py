@@ -25,6 +25,7 @@ from .params import Params
 from .table import table
 
 DOCS = VALIDATION.parent / "data_docs"
+FEW = 0.1  # share of the images without a patient: more, and the expression is probably wrong
 COLUMNS = (
     "path", "label", "patient", "mask", "provided_split", "width", "height", "mode", "sha256", "dhash", "cluster",
     "brightness", "contrast", "sharpness", "readable", "quarantined", "reason",
@@ -34,13 +35,15 @@ COLUMNS = (
 def run(params: Params, job: Job) -> Result:
     archive = Archive(RAW)
     files = assign(archive.names(), params, archive.read)
+    warn_of_patients(files.images, params)
     rows = table(files.images, inspect_all(files.images, params), params)
     try:
         outcomes = judge(rows, files, params)
         manifest = set_aside(rows, outcomes)
         summary = summarise(manifest, outcomes, params)
         write_json(VALIDATION, summary)
-        finish(DOCS, summary)
+        faulty = manifest[manifest["quarantined"]]
+        finish(DOCS, summary, dict(zip(faulty["path"], faulty["reason"], strict=True)))
     except OSError as error:
         shutil.rmtree(DOCS, ignore_errors=True)
         raise disk_full(DOCS, error) or error from error
@@ -51,6 +54,24 @@ def run(params: Params, job: Job) -> Result:
     with atomic(MANIFEST) as partial:
         manifest[list(COLUMNS)].to_parquet(partial, index=False)
     return Result(metrics=_metrics(manifest, summary), dataset=MANIFEST)
+
+
+def warn_of_patients(images: pd.DataFrame, params: Params) -> None:
+    where = f"{PARAMS}: validate.patient"
+    unnamed = images["path"][images["patient"].isna()]
+    if params.patient is None:
+        print(
+            f"validate: patients are unknown ({where} is null): each image counts as a patient of its own. Images of "
+            "one patient can then lie on both sides of the split, and scores and intervals may be optimistic. If the "
+            "names of the files say who it is, set it to an expression that finds that.",
+            file=sys.stderr,
+        )
+    elif len(unnamed) > FEW * len(images):
+        print(
+            f"validate: {where}: {params.patient!r} finds no patient in {len(unnamed):,} of {len(images):,} names, "
+            f"such as {shown(unnamed.tolist(), 3)}. Is it meant for another image set?",
+            file=sys.stderr,
+        )
 
 
 def inspect_all(images: pd.DataFrame, params: Params) -> list[Inspection]:
@@ -106,6 +127,7 @@ def summarise(manifest: pd.DataFrame, outcomes: Sequence[Outcome], params: Param
         "images": len(manifest),
         "quarantined": int(manifest["quarantined"].sum()),
         "patients": int(manifest["patient"].nunique()),
+        "patients_known": params.patient is not None,
         "classes": {label: int(counts[label]) for label in params.classes},
         "checks": [outcome.summary() for outcome in outcomes],
     }

@@ -6,6 +6,7 @@ import os
 
 os.environ["GX_ANALYTICS_ENABLED"] = "false"  # before the import: it would report to its makers
 
+import html
 import logging
 import shutil
 from collections.abc import Callable, Sequence
@@ -40,7 +41,13 @@ class Suites:
         self._source = self._context.data_sources.add_pandas("archive")
 
     def run(self, name: str, table: pd.DataFrame, checks: Sequence[Check]) -> list[Outcome]:
-        """Every check on `table`, whose column `path` names its rows; outcomes in the order of `checks`."""
+        """Every check on `table`, whose column `path` names its rows; outcomes in the order of `checks`.
+
+        Great Expectations puts what it is given into its pages as it is, so that a file or a class named like an HTML
+        tag would become one: it is given escaped names.
+        """
+        names = table.columns.intersection(["path", "label"])
+        table = table.assign(**{name: table[name].map(html.escape, na_action="ignore") for name in names})
         batch = self._source.add_dataframe_asset(name).add_batch_definition_whole_dataframe("all")
         suite = self._context.suites.add(gx.ExpectationSuite(name, expectations=[_expectation(c) for c in checks]))
         definition = gx.ValidationDefinition(name=name, data=batch, suite=suite)
@@ -58,9 +65,10 @@ class Suites:
 def _expectation(check: Check) -> Expectation:
     arguments = dict(check.arguments)
     if "label" in arguments:
-        arguments["row_condition"] = Column("label") == arguments.pop("label")
+        arguments["row_condition"] = Column("label") == html.escape(arguments.pop("label"))
     kind: Callable[..., Expectation] = getattr(gxe, check.kind)
-    return kind(**arguments, severity=check.severity, description=check.description, meta={"check": check.name})
+    description = html.escape(check.description)
+    return kind(**arguments, severity=check.severity, description=description, meta={"check": check.name})
 
 
 def _outcome(check: Check, result: Any) -> Outcome:
@@ -68,4 +76,4 @@ def _outcome(check: Check, result: Any) -> Outcome:
     if raised and raised.get("raised_exception", True):  # a bug in a check; it must not count as a fault of the images
         raise RuntimeError(f"Great Expectations could not run {check.name}: {raised}")
     rows = result.result.get("unexpected_index_list") or []
-    return Outcome(check, bool(result.success), sorted(row["path"] for row in rows))
+    return Outcome(check, bool(result.success), sorted(html.unescape(row["path"]) for row in rows))

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import signal
+
 import pytest
 
 from stages.shared.core.errors import UserError
@@ -49,6 +51,14 @@ def test_a_patient_pattern_that_misses_files_leaves_them_without_patient():
 def test_a_patient_pattern_that_finds_nobody_is_refused():
     with pytest.raises(UserError, match=r"validate.patient: 'subject.*finds a patient in none of 5 names.*null"):
         assign(CHEST, params(patient=r"subject\d+"))
+
+
+def test_a_patient_pattern_that_would_never_end_is_stopped_in_words(monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(archive_names, "SECONDS", 0.2)
+    names = [f"NORMAL/{'a' * 40}{k}.png" for k in range(2)] + ["PNEUMONIA/b.png"]
+    with pytest.raises(UserError, match=r"validate.patient: '\(a\+\)\+\$' is not done with 3 names.*Nested repeats"):
+        assign(names, params(patient="(a+)+$"))
+    assert signal.getsignal(signal.SIGALRM) == signal.SIG_DFL
 
 
 def test_a_class_pattern_that_matches_nothing_names_itself_and_the_nearest_folders():

@@ -126,7 +126,7 @@ def test_quarantine_sets_aside_exactly_the_faulty_rows_with_the_reason(pack, fau
     same = table["cluster"][["images/PNEUMONIA/patient0006_haze_1.png", "images/PNEUMONIA/patient0006_haze_3.png"]]
     assert same.nunique() == 1
     assert failed()["one_label_per_patient"]
-    assert failed()["other_files"] == ["notes.txt"]
+    assert failed()["no_other_files"] == ["notes.txt"]
     assert f"validate: {len(expected)} of" in capsys.readouterr().err
     assert summary()["quarantined"] == len(expected)
     assert summary()["success"], "what is kept passes"
@@ -138,13 +138,15 @@ def test_stop_names_each_failed_check_with_files_and_the_remedy_after_writing_th
         validate()
     message = str(caught.value)
     assert "readable: 2 images: images/PNEUMONIA/patient0020_haze_1.png" in message
-    assert "patient: 1 image: images/PNEUMONIA/nobody_haze_1.png" in message
+    assert "has_patient: 1 image: images/PNEUMONIA/nobody_haze_1.png" in message
     assert "on_failure to quarantine" in message
     assert "one_label_per_patient" not in message, "warnings do not stop"
     assert not MANIFEST.exists()
     assert not summary()["success"]
     page = (DOCS / "index.html").read_text(encoding="utf-8")
     assert "Critical checks failed" in page
+    reason = "too small: 20×20 pixels, under 28"
+    assert f'<td class="path">images/PNEUMONIA/patient0023_haze_1.png</td><td>{reason}' in page
     assert "images/PNEUMONIA/patient0020_haze_1.png" in page
     for link in re.findall(r'href="([^"]+)"', page):
         assert (DOCS / link).is_file()
@@ -155,9 +157,9 @@ def test_stop_names_each_failed_check_with_files_and_the_remedy_after_writing_th
 
 def test_another_severity_lets_a_failure_pass_as_a_warning(pack, films, make_bytes, make_film):
     pack({**films, "images/NORMAL/patient0003_normal_7.png": make_bytes(make_film(44, (300, 40)))})
-    table = validate(severity={"aspect": "warning"})
+    table = validate(severity={"max_aspect": "warning"})
     assert not table["quarantined"].any()
-    entry = next(c for c in summary()["checks"] if c["name"] == "aspect")
+    entry = next(c for c in summary()["checks"] if c["name"] == "max_aspect")
     assert (entry["success"], entry["severity"], entry["failed"]) == (False, "warning", 1)
     assert summary()["success"]
 
@@ -166,12 +168,12 @@ def test_a_class_with_too_few_images_left_stops_even_under_quarantine(pack, film
     broken = {n: b"" if n.startswith("images/PNEUMONIA") and "patient0011" not in n else d for n, d in films.items()}
     pack(broken)
     with pytest.raises(
-        UserError, match="images_per_class/pneumonia: Class pneumonia keeps at least 4 images; it keeps 2"
+        UserError, match="min_images_per_class/pneumonia: Class pneumonia keeps at least 4 images; it keeps 2"
     ):
         validate(on_failure="quarantine")
 
 
-def test_without_patients_copies_cluster_and_are_no_failure(pack, films):
+def test_without_patients_duplicates_cluster_and_a_warning_says_so(pack, films, capsys):
     original = "images/NORMAL/patient0001_normal_1.png"
     pack(
         {
@@ -181,6 +183,8 @@ def test_without_patients_copies_cluster_and_are_no_failure(pack, films):
         }
     )
     table = validate(patient=None)
+    assert "patients are unknown" in capsys.readouterr().err
+    assert summary()["patients_known"] is False
     assert (table["patient"] == table["path"]).all()
     assert table["cluster"][original] == table["cluster"]["images/NORMAL/copy.png"]
     assert not table["quarantined"].any()
@@ -188,8 +192,29 @@ def test_without_patients_copies_cluster_and_are_no_failure(pack, films):
 
 def test_files_outside_the_provided_split_are_named(pack, films):
     pack(films)
-    with pytest.raises(UserError, match="provided_split: 2 images: images/NORMAL/patient0000"):
+    with pytest.raises(UserError, match="in_provided_split: 2 images: images/NORMAL/patient0000"):
         validate(provided_split={"train": "**/patient000[1-9]*", "test": "**/patient001*"})
+
+
+def test_a_patient_pattern_for_another_set_is_doubted(pack, films, capsys):
+    pack(films)
+    validate(patient=r"patient00(?:0\d|10)", on_failure="quarantine")
+    assert capsys.readouterr().err.count("validate.patient") == 0, "2 of 24 images without a patient: a fault of theirs"
+    validate(patient=r"patient000[1-9]", on_failure="quarantine", limits={"min_images_per_class": 1})
+    assert "finds no patient in 6 of 24 names, such as images/NORMAL/patient0000" in capsys.readouterr().err
+
+
+def test_names_of_files_and_classes_are_never_markup_in_great_expectations_pages(pack, films, make_bytes):
+    script = "<script>alert(1)</script>"
+    folder = "images/PNEUMONIA/"
+    pack({**films, f"{folder}patient0099_{script}.png": b"", f"notes{script}.txt": b"a"})
+    classes = {script: "images/NORMAL/*", "pneumonia": "images/PNEUMONIA/*"}
+    table = validate(classes=classes, on_failure="quarantine", mask=None, ignore="masks/**")
+    assert table["path"][table["quarantined"]].tolist() == [f"{folder}patient0099_{script}.png"]
+    pages = {page: page.read_text(encoding="utf-8") for page in DOCS.rglob("*.html")}
+    assert not [page for page, text in pages.items() if script in text]
+    assert sum("&lt;script&gt;alert(1)" in text for text in pages.values()) >= 5
+    assert failed()["no_other_files"] == [f"notes{script}.txt"]
 
 
 def test_two_runs_write_the_same_bytes(pack, faulty):
