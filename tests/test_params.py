@@ -67,7 +67,11 @@ WRONG = [
     ("backbones.small_cnn.weights", "imagenet", r"backbones\.small_cnn: there are no ImageNet weights for 'small_cnn'"),
     ("backbones.small_cnn.weights", "none", r"strategy 'feature_extraction' starts from pretrained weights"),
     ("train.workers", "many", r"train\.workers: input should be 'auto'; found 'many'"),
-    ("validate.severity", {"blnk": "info"}, r"validate\.severity\.blnk: input should be .*'blank'"),
+    (
+        "validate.severity",
+        {"min_contrst": "info"},
+        r"validate\.severity\.min_contrst: input should be .*'min_contrast'",
+    ),
     ("train.loss", {"name": "focal", "gama": 1}, r"train\.loss\.gama: unknown key\. Did you mean 'gamma'\?"),
     ("samples.full.fraction", 1.5, r"samples\.full\.fraction: .*less than or equal to 1; found 1\.5"),
     ("task", "segmentaton", r"params\.yaml: task: input should be 'classification'"),

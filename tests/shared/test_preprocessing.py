@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from stages.preprocess import Params
 from stages.shared.arrays.preprocessing import Preprocessor, PreprocessSpec, resize
 from stages.shared.core.errors import UserError
 from stages.shared.core.settings import parse
@@ -34,12 +35,12 @@ def test_default_is_area_averaging_then_opencvs_clahe_and_the_order_can_be_turne
     def smaller(image: np.ndarray) -> np.ndarray:
         return cv2.resize(image, (64, 64), interpolation=cv2.INTER_AREA)
 
-    first = Preprocessor(PreprocessSpec(size=64))(png(film), "a.png")
+    first = Preprocessor(Params(size=64).spec)(png(film), "a.png")
     assert first.shape == (64, 64, 1)
     assert first.dtype == np.uint8
     assert np.array_equal(first[..., 0], clahe(smaller(film)))
-    last = Preprocessor(PreprocessSpec(size=64, resize="last"))(png(film), "a.png")
-    assert np.array_equal(last[..., 0], smaller(clahe(film)))
+    last = Preprocessor(PreprocessSpec(size=64))(png(film), "a.png")
+    assert np.array_equal(last[..., 0], smaller(clahe(film))), "a recipe from before there was a choice"
 
 
 def test_a_film_is_as_bright_from_a_small_file_as_from_a_large_one():
@@ -57,7 +58,7 @@ def test_a_film_is_as_bright_from_a_small_file_as_from_a_large_one():
 
 def test_padding_is_no_part_of_what_the_steps_see():
     noise = np.random.default_rng(0).integers(0, 256, (30, 60), dtype=np.uint8)
-    spec = PreprocessSpec(size=40, steps=["InvertImg"], keep_aspect=True)
+    spec = PreprocessSpec(size=40, steps=["InvertImg"], keep_aspect=True, resize="first")
     array = Preprocessor(spec)(png(noise), "a.png")[..., 0]
     assert not array[:10].any()
     assert not array[30:].any()

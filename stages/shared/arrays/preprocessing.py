@@ -37,10 +37,8 @@ class PreprocessSpec(Settings):
     steps: list[Any] = Field(default=[{"CLAHE": {"clip_limit": [2.0, 2.0], "tile_grid_size": [8, 8]}}])
     """albumentations transforms by name with their arguments, applied in this order. CLAHE 2.0 on 8×8 tiles is usual
     for films; [] for none."""
-    resize: Literal["first", "last"] = "first"
-    """first: the steps see every image in `size`, whatever its file's. last: they see the image in its own size, e.g.
-    to crop it in pixels of the file; but what CLAHE does then depends on that: 40 chest films, mean grey level 132,
-    come out with 135 from files of 512 pixels and with 158 from files of 150 (first: 139 and 140)."""
+    resize: Literal["first", "last"] = "last"
+    """Before the steps or after them; recipes from before there was a choice lack it, and mean last."""
     keep_aspect: bool = False
     """false: squeeze the image to `size`, as nearly all published comparisons do. true: keep its proportions and pad
     with black; anatomy keeps its shape, but the bars tell the model the proportions of the file, and in several public
