@@ -50,7 +50,7 @@ def scikit_learns(counts: np.ndarray, seed: int) -> np.ndarray:
 @pytest.mark.parametrize(("groups", "classes"), [(40, 2), (120, 3), (300, 5)])
 def test_folds_are_on_average_at_least_as_even_as_those_of_scikit_learn(groups: int, classes: int):
     shares, ours, theirs = [0.2] * 5, [], []
-    for seed in range(12):
+    for seed in range(6):
         counts = mixed(seed, groups, classes)
         mine, other = deal(counts, shares, [1] * 5, seed), scikit_learns(counts, seed)
         assert not np.array_equal(mine, other), "else nothing is compared"
@@ -95,7 +95,7 @@ def test_every_part_gets_a_rare_class_although_its_groups_are_large() -> None:
 
 
 @pytest.mark.parametrize("test", [0.05, 0.15, 0.2, 0.35, 0.5])
-@pytest.mark.parametrize("seed", range(4))
+@pytest.mark.parametrize("seed", range(2))
 def test_any_share_is_met_for_every_class(test: float, seed: int):
     counts = table(seed, 400, 3)
     assert imbalance(counts, deal(counts, [test, 1 - test], [1, 1], seed), [test, 1 - test]) < 0.05

@@ -61,6 +61,16 @@ def test_figures_are_pictures_of_a_useful_size(manifest, validated):
             assert np.asarray(image.convert("L")).std() > 10
 
 
+def test_uneven_parts_are_named_with_the_patient_who_makes_them_so(manifest, validated, capsys):
+    manifest.loc[manifest.index[:130], "patient"] = "everywhere"
+    validated(manifest.assign(cluster=range(len(manifest))))
+    preprocess()
+    told = capsys.readouterr().err
+    assert "preprocess: the parts of the split are uneven" in told
+    assert f"with patient everywhere, has 130 of {len(manifest)} images" in told
+    assert "fold 2: " in told, "the fold that is unlike the others is the last one"
+
+
 def test_two_runs_write_the_same_bytes(manifest, validated):
     validated(manifest)
     results = []

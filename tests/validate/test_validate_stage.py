@@ -13,10 +13,13 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from stages.download import Params as Download
+from stages.download import run as download
 from stages.shared.core.errors import UserError
 from stages.shared.core.job import Job
 from stages.shared.core.paths import MANIFEST, RAW, VALIDATION
 from stages.shared.core.settings import parse
+from stages.shared.images.archive import Archive
 from stages.validate import Params, run
 from stages.validate.stage import COLUMNS
 
@@ -215,6 +218,18 @@ def test_names_of_files_and_classes_are_never_markup_in_great_expectations_pages
     assert not [page for page, text in pages.items() if script in text]
     assert sum("&lt;script&gt;alert(1)" in text for text in pages.values()) >= 5
     assert failed()["no_other_files"] == [f"notes{script}.txt"]
+
+
+def test_every_duplicate_planted_in_the_phantom_is_found_crops_and_resizes_too(workplace: Path):
+    """And no film of one patient is taken for another patient's."""
+    settings = {"patients": 50, "images_per_patient": [1, 2], "faults": {"crops": 6}}
+    download(parse(Download, {"source": "phantom", "phantom": settings}, "download"), Job())
+    planted = json.loads(Archive(RAW).read("phantom.json"))["faults"]
+    pairs = [pair for kind in ("exact_duplicates", "near_duplicates", "crops") for pair in planted[kind]]
+    table = validate(ignore=["masks/lesion/**", "phantom.json"], on_failure="quarantine")
+    clusters = table.groupby("cluster")["path"].agg(set)[table.groupby("cluster")["patient"].nunique() > 1]
+    assert sorted(map(sorted, clusters)) == sorted(sorted(pair.values()) for pair in pairs)
+    assert len(pairs) == 12
 
 
 def test_two_runs_write_the_same_bytes(pack, faulty):
