@@ -11,8 +11,9 @@ import numpy as np
 import pandas as pd
 import pytest
 from PIL import Image
+from sklearn.linear_model import LinearRegression
 
-from stages.validate.duplicates import clusters, correlations, near_pairs
+from stages.validate.duplicates import alignable, aligned_correlation, clusters, near_pairs
 from stages.validate.inspection import Inspection, inspect_image, trim
 from stages.validate.params import NearDuplicates
 
@@ -31,13 +32,30 @@ def test_near_pairs_equal_those_counted_one_by_one(monkeypatch: pytest.MonkeyPat
     assert len(expected) > 5
 
 
-def test_correlations_are_pearsons():
-    rng = np.random.default_rng(0)
-    pictures = rng.integers(0, 256, (5, 64), dtype=np.uint8)
+def test_alignable_is_the_multiple_correlation_with_picture_and_gradients(make_film):
+    pictures = np.stack([make_film(seed, (32, 32)) for seed in range(5)]).astype(float)
     pictures[4] = 7
-    pairs = np.array([[0, 1], [2, 3], [0, 0], [0, 4]])
-    expected = [*(np.corrcoef(pictures[i], pictures[j])[0, 1] for i, j in pairs[:3]), 0]
-    assert np.allclose(correlations(pictures, pairs), expected)
+    pairs = np.array([[2, 3], [0, 1], [0, 2], [1, 1], [0, 4]])
+    y, x = np.mgrid[-1:1:32j, -1:1:32j]
+    expected = []
+    for i, j in pairs[:4]:
+        dy, dx = np.gradient(pictures[i])
+        features = np.stack([a.ravel() for a in (pictures[i], dx, dy, x * dx, y * dx, x * dy, y * dy)], axis=1)
+        expected.append(
+            LinearRegression().fit(features, pictures[j].ravel()).score(features, pictures[j].ravel()) ** 0.5
+        )
+    assert np.allclose(alignable(pictures, pairs), [*expected, 0])
+
+
+def test_alignment_undoes_a_small_shift_and_no_large_one(make_film):
+    large = make_film(3, (300, 300))
+    one, shifted, far = (
+        cv2.resize(large[k : 256 + k, :256], (64, 64), interpolation=cv2.INTER_AREA) for k in (0, 3, 24)
+    )
+    assert np.corrcoef(one.ravel(), shifted.ravel())[0, 1] < 0.99
+    assert aligned_correlation(one, shifted) > 0.998
+    assert alignable(np.stack([one, shifted]).astype(float), np.array([[0, 1]]))[0] > 0.99
+    assert aligned_correlation(one, far) == 0, "6 pixels of the thumbnail"
 
 
 def test_copies_join_whatever_was_done_to_the_file_and_others_do_not(make_film, make_bytes):
