@@ -56,8 +56,8 @@ lint: $(DEV_STAMP) ## fix what the linter can fix
 	@$(ACTIVATE) ruff check --fix .
 	@$(ACTIVATE) ruff format .
 
-ui: $(STAMP) ## open the MLflow UI on http://127.0.0.1:5000
-	@$(ACTIVATE) mlflow ui --backend-store-uri sqlite:///mlflow.db --host 127.0.0.1 --port 5000
+ui: $(STAMP) ## show the runs in MLflow: http://127.0.0.1:5000
+	@$(ACTIVATE) python -m stages ui
 
 COMPILE := $(BIN)/uv pip compile --universal --python-version 3.11 --no-header --no-emit-index-url --no-emit-find-links
 

@@ -6,6 +6,7 @@ python -m stages check                                             params.yaml, 
 python -m stages use <preset>                                      write a preset into params.yaml
 python -m stages backbones                                         write docs/backbones.md anew
 python -m stages summary                                           the leaderboard, once more
+python -m stages ui [--port P]                                     the runs in MLflow
 """
 
 from __future__ import annotations
@@ -91,6 +92,9 @@ def arguments_of(argv: Sequence[str] | None) -> argparse.Namespace:
     table.set_defaults(action=lambda _: backbones_table.write(settings.read()))
     board = commands.add_parser("summary", help="Print the leaderboard.")
     board.set_defaults(action=lambda _: study.STAGES["compare"].show())
+    ui = commands.add_parser("ui", help="Show the runs in MLflow.")
+    ui.add_argument("--port", type=int, default=5000, help="of this machine; default: 5000")
+    ui.set_defaults(action=show_ui)
     many = commands.add_parser("parallel", help="Run the whole pipeline, several models at a time.")
     many.add_argument("--jobs", type=int, help="models at a time; default: one per GPU, or one")
     many.set_defaults(action=run_parallel)
@@ -111,9 +115,17 @@ def run_stage(arguments: argparse.Namespace) -> None:
     if not is_main():  # another process of this training has the run and the outputs
         study.STAGES[stage].run(resolved, Job(key))
         return
-    with recording(stage, key, logged_params(stage, key, resolved)) as recorder:
+    settings_of_study = {name: section for name, section in raw.items() if name not in study.TABLES}
+    about = (study.STAGES[stage].__doc__ or "").partition("\n")[0]
+    with recording(stage, key, logged_params(stage, key, resolved), settings_of_study, about) as recorder:
         recorder.result = study.STAGES[stage].run(resolved, Job(key, recorder.report))
     recorder.result.discard()
+
+
+def show_ui(arguments: argparse.Namespace) -> None:
+    from .shared.tracking import ui
+
+    ui.show(arguments.port)
 
 
 def logged_params(stage: str, key: Key | None, resolved: BaseModel) -> dict[str, Any]:

@@ -42,6 +42,7 @@ class Member:
     metrics: Mapping[str, Any]
     draws: pd.DataFrame  # one row per bootstrap draw of the test patients, one column per metric
     cases: Sequence[Mapping[str, Any]]
+    start: Mapping[str, Any]  # what is known of the pretrained weights: the JSON file beside them
     test: pd.DataFrame  # predictions, sorted by path: row i of two members is the same image
     answers: Any  # `test` as arrays; the task decides which
     fingerprint: str
@@ -122,7 +123,20 @@ def member(key: Key, classes: Sequence[str], task: TaskMeasures) -> Member:
             f"{path}: classes {', '.join(answers.classes) or '(none)'}; data/processed/meta.json has "
             f"{', '.join(classes)}. Run `dvc repro`."
         )
-    return Member(key=key, **contents, test=test, answers=answers, fingerprint=sha256(path.read_bytes()).hexdigest())
+    return Member(
+        key=key,
+        **contents,
+        start=start_facts(contents["summary"]["start"]),
+        test=test,
+        answers=answers,
+        fingerprint=sha256(path.read_bytes()).hexdigest(),
+    )
+
+
+def start_facts(start: str | None) -> dict[str, Any]:
+    """What the JSON file beside a weights file says of it; empty without one."""
+    path = Path(start).with_suffix(".json") if start and start.endswith(".safetensors") else None
+    return read_json(path) if path and path.is_file() else {}
 
 
 def data() -> Data:

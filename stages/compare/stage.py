@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Mapping
 from pathlib import Path
 
 import pandas as pd
@@ -15,7 +16,7 @@ from ..shared.measures import MEASURES
 from . import terminal
 from .figures.all_figures import all_figures
 from .numbers import curves
-from .numbers.board import for_file, with_missing
+from .numbers.board import best_on_validation, for_file, with_missing
 from .numbers.comparison import Study, analyse
 from .page.render import page
 from .params import Params
@@ -34,9 +35,12 @@ def run(params: Params, job: Job) -> Result:
         partial.write_text(html, encoding="utf-8")
     if not os.environ.get("LIGHTBOX_DEFER_SUMMARY"):
         terminal.show(out)
-    counts = {"models": len(study.board), "missing": len(study.missing), "ties": int(study.board.tie.iloc[1:].sum())}
-    best = {f"best.{name}": value for name, value in metrics[study.board.key[0]].items()}
-    return Result(metrics=best | counts, figures=(*files, out / "index.html"))
+    return Result(
+        metrics=study_metrics(study, metrics),
+        figures=(*files, out / "index.html"),
+        datasets={"all": study.data.index},
+        of_study=True,
+    )
 
 
 def write_tables(out: Path, study: Study) -> None:
@@ -51,6 +55,17 @@ def write_tables(out: Path, study: Study) -> None:
     }.items():
         with atomic(out / f"{name}.csv") as partial:
             table.to_csv(partial, index=False, float_format="%.6g", lineterminator="\n")
+
+
+def study_metrics(study: Study, metrics: Mapping[str, Mapping[str, float]]) -> dict[str, float]:
+    """For the tracking store: counts, and the metrics of the model that validation chose."""
+    ties = int(study.board.tie.iloc[1:].sum())
+    counts: dict[str, float] = {"models": len(study.board), "missing": len(study.missing), "ties": ties}
+    row = best_on_validation(study.board, study.measure)
+    if row is None:
+        return counts
+    test = {f"test/{name}": value for name, value in metrics[row["key"]].items()}
+    return counts | {f"val/{study.metric}": float(row["val_value"])} | test
 
 
 def metrics_by_key(study: Study) -> dict[str, dict[str, float]]:

@@ -15,8 +15,10 @@ if TYPE_CHECKING:
     from rich.console import Console
     from rich.table import Table
 
+Row = Mapping[str, str]
+
 MLFLOW_UI = "make ui"
-MLFLOW_UI_PLAIN = "mlflow ui --backend-store-uri sqlite:///mlflow.db"
+MLFLOW_UI_PLAIN = "python -m stages ui"
 WIDTH = 100  # of a log file
 ROWS = 30  # models in the terminal; leaderboard.csv has all
 
@@ -46,9 +48,15 @@ def show(folder: Path | None = None, console: Console | None = None) -> None:
     headings = {name: measures[name].short for name in (metric, *others)}
 
     lines = []
+    chosen = best_on_validation(complete, f"val_{metric}", measures[metric].higher_is_better)
+    if chosen:
+        value = text.number(float(chosen[f"val_{metric}"]))
+        lines += [f"chosen on validation: {chosen['key']}, {measures[metric].label} {value} there"]
     if any(row["tie"] == "True" for row in complete[1:]):
         label = measures[metric].label
         lines += [f"= : the {level} interval of its difference in {label} to the first row includes zero, a tie"]
+    if any(row["one_class"] for row in complete):
+        lines += ["! : predicts one class for at least 98% of the test images, so its predictions decide nothing"]
     if missing:
         lines += [f"missing: {len(missing)} of {len(rows)} models are incomplete; the others are compared without them"]
     if len(complete) > ROWS:
@@ -62,7 +70,13 @@ def show(folder: Path | None = None, console: Console | None = None) -> None:
     console.print(Text("\n".join(lines)))
 
 
-def _table(rows: Sequence[Mapping[str, str]], headings: Mapping[str, str], level: str) -> Table:
+def best_on_validation(rows: Sequence[Row], name: str, higher_is_better: bool) -> Row | None:
+    """`name`: the column of the validation metric; None where no model has a value."""
+    valued = [row for row in rows if row[name]]
+    return (max if higher_is_better else min)(valued, key=lambda row: float(row[name])) if valued else None
+
+
+def _table(rows: Sequence[Row], headings: Mapping[str, str], level: str) -> Table:
     """`headings`: of the metrics; the first is the one that decides, and has its interval."""
     from rich import box
     from rich.table import Table
@@ -85,7 +99,7 @@ def _table(rows: Sequence[Mapping[str, str]], headings: Mapping[str, str], level
     return table
 
 
-def _cells(row: Mapping[str, str], names: Sequence[str], metric: str, *others: str) -> list[str]:
+def _cells(row: Row, names: Sequence[str], metric: str, *others: str) -> list[str]:
     labels = [row[name] for name in names]
     if row["status"] == "missing":
         return ["", *labels, text.DASH, "missing", *(text.DASH for _ in (*others, "time"))]
@@ -93,8 +107,9 @@ def _cells(row: Mapping[str, str], names: Sequence[str], metric: str, *others: s
     def value(name: str) -> float | None:
         return float(row[name]) if row[name] else None
 
+    marks = ("=" if row["tie"] == "True" and row["rank"] != "1" else "") + ("!" if row["one_class"] else "")
     return [
-        row["rank"] + ("=" if row["tie"] == "True" and row["rank"] != "1" else " "),
+        f"{row['rank']}{marks:1}",
         *labels,
         text.count(value("train_images")),
         f"{text.number(value(metric))} [{text.span(value(f'{metric}_low'), value(f'{metric}_high'))}]",

@@ -73,8 +73,8 @@ def number(value: float) -> float | None:
 
 
 def flat(numbers: Mapping[str, Any]) -> dict[str, float]:
-    """For MLflow: val_auroc, test_auroc, test_auroc_low, test_auroc_high, …; undefined ones are left out."""
-    values = {f"val_{name}": value for name, value in numbers["val"].items()}
+    """For MLflow: val/auroc, test/auroc, test/auroc_low, test/auroc_high, …; undefined ones are left out."""
+    values = {f"val/{name}": value for name, value in numbers["val"].items()}
     for name, estimate in numbers["test"].items():
-        values |= {f"test_{name}": estimate["value"]} | {f"test_{name}_{end}": estimate[end] for end in ("low", "high")}
+        values |= {f"test/{name}": estimate["value"]} | {f"test/{name}_{end}": estimate[end] for end in ("low", "high")}
     return {name: value for name, value in values.items() if value is not None}

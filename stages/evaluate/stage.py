@@ -28,7 +28,8 @@ def run(params: Params, job: Job) -> Result:
     table = TASKS[recipe.task].predict(model, arrays, rows)
     judgement = judge(table, MEASURES[recipe.task], params)
     write(paths.report_dir("evaluate", job.member), table, judgement)
-    return Result(metrics=flat(judgement.numbers))
+    datasets = {use: table[table["split"] == split] for use, split in (("validation", "val"), ("test", "test"))}
+    return Result(metrics=flat(judgement.numbers), datasets=datasets)
 
 
 def check_fit(recipe: Recipe, arrays: Arrays) -> None:

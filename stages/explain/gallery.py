@@ -24,7 +24,7 @@ def draw(cases: Sequence[dict[str, Any]], images: np.ndarray, maps: np.ndarray, 
             for ax in (left, right):
                 ax.imshow(image.squeeze(), vmin=0, vmax=255)
             right.imshow(heat, cmap=HEAT, vmin=0, vmax=1, alpha=0.25 + 0.45 * heat)
-            left.set_title(f"is {case['label']}", fontsize=8, fontweight="normal")
+            left.set_title(f"truth: {case['label']}", fontsize=8, fontweight="normal")
             predicted = f"predicted {case['predicted']}, {case['confidence']:.0%}"
             right.set_title(predicted, fontsize=8, color=GOOD if case["correct"] else BAD)
     fig.suptitle(f"{name}   Grad-CAM of the predicted class", x=0.01, ha="left", fontsize=10, color=MUTED)

@@ -4,24 +4,27 @@ from __future__ import annotations
 
 import resource
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import pandas as pd
 import torch
 
 from ..shared.core import paths
+from ..shared.core.environment import environment
 from ..shared.core.files import write_json
 from ..shared.core.job import Job, Result
 from ..shared.model.model import Classifier
 from .loop.checkpoints import CHOICES
 from .loop.history import History
 from .machine.machine import Machine
-from .params.sample import Sample
 from .plan.apply import ever_learning, groups_of
 from .plan.strategies import Plan
 from .sample import Rows
 from .start.start import Start
+
+LIBRARIES = ("torch", "torchvision", "lightning", "timm", "numpy")  # that the numbers depend on
 
 
 @dataclass(frozen=True)
@@ -36,19 +39,20 @@ class Trained:
 
 
 def write_report(
-    trained: Trained, index: pd.DataFrame, rows: Rows, start: Start | None, sample: Sample, base_lr: float, job: Job
+    trained: Trained, index: pd.DataFrame, rows: Rows, start: Start | None, settings: Mapping[str, Any], job: Job
 ) -> Result:
     """history.csv, plan.csv and summary.json, which has measurements and nothing derived from them: whoever shows a
     number computes it, so that to show another one trains no model again.
 
-    index: of the data set. base_lr: of the optimiser.
+    index: of the data set. settings: of the training, as plain values.
     """
     folder = paths.report_dir("train", job.key)
     folder.mkdir(parents=True, exist_ok=True)
     model, plan, machine, history = trained.model, trained.plan, trained.machine, trained.history
     table = history.table()
     table.to_csv(folder / "history.csv", index=False)
-    plan_table(plan[: len(table)], base_lr, table["lr_factor"].tolist()).to_csv(folder / "plan.csv", index=False)
+    rates = plan_table(plan[: len(table)], settings["optimizer"]["lr"], table["lr_factor"].tolist())
+    rates.to_csv(folder / "plan.csv", index=False)
     groups = groups_of(model)
     measured: dict[str, float] = {
         "train_images": len(rows.train),
@@ -63,12 +67,23 @@ def write_report(
         "peak_memory_mb": round(peak_memory_mb(machine), 1),
     }
     choices = {name: getattr(machine, name) for name in CHOICES}
-    origin = {"start": start.name if start else None, "sample": sample.model_dump(mode="json")}
+    gpu = torch.cuda.get_device_name(machine.device) if machine.device.type == "cuda" else None
+    origin = {
+        "start": start.name if start else None,
+        "sample": settings["sample"],
+        "settings": settings,
+        "environment": environment(LIBRARIES, gpu),
+    }
     write_json(folder / "summary.json", measured | choices | origin)
     speed = history.images / max(history.seconds - history.preparation, 1e-9)
-    best = {f"best_{n}": value for n, value in history.rows[trained.best_epoch].items() if n.startswith("val_")}
-    metrics = {**measured, "images_per_second": round(speed, 1), **best}
-    return Result(metrics=metrics, model=paths.model_dir(job.member))
+    cost = {f"cost/{name}": value for name, value in {**measured, "images_per_second": round(speed, 1)}.items()}
+    best = history.rows[trained.best_epoch].items()
+    validation = {name.replace("val_", "val/best_"): value for name, value in best if name.startswith("val_")}
+    return Result(
+        metrics=cost | validation,
+        model=paths.model_dir(job.member),
+        datasets={"training": index.iloc[rows.train], "validation": index.iloc[rows.validation]},
+    )
 
 
 def plan_table(plan: Plan, base_lr: float, factors: Sequence[float]) -> pd.DataFrame:

@@ -52,7 +52,7 @@ def run(params: Params, job: Job) -> Result:
         if trained is None:
             return Result()
         save(trained.model, recipe_of(params, job, arrays, start, trained.best_epoch), paths.model_dir(job.member))
-        result = write_report(trained, arrays.index, rows, start, params.sample, params.optimizer.lr, job)
+        result = write_report(trained, arrays.index, rows, start, params.model_dump(mode="json"), job)
     return replace(result, discard=partial(discard, folder))
 
 

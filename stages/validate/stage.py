@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 import shutil
 import sys
@@ -40,7 +41,7 @@ def run(params: Params, job: Job) -> Result:
     try:
         outcomes = judge(rows, files, params)
         manifest = set_aside(rows, outcomes)
-        summary = summarise(manifest, outcomes, params)
+        summary = summarise(manifest, outcomes, params) | {"phantom": phantom(archive)}
         write_json(VALIDATION, summary)
         faulty = manifest[manifest["quarantined"]]
         finish(DOCS, summary, dict(zip(faulty["path"], faulty["reason"], strict=True)))
@@ -53,7 +54,7 @@ def run(params: Params, job: Job) -> Result:
         print(f"validate: {aside} set aside; which and why: {DOCS / 'index.html'}", file=sys.stderr)
     with atomic(MANIFEST) as partial:
         manifest[list(COLUMNS)].to_parquet(partial, index=False)
-    return Result(metrics=_metrics(manifest, summary), dataset=MANIFEST)
+    return Result(metrics=_metrics(manifest, summary), datasets={"raw": manifest[list(COLUMNS)]})
 
 
 def warn_of_patients(images: pd.DataFrame, params: Params) -> None:
@@ -131,6 +132,13 @@ def summarise(manifest: pd.DataFrame, outcomes: Sequence[Outcome], params: Param
         "classes": {label: int(counts[label]) for label in params.classes},
         "checks": [outcome.summary() for outcome in outcomes],
     }
+
+
+def phantom(archive: Archive) -> dict[str, Any] | None:
+    """What the drawing program left in the archive about its images; None for images from elsewhere."""
+    if "phantom.json" not in archive.names():
+        return None
+    return {"findings": json.loads(archive.read("phantom.json"))["findings"]}
 
 
 def refused(outcomes: Sequence[Outcome], params: Params) -> list[Outcome]:

@@ -213,7 +213,7 @@ def write_training(
     rows = Rows(np.flatnonzero(index.path.isin(used.path)), np.flatnonzero(index.split == "val"))
     start = None if key.strategy == "from_scratch" else Start(params.backbone.weights, "lightbox", "small_cnn")
     with contextlib.chdir(root):
-        report.write_report(trained, load_arrays().index, rows, start, params.sample, params.optimizer.lr, Job(key))
+        report.write_report(trained, load_arrays().index, rows, start, params.model_dump(mode="json"), Job(key))
 
 
 def train_params(strategy: str, sample: dict[str, object]) -> Params:

@@ -276,10 +276,15 @@ def test_intervals_have_the_coverage_of_evaluates_params(project: Path, params: 
 
 
 @pytest.mark.usefixtures("blank_figures")
-def test_result_reports_the_first_model(project: Path, params: Callable[..., compare.Params]) -> None:
+def test_the_result_is_the_studys_and_has_the_model_that_validation_chose(
+    project: Path, params: Callable[..., compare.Params]
+) -> None:
     result = compare.run(params(strategy=["from_scratch"], samples=0), Job())
-    first = board(project / "reports/compare").iloc[0]
-    assert result.metrics["best.auroc"] == pytest.approx(first.auroc, rel=1e-5)
+    table = board(project / "reports/compare")
+    chosen = table.loc[table.val_auroc.idxmax()]
+    assert result.of_study
+    assert result.metrics["val/auroc"] == pytest.approx(chosen.val_auroc, rel=1e-5)
+    assert result.metrics["test/auroc"] == pytest.approx(chosen.auroc, rel=1e-5)
     assert result.metrics["models"] == 2
     assert all(path.is_file() for path in result.figures)
 

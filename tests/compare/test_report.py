@@ -1,15 +1,20 @@
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Callable
 from html.parser import HTMLParser
+from importlib.metadata import version
 from pathlib import Path
 
 import pandas as pd
 import pytest
 
-from stages import compare
+from stages import compare, evaluate
+from stages.evaluate.judge import judge
+from stages.evaluate.stage import write
 from stages.shared.core.job import Job
+from stages.shared.measures import MEASURES
 
 FETCHED = {"src", "href", "srcset", "poster", "action", "data", "background", "xlink:href"}
 VOID = {"meta", "img", "br", "link", "input", "hr"}
@@ -93,19 +98,21 @@ def test_the_page_says_what_a_careful_reader_asks(any_html: str) -> None:
     html = any_html
     text = Page(html).text
     for words in (
-        "Does transfer help, and with how few images?",
         "not for clinical use",
-        "No patient and no group of duplicates is in more than one split",
+        "No patient and no group of duplicates that the validate stage found is in more than one split",
         "95% interval",
+        "Chosen on validation",
         "Limitations",
-        "No external data",
+        "no external data",
+        "commit",
+        "Settings that all models share",
         "tie",
     ):
         assert words in text
 
 
 def test_the_page_has_every_model_once_with_its_gallery(html: str) -> None:
-    assert len(re.findall(r'<details class="model"', html)) == int(re.search(r"Comparison of (\d) models", html)[1])
+    assert len(re.findall(r'<details class="model"', html)) == int(re.search(r"(\d) models compared", html)[1])
     assert html.count('<figure class="case">') == html.count("Grad-CAM heat map of the same image")
 
 
@@ -114,6 +121,7 @@ def test_repeats_have_a_section_with_their_means_and_fold_the_long_leaderboard(r
     text = " ".join(Page(html).text.split())
     section = re.search(r'<section id="seeds">.*?</section>', html, flags=re.S)[0]
     assert section.count("<tr") == 1 + 12
+    assert "Does transfer help, and with how few images?" in text
     assert "3 seeds it is approximate" in " ".join(Page(section).text.split())
     assert "training images (4 a class; 3 seeds)" in text
     assert "All 36 models" in text
@@ -125,6 +133,9 @@ def test_repeats_have_a_section_with_their_means_and_fold_the_long_leaderboard(r
 
 def test_a_study_without_repeats_does_not_speak_of_seeds(html: str) -> None:
     assert 'id="seeds"' not in html
+    text = Page(html).text
+    assert "Which of these models reads the images best?" in text
+    assert "transfer" not in text.lower()
     assert "Means over seeds" not in html
     assert '<details class="rest"' not in html
 
@@ -168,7 +179,7 @@ def test_a_title_from_params_replaces_the_question(project: Path, params: Callab
     compare.run(params(title="Kermany, 128 px", strategy=["fine_tune"], samples=0), Job())
     text = Page((project / "reports/compare/index.html").read_text()).text
     assert "Kermany, 128 px" in text
-    assert "how few images?" not in text
+    assert "Which of these models" not in text
 
 
 @pytest.mark.usefixtures("blank_figures")
@@ -191,3 +202,50 @@ def test_missing_models_are_named_at_the_top_with_the_command_and_in_the_table(
 
 def test_a_complete_comparison_speaks_of_nothing_missing(compared: dict[str, Path]) -> None:
     assert "missing" not in Page((compared["binary"] / "index.html").read_text()).text
+
+
+@pytest.mark.usefixtures("blank_figures")
+def test_what_the_data_say_of_themselves_is_on_the_first_screen(
+    project: Path, params: Callable[..., compare.Params]
+) -> None:
+    path = project / "reports/validate/validation.json"
+    facts = {"phantom": {"findings": ["normal", "haze"]}, "patients_known": False}
+    path.write_text(json.dumps(json.loads(path.read_text()) | facts))
+    (project / "models/pretrained").mkdir(parents=True)
+    weights = {"classes": ["haze", "nodule"], "source": "phantom"}
+    (project / "models/pretrained/small_cnn.json").write_text(json.dumps(weights))
+    compare.run(params(samples=0), Job())
+    html = (project / "reports/compare/index.html").read_text()
+    first_screen = " ".join(Page(html[: html.index("<nav")] + "</body></html>").text.split())
+    assert "a program drew them" in first_screen
+    assert "small_cnn.safetensors were trained to tell haze and nodule apart" in first_screen
+    assert "haze is a finding of this study as well" in first_screen
+    assert "every image counts as a patient" in first_screen
+
+
+@pytest.mark.usefixtures("blank_figures")
+def test_a_winner_that_calls_all_images_one_class_is_marked(
+    project: Path, params: Callable[..., compare.Params]
+) -> None:
+    for folder in (project / "reports/evaluate").iterdir():  # scores keep their order, so AUROC stays
+        table = pd.read_parquet(folder / "predictions.parquet")
+        table["prob_pneumonia"] /= 2.5
+        table["prob_normal"] = 1 - table.prob_pneumonia
+        table["predicted"] = "normal"
+        judgement = judge(table, MEASURES["classification"], evaluate.Params(bootstrap=100))
+        write(folder, table, judgement)
+    compare.run(params(samples=0), Job())
+    text = " ".join(Page((project / "reports/compare/index.html").read_text()).text.split())
+    assert "calls nearly all test images “normal”" in text
+    assert text.count("one class: normal") == 6
+    assert "predicts “normal” for 100% of the test images" in text
+
+
+def test_the_settings_that_models_share_and_where_they_were_trained_are_on_the_page(compared: dict[str, Path]) -> None:
+    html = (compared["binary"] / "index.html").read_text()
+    study = html[html.index('<section id="study">') :]
+    assert "<dt>epochs</dt><dd>12</dd>" in study
+    assert "<dt>optimizer.name</dt>" in study
+    assert "<dt>strategy.plan</dt>" not in study  # the models differ in it
+    assert f"<dt>torch</dt><dd>{version('torch')}</dd>" in study
+    assert re.search(r"<dt>commit</dt><dd>([0-9a-f]{40}|unknown)</dd>", study)

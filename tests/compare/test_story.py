@@ -4,6 +4,7 @@ import pandas as pd
 import pytest
 
 from stages.compare import text
+from stages.compare.numbers.board import best_on_validation
 from stages.compare.page import sentences
 from stages.shared.measures import MEASURES
 from stages.shared.measures.measure import Measure
@@ -29,6 +30,13 @@ TABLE = pd.DataFrame(
     ]
 )
 
+BOARD = pd.DataFrame(
+    {
+        "rank": [1, 2], "key": ["a", "b"], "value": [0.9, 0.8], "value_low": 0.7, "value_high": 0.95, "confidence": 0.9,
+        "tie": [True, True], "val_value": [0.8, 0.85], "one_class": None, "one_class_share": 0.5,
+    }
+)  # fmt: skip
+
 
 def test_a_difference_that_rounds_to_nothing_has_no_sign() -> None:
     assert [text.signed(v) for v in (-0.0004, 0.0004, -0.0006, 0.01)] == ["0.000", "0.000", "−0.001", "+0.010"]
@@ -40,57 +48,86 @@ def test_the_headline_strategy_is_chosen_on_validation_not_on_test() -> None:
     assert list(picks.strategy) == ["feature_extraction", "fine_tune"]  # each has the lower test AUROC of the two
 
 
-def test_the_verdict_claims_only_what_the_interval_shows() -> None:
-    assert (
-        sentences.verdict(sentences.chosen(TABLE, AUROC))
-        == "With 40 training images, yes (feature_extraction). With 400, not shown (fine_tune)."
+def test_with_repeats_the_verdict_answers_about_strategies_with_a_range() -> None:
+    picks = sentences.chosen(TABLE.assign(seeds=3), AUROC)
+    assert sentences.verdict(picks, "from_scratch") == (
+        "With 40 training images, yes: +0.080 [+0.030 to +0.130], feature_extraction. "
+        "With 400, not shown: +0.010 [−0.040 to +0.060], fine_tune."
     )
-    alike = TABLE.assign(verdict="undecided")
-    assert (
-        sentences.verdict(sentences.chosen(alike, AUROC))
-        == "With 40 training images, not shown (feature_extraction). With 400, not shown (fine_tune)."
+    assert sentences.verdict(picks.iloc[:0], "from_scratch") == ""
+    worse = pd.DataFrame([contrast("fine_tune", 4000, 0.8, -0.1, "worse")]).assign(seeds=2)
+    assert sentences.verdict(worse, "from_scratch") == (
+        "With 4,000 training images, no, it is worse: −0.100 [−0.150 to −0.050], fine_tune."
     )
-    same = sentences.chosen(alike, AUROC).assign(strategy="fine_tune")
-    assert sentences.verdict(same) == "Not shown (fine_tune), with 40 and with 400 training images."
-    assert sentences.verdict(sentences.chosen(TABLE.iloc[:0], AUROC)) == ""
-    worse = pd.DataFrame([contrast("fine_tune", 4000, 0.8, -0.1, "worse")])
-    assert sentences.verdict(worse) == "With 4,000 training images, no, it hurt (fine_tune)."
+
+
+def test_without_repeats_the_verdict_is_about_the_models_and_says_that_each_was_trained_once() -> None:
+    picks = sentences.chosen(TABLE, AUROC)
+    assert sentences.verdict(picks, "from_scratch") == (
+        "With 40 training images, the feature_extraction model scores higher than the from_scratch model. "
+        "With 400, the fine_tune model and the from_scratch model cannot be told apart. "
+        "Each model was trained once: another run may give another result."
+    )
+
+
+@pytest.mark.parametrize("verdict", ["better", "worse", "undecided"])
+def test_one_training_run_is_never_told_as_an_answer_about_transfer(verdict: str) -> None:
+    picks = sentences.chosen(TABLE.assign(verdict=verdict), AUROC)
+    answers = sentences.findings(picks, BOARD, "from_scratch", 120, TABLE.iloc[:0], AUROC)
+    words = " ".join([sentences.question(picks, "from_scratch"), sentences.verdict(picks, "from_scratch")])
+    words += " ".join(heading + text for heading, text in answers)
+    assert not any(word in words.lower() for word in ("transfer", "helps", "hurt", "harm"))
+    assert "not about the two strategies: each was trained once" in answers[0][1]
 
 
 def test_findings_carry_numbers_and_intervals() -> None:
-    board = pd.DataFrame(
-        {
-            "key": ["a", "b"],
-            "value": [0.9, 0.8],
-            "value_low": 0.7,
-            "value_high": 0.95,
-            "confidence": 0.9,
-            "tie": [True, True],
-        }
-    )
-    heading, finding = sentences.findings(
-        sentences.chosen(TABLE, AUROC), board, "from_scratch", 120, TABLE.iloc[:0], AUROC
-    )[0]
+    picks = sentences.chosen(TABLE, AUROC)
+    heading, finding = sentences.findings(picks, BOARD, "from_scratch", 120, TABLE.iloc[:0], AUROC)[0]
     assert heading == "40 training images (n40)"
     assert "0.880 [0.700–0.900], from_scratch 0.800 [0.750–0.850]" in finding
-    assert "+0.080 with a 90% interval of +0.030 to +0.130, which excludes zero." in finding
+    assert "+0.080, 90% interval +0.030 to +0.130, which excludes zero." in finding
 
 
 def test_findings_on_means_say_how_many_seeds() -> None:
     picks = sentences.chosen(TABLE.assign(seeds=3), AUROC)
-    board = pd.DataFrame(
-        {"key": ["a"], "value": 0.9, "value_low": 0.7, "value_high": 0.95, "confidence": 0.9, "tie": True}
-    )
     means = pd.DataFrame(
         {"backbone": ["cnn"], "strategy": "fine_tune", "sample": "all", "seeds": 3, "value": 0.9, "value_low": 0.8, "value_high": 0.95}
     )  # fmt: skip
-    answers = sentences.findings(picks, board, "from_scratch", 120, means, AUROC)
+    answers = sentences.findings(picks, BOARD, "from_scratch", 120, means, AUROC)
     assert answers[0][0] == "40 training images (n40; 3 seeds)"
-    assert answers[0][1].startswith("Transfer helps: +0.080, 90% interval +0.030 to +0.130.")
+    assert answers[0][1].startswith(
+        "feature_extraction (cnn) is better than from_scratch: +0.080, 90% interval +0.030 to +0.130."
+    )
     assert "120 test images and 3 seeds cannot tell" in answers[1][1]
-    assert answers[2][1].endswith(
+    assert answers[-1][1].endswith(
         "Of the means, the best is 0.900 [0.800–0.950] over 3 seeds: fine_tune of cnn with all."
     )
+
+
+def test_the_model_that_validation_chose_is_named_with_its_place_on_the_test_images() -> None:
+    (_, text), *_ = sentences.findings(TABLE.iloc[:0], BOARD, "from_scratch", 120, TABLE.iloc[:0], AUROC)
+    assert text.startswith("b has the best validation AUROC, 0.850. On the test images")
+    assert text.endswith("it reaches 0.800 [0.700–0.950]: place 2 of 2.")
+
+
+def test_a_model_that_predicts_one_class_is_marked_where_it_wins() -> None:
+    one_class = BOARD.assign(one_class=["normal", None], one_class_share=[0.995, 0.6])
+    assert "predicts “normal” for 99.5% of the test images" in sentences.top(one_class, AUROC)
+    assert "calls nearly all test images “normal”" in " ".join(sentences.notices({}, one_class, {}))
+    assert "“" not in sentences.top(BOARD, AUROC) + " ".join(sentences.notices({}, BOARD, {}))
+
+
+def test_drawn_images_and_what_the_pretrained_weights_saw_of_them_are_told_from_the_data() -> None:
+    start = {"models/pretrained/w.safetensors": {"classes": ["haze", "nodule", "effusion"], "source": "phantom"}}
+    drawn, weights = sentences.notices({"phantom": {"findings": ["haze", "normal"]}}, BOARD, start)
+    assert "a program drew them" in drawn
+    assert weights == (
+        "The pretrained weights w.safetensors were trained to tell haze, nodule and effusion apart, on other images drawn "
+        "by the same program; haze is a finding of this study as well."
+    )
+    assert sentences.notices({}, BOARD, {"imagenet": {}}) == []
+    (unknown,) = sentences.notices({"patients_known": False}, BOARD, {})
+    assert "every image counts as a patient" in unknown
 
 
 @pytest.mark.parametrize(
@@ -105,35 +142,36 @@ def test_findings_on_means_say_how_many_seeds() -> None:
 )
 def test_the_first_place_is_shared_where_the_intervals_say_so(ties: list[bool], low: float, end: str) -> None:
     board = pd.DataFrame(
-        {"key": list("abc")[: len(ties)], "value": 0.9, "value_low": low, "value_high": 0.95, "tie": ties}
-    )
+        {"key": list("abc")[: len(ties)], "value": 0.9, "value_low": low, "value_high": 0.95, "tie": ties, "one_class": None}
+    )  # fmt: skip
     assert sentences.top(board, AUROC).endswith(end)
 
 
 @pytest.mark.parametrize("sort_by", ["f1", "balanced_accuracy"])
 def test_sentences_speak_of_the_metric_that_decides(sort_by: str) -> None:
     measure = MEASURES["classification"].metrics[sort_by]
-    board = pd.DataFrame(
-        {"key": ["a", "b"], "value": 0.9, "value_low": 0.45, "value_high": 0.95, "confidence": 0.95, "tie": True}
-    )
     for seeds in (1, 3):
         picks = sentences.chosen(TABLE.assign(seeds=seeds), measure)
         answers = [
-            answer for _, answer in sentences.findings(picks, board, "from_scratch", 120, TABLE.iloc[:0], measure)
+            answer for _, answer in sentences.findings(picks, BOARD, "from_scratch", 120, TABLE.iloc[:0], measure)
         ]
-        assert all(f"test {measure.label} of 0." in answer for answer in answers)
+        assert all(f"{measure.label}" in answer for answer in answers)
         assert "AUROC" not in " ".join(answers)
 
 
 def test_where_lower_is_better_the_lowest_on_validation_is_chosen() -> None:
-    picks = sentences.chosen(TABLE, Measure("error", "error", higher_is_better=False))
-    assert list(picks.strategy) == ["fine_tune", "feature_extraction"]
+    error = Measure("error", "error", higher_is_better=False)
+    assert list(sentences.chosen(TABLE, error).strategy) == ["fine_tune", "feature_extraction"]
+    assert best_on_validation(BOARD, error)["key"] == "a"
 
 
-def test_the_question_fits_the_matrix() -> None:
-    assert sentences.question(TABLE.iloc[:0]) == "Which model reads these images best?"
-    assert sentences.question(TABLE.iloc[:1]) == "Does transfer help?"
-    assert sentences.question(TABLE) == "Does transfer help, and with how few images?"
+def test_the_question_fits_the_matrix_and_the_repeats() -> None:
+    once, repeated = sentences.chosen(TABLE, AUROC), sentences.chosen(TABLE.assign(seeds=2), AUROC)
+    assert sentences.question(TABLE.iloc[:0], "from_scratch") == "Which of these models reads the images best?"
+    assert sentences.question(once, "from_scratch") == "Which of these models reads the images best?"
+    assert sentences.question(repeated.iloc[:1], "from_scratch") == "Does transfer help?"
+    assert sentences.question(repeated, "from_scratch") == "Does transfer help, and with how few images?"
+    assert sentences.question(repeated, "fine_tune").startswith("Is another strategy better than fine_tune, and")
 
 
 def test_numbers_read_well() -> None:

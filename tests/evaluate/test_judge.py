@@ -77,7 +77,7 @@ def test_what_is_not_defined_is_none_and_not_sent_to_mlflow():
     assert numbers["test"]["auroc"] == {"value": None, "low": None, "high": None}
     sent = flat(numbers)
     assert not any("auroc" in name for name in sent)
-    assert sent["test_accuracy"] == numbers["test"]["accuracy"]["value"]
+    assert sent["test/accuracy"] == numbers["test"]["accuracy"]["value"]
 
 
 def test_what_is_written_can_be_read_again(tmp_path):

@@ -39,7 +39,7 @@ def runs(place):
     client = MlflowClient(f"sqlite:///{place.folder}/mlflow.db")
     experiment = client.get_experiment_by_name("lightbox")
     found = client.search_runs([experiment.experiment_id], "tags.stage = 'train'")
-    return [(run.info.status, run.data.metrics["epochs"]) for run in found]
+    return [(run.info.status, run.data.metrics["cost/epochs"]) for run in found]
 
 
 def two(place):

@@ -2,19 +2,25 @@
 
 from __future__ import annotations
 
+import json
 import os
 import signal
+import socket
 import subprocess
 import sys
 import time
 from pathlib import Path
 
+import pandas as pd
+import psutil
 import pytest
 
+from stages.shared.core.environment import commit
 from stages.shared.core.errors import UserError
 from stages.shared.core.job import Result
 from stages.shared.core.paths import Key
-from stages.shared.tracking.recording import _commit, recording
+from stages.shared.tracking import ui
+from stages.shared.tracking.recording import recording
 
 pytestmark = pytest.mark.e2e
 KEY = Key("resnet18", "fine_tune", "full")
@@ -47,10 +53,10 @@ def test_a_stage_is_one_run_below_its_experiments_run(root, monkeypatch):
             recorder.report({"val_loss": 0.5}, 0)
             recorder.report({"val_loss": 0.4}, 1)
             recorder.result = Result({"test_auroc": 0.9, "test_auroc_low": 0.8}, figures=(root / "curve.png",))
-    client, found = runs(root)
-    parent, train, evaluate = found
-    assert [run.info.run_name for run in found] == [
-        "brisk-owl", "train/resnet18-fine_tune-full", "evaluate/resnet18-fine_tune-full",
+    client, rows = runs(root)
+    parent, train, evaluate = rows
+    assert [run.info.run_name for run in rows] == [
+        "brisk-owl", "fine_tune, full, resnet18: train", "fine_tune, full, resnet18: evaluate",
     ]  # fmt: skip
     for child in (train, evaluate):
         assert child.data.tags["mlflow.parentRunId"] == parent.info.run_id
@@ -62,6 +68,63 @@ def test_a_stage_is_one_run_below_its_experiments_run(root, monkeypatch):
     assert [m.value for m in client.get_metric_history(train.info.run_id, "val_loss")] == [0.5, 0.4]
     assert [f.path for f in client.list_artifacts(train.info.run_id, "figures")] == ["figures/curve.png"]
     assert (root / "mlartifacts").is_dir()
+
+
+def test_a_study_has_its_settings_and_what_a_result_says_of_the_whole(root):
+    settings = {"seed": 0, "train": {"epochs": 3}}
+    images = pd.DataFrame({"path": ["a.png", "b.png"], "label": ["normal", "sick"], "patient": ["p1", "p2"], "fold": 0})
+    with recording("train", KEY, {}, settings, "Train one model.") as recorder:
+        recorder.result = Result({"cost/seconds": 2.0}, datasets={"training": images, "validation": images[:1]})
+    with recording("compare", None, {}, settings) as recorder:
+        recorder.result = Result({"val/auroc": 0.9}, datasets={"all": images}, of_study=True)
+    with recording("download", None, {}, {**settings, "seed": 1}):
+        pass
+    client, (study, train, _, other, _) = runs(root)
+    assert study.data.params == {"seed": "0", "train.epochs": "3"}
+    assert other.data.params["seed"] == "1"  # other settings, another study
+    assert study.data.metrics == {"val/auroc": 0.9}
+    assert datasets(study) == {("all images", "all", 2)}
+    assert datasets(train) == {("training images", "training", 2), ("validation images", "validation", 1)}
+    assert train.data.tags["mlflow.source.name"] == "python -m stages train"
+    assert train.data.tags["mlflow.note.content"] == "Train one model."
+    experiment = client.get_experiment(study.info.experiment_id)
+    assert experiment.tags["mlflow.experimentKind"] == "custom_model_development"
+
+
+def datasets(run):
+    """(name, use, images) of each data set that a run used."""
+    return {
+        (entry.dataset.name, entry.tags[0].value, json.loads(entry.dataset.profile)["num_rows"])
+        for entry in run.inputs.dataset_inputs
+    }
+
+
+def test_the_ui_opens_on_the_models_and_leaves_no_process(root):
+    with recording("evaluate", KEY, {}) as recorder:
+        recorder.result = Result({"val/auroc": 0.9})
+    port = free_port()
+    process = subprocess.Popen(
+        [sys.executable, "-m", "stages", "ui", "--port", str(port)], cwd=root, stdout=subprocess.PIPE, text=True
+    )
+    line = process.stdout.readline()
+    assert "/#/experiments/1/runs?workflowType=machine_learning&searchFilter=tags.stage%20%3D%20%22evaluate%22" in line
+    (server,) = psutil.Process(process.pid).children()
+    workers = server.children(recursive=True)
+    assert not any("huey" in " ".join(worker.cmdline()) for worker in workers)
+    process.send_signal(signal.SIGINT)
+    process.wait(30)
+    assert not any(one.is_running() for one in (server, *workers))
+
+
+def test_the_ui_says_what_is_missing(root):
+    with pytest.raises(UserError, match=r"no runs yet.*make run"):
+        ui.show(free_port())
+    with socket.socket() as other:
+        other.bind(("127.0.0.1", 0))
+        other.listen()
+        (root / "mlflow.db").touch()
+        with pytest.raises(UserError, match="is in use"):
+            ui.show(other.getsockname()[1])
 
 
 def test_the_commit_is_a_tag_and_names_the_run_without_an_experiment(root):
@@ -79,7 +142,7 @@ def test_the_commit_is_a_tag_and_names_the_run_without_an_experiment(root):
 def test_without_the_git_program_the_commit_is_unknown_and_that_is_said(root, monkeypatch, capfd):
     monkeypatch.setenv("PATH", str(root))
     monkeypatch.delenv("DVC_EXP_BASELINE_REV", raising=False)
-    assert _commit() is None
+    assert commit() is None
     assert "git is not installed" in capfd.readouterr().err
 
 

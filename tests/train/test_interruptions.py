@@ -342,7 +342,7 @@ def test_a_project_that_was_moved_still_knows_its_best_epoch(workspace, make_pro
     here.rename(there)
     monkeypatch.chdir(there)
     result = run(params, Job(KEY))
-    assert result.metrics["best_epoch"] == history["val_auroc"].idxmax() < 2
+    assert result.metrics["cost/best_epoch"] == history["val_auroc"].idxmax() < 2
     found = load_file(result.model / "weights.safetensors")
     assert all(torch.equal(expected[name], found[name]) for name in expected)
 

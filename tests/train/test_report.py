@@ -27,5 +27,5 @@ def test_a_training_leaves_tables_and_what_it_measured(processed: Path, train_pa
     assert summary["epochs"] == len(history) == 2
     assert summary["images_shown"] <= 2 * len(train) < summary["images_shown"] + 2 * 16  # less than a batch is dropped
     assert 0 < summary["preparation_seconds"] < summary["seconds"]
-    assert result.metrics["best_val_auroc"] == pytest.approx(history["val_auroc"][summary["best_epoch"]])
+    assert result.metrics["val/best_auroc"] == pytest.approx(history["val_auroc"][summary["best_epoch"]])
     assert not summary.keys() & {"best_val_auroc", "images_per_second"}  # derived: logged, not stored

@@ -20,7 +20,7 @@ def test_it_learns_what_can_be_learnt_and_the_saved_model_predicts_it(processed,
     from stages.shared.arrays.arrays import load_arrays
 
     result = run(train_params(epochs=6), Job(KEY))
-    assert result.metrics["best_val_auroc"] > 0.95
+    assert result.metrics["val/best_auroc"] > 0.95
     model, recipe = load(result.model)
     arrays = load_arrays()
     test = arrays.rows("test")
@@ -47,7 +47,7 @@ def test_the_best_epochs_weights_are_kept_though_training_went_on(processed, tra
     rule = {"monitor": "val_auroc", "patience": None}
     result = run(train_params(epochs=6, early_stopping=rule, optimizer={"lr": 0.01}, class_weights="none"), Job(KEY))
     history = pd.read_csv("reports/train/small_cnn-from_scratch-full/history.csv")
-    best = int(result.metrics["best_epoch"])
+    best = int(result.metrics["cost/best_epoch"])
     assert best == history["val_auroc"].idxmax() < len(history) - 1
     model, _ = load(result.model)
     arrays = load_arrays()
@@ -84,19 +84,19 @@ def test_every_epoch_shows_the_images_in_another_order_and_with_another_augmenta
 def test_it_stops_early_and_says_so_in_the_history(processed, train_params):
     rule = {"monitor": "val_accuracy", "patience": 1}
     result = run(train_params(epochs=30, early_stopping=rule), Job(KEY))
-    assert result.metrics["epochs"] < 30
+    assert result.metrics["cost/epochs"] < 30
 
 
 def test_curves_are_reported_while_it_trains(processed, train_params):
     seen = []
     run(train_params(epochs=2), Job(KEY, lambda metrics, step: seen.append((step, set(metrics)))))
     assert [step for step, _ in seen] == [0, 1]
-    assert {"train_loss", "val_loss", "val_auroc", "lr"} <= seen[0][1]
+    assert {"train/loss", "val/loss", "val/auroc", "train/lr"} <= seen[0][1]
 
 
 def test_more_classes_than_two(workspace, train_params, make_processed):
     make_processed(workspace / "data" / "processed", ("a", "b", "c"), patients=45)
-    assert run(train_params(epochs=5), Job(KEY)).metrics["best_val_auroc"] > 0.9
+    assert run(train_params(epochs=5), Job(KEY)).metrics["val/best_auroc"] > 0.9
 
 
 def test_an_image_size_that_the_backbone_cannot_take_is_named(processed, train_params):

@@ -34,8 +34,9 @@ DOCS = VALIDATION.parent / "data_docs"
 
 def validate(**values: object) -> pd.DataFrame:
     result = run(parse(Params, {**BASE, **values}, "validate"), Job())
-    assert result.dataset == MANIFEST
-    return pd.read_parquet(MANIFEST).set_index("path", drop=False)
+    manifest = pd.read_parquet(MANIFEST)
+    assert list(result.datasets["raw"]["path"]) == list(manifest["path"])
+    return manifest.set_index("path", drop=False)
 
 
 def summary() -> dict:
@@ -191,6 +192,13 @@ def test_without_patients_duplicates_cluster_and_a_warning_says_so(pack, films, 
     assert (table["patient"] == table["path"]).all()
     assert table["cluster"][original] == table["cluster"]["images/NORMAL/copy.png"]
     assert not table["quarantined"].any()
+
+
+def test_what_the_data_say_of_themselves_is_written_down(pack, films):
+    pack({**films, "phantom.json": b'{"seed": 0, "findings": ["normal", "haze"], "faults": {}}'})
+    validate(patient=None, ignore=["phantom.json"])
+    assert summary()["phantom"] == {"findings": ["normal", "haze"]}
+    assert summary()["patients_known"] is False
 
 
 def test_files_outside_the_provided_split_are_named(pack, films):

@@ -7,10 +7,13 @@ from collections.abc import Iterable, Sequence
 import numpy as np
 import pandas as pd
 
+from ...shared.measures.measure import Measure
 from ..read import Member, Missing
 from .draws import Draws
 
 COST = ("parameters", "trainable_parameters", "epochs", "best_epoch", "seconds", "peak_memory_mb")
+
+ONE_CLASS = 0.98  # of the test images: a model that predicts the same class for more of them decides nothing
 
 
 def leaderboard(members: Sequence[Member], draws: Draws, metric: str, metrics: Iterable[str]) -> pd.DataFrame:
@@ -42,8 +45,25 @@ def _row(m: Member, metric: str, metrics: Iterable[str]) -> dict[str, object]:
         row |= {column: m.value("test", name)}
         row |= {f"{column}_{end}": m.value("test", name, end) for end in ("low", "high")}
     row["val_value"] = m.value("val", metric)
+    row |= one_class(m)
     row |= {name: m.summary.get(name) for name in COST}
     return {name: np.nan if value is None else value for name, value in row.items()}
+
+
+def best_on_validation(board: pd.DataFrame, measure: Measure) -> pd.Series | None:
+    """The row of the model that validation chooses; None where no model has a validation value."""
+    values = board["val_value"].dropna()
+    if values.empty:
+        return None
+    return board.loc[values.idxmax() if measure.higher_is_better else values.idxmin()]
+
+
+def one_class(m: Member) -> dict[str, object]:
+    """The class that a model predicts for (nearly) all test images, if there is one, and the share of its most frequent
+    prediction."""
+    shares = m.test["predicted"].astype(str).value_counts(normalize=True)
+    share = float(shares.iloc[0])
+    return {"one_class": shares.index[0] if share >= ONE_CLASS else None, "one_class_share": share}
 
 
 def with_missing(board: pd.DataFrame, missing: Sequence[Missing]) -> pd.DataFrame:

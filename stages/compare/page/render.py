@@ -20,10 +20,12 @@ from ..figures import examples, plans
 from ..figures.all_figures import cards
 from ..figures.style import Look
 from ..numbers import dataset
+from ..numbers.board import best_on_validation
 from ..numbers.comparison import Study, beside
 from ..numbers.curves import confusion
 from ..read import Member
 from . import pictures, sentences
+from .made import environments, shared_settings
 from .svg import svg
 
 TEMPLATES = Path(__file__).parent / "templates"
@@ -35,6 +37,7 @@ def page(study: Study, figures: Mapping[str, Figure]) -> str:
     """The report as HTML. `figures`: by name."""
     params, board, first = study.params, study.board, study.ranked[0]
     means = study.means if study.repeated else study.means.iloc[:0]
+    chosen = best_on_validation(board, study.measure)
     picks = sentences.chosen(study.contrasts, study.measure)
     rows = examples.choose(first, max(params.samples, HEADER_IMAGES), params.seed)
     pixels = examples.pixels_of(study.data, first, rows)
@@ -45,8 +48,10 @@ def page(study: Study, figures: Mapping[str, Figure]) -> str:
     others = sorted((name for name in metrics if name != study.metric), key=lambda name: not metrics[name].headline)
     return _environment().get_template("report.html.j2").render(
         study=study,
-        title=params.title or sentences.question(study.contrasts),
-        verdict=sentences.verdict(picks) if params.title is None else "",
+        title=params.title or sentences.question(picks, params.baseline),
+        verdict=sentences.verdict(picks, params.baseline) if params.title is None else "",
+        notices=sentences.notices(study.data.validation, board, {m.summary["start"]: m.start for m in study.ranked}),
+        chosen=None if chosen is None else chosen["key"],
         findings=sentences.findings(picks, board, params.baseline, len(first.answers.truth), means, study.measure),
         header_images=images[:HEADER_IMAGES],
         classes=first.answers.classes,
@@ -63,6 +68,8 @@ def page(study: Study, figures: Mapping[str, Figure]) -> str:
         counts=dataset.count(study.data.index, first.answers.classes),
         cards=[_card(m, row, histories[row["key"]]) for m, row in zip(models, shown, strict=True)],
         look=Look(board),
+        environments=environments(study.ranked),
+        settings=shared_settings(study.ranked),
         plans_left_out=plans.left_out(board, study.by_key),
         level=text.level(board.confidence[0]),
         draws=first.metrics["bootstrap"],

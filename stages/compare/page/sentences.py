@@ -1,26 +1,36 @@
 """What the numbers say, in sentences that claim no more than the intervals allow.
 
-`label` is what the metric that decides is called; the columns `value…` of the tables are of that metric.
+With repeats (`seeds` above 1) a sentence is about a strategy. Without them it is about the models of this one study:
+another training run of the same strategy may give another result. The columns `value…` of the tables are of the metric
+that decides.
 """
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
 import pandas as pd
 
 from ...shared.measures.measure import Measure
+from ..numbers.board import best_on_validation
 from ..text import level, number, signed, signed_span, span
 
-VERDICT = {"better": "yes", "worse": "no, it hurt", "undecided": "not shown"}
-LEAD = {"better": "Transfer helps", "worse": "Transfer hurts", "undecided": "Not shown that transfer helps"}
+LEAD = {"better": "is better than", "worse": "is worse than", "undecided": "is not shown to differ from"}
+ANSWER = {"better": "yes", "worse": "no, it is worse", "undecided": "not shown"}
+ONE_RUN = {
+    "better": "the {} model scores higher than the {} model",
+    "worse": "the {} model scores lower than the {} model",
+    "undecided": "the {} model and the {} model cannot be told apart",
+}
 
 
-def question(contrasts: pd.DataFrame) -> str:
-    if contrasts.empty:
-        return "Which model reads these images best?"
-    few = contrasts["train_images"].nunique() > 1
-    return "Does transfer help, and with how few images?" if few else "Does transfer help?"
+def question(picks: pd.DataFrame, baseline: str) -> str:
+    if picks.empty or picks["seeds"].max() == 1:
+        return "Which of these models reads the images best?"
+    help_of = "Does transfer help" if baseline == "from_scratch" else f"Is another strategy better than {baseline}"
+    return help_of + (", and with how few images?" if picks["train_images"].nunique() > 1 else "?")
 
 
 def chosen(contrasts: pd.DataFrame, measure: Measure) -> pd.DataFrame:
@@ -33,50 +43,62 @@ def chosen(contrasts: pd.DataFrame, measure: Measure) -> pd.DataFrame:
     return contrasts.loc[best].sort_values("train_images", kind="stable")
 
 
-def verdict(picks: pd.DataFrame) -> str:
-    """One line per page, such as: With 45 training images, yes (fine_tune). With 450, not shown (fine_tune)."""
-    if picks.empty:
-        return ""
-    sizes = [f"{n:,.0f}" for n in picks["train_images"]]
-    words = [f"{VERDICT[v]} ({name})" for v, name in zip(picks["verdict"], picks["strategy"], strict=True)]
-    if len(words) > 1 and len(set(words)) == 1:
-        return f"{words[0].capitalize()}, with {' and with '.join(sizes)} training images."
-    sizes[0] += " training images"
-    return " ".join(f"With {size}, {word}." for size, word in zip(sizes, words, strict=True))
+def verdict(picks: pd.DataFrame, baseline: str) -> str:
+    """The answer under the heading: one sentence per number of training images."""
+    sentences: list[str] = []
+    for row in picks.itertuples():
+        if row.seeds > 1:
+            interval = f"{signed(row.difference)} [{signed_span(row.low, row.high)}]"
+            answer = f"{ANSWER[row.verdict]}: {interval}, {row.strategy}"
+        else:
+            answer = ONE_RUN[row.verdict].format(row.strategy, baseline)
+        sentences.append(f"With {row.train_images:,.0f}{'' if sentences else ' training images'}, {answer}.")
+    if len(picks) and picks["seeds"].min() == 1:
+        sentences.append("Each model was trained once: another run may give another result.")
+    return " ".join(sentences)
 
 
 def findings(
     picks: pd.DataFrame, board: pd.DataFrame, baseline: str, images: int, means: pd.DataFrame, measure: Measure
 ) -> list[tuple[str, str]]:
-    """(heading, text): one per size, then one on the top of the leaderboard. `means`: empty without repeats."""
+    """(heading, text): one per number of training images, then the model that validation chose and the top of the
+    leaderboard. `means`: empty without repeats."""
     coverage, answers = level(board.confidence[0]), []
     for row in picks.itertuples():
         seeds = f"; {row.seeds} seeds" if row.seeds > 1 else ""
         answer = _contrast(row, baseline, images, coverage, measure.label)
         answers.append((f"{row.train_images:,.0f} training images ({row.sample}{seeds})", answer))
+    row = best_on_validation(board, measure)
+    if row is not None and len(board) > 1:
+        answers.append(("Chosen on validation", choice(row, len(board), measure)))
     best_mean = "" if means.empty else top_mean(means.iloc[0])
-    return [*answers, ("The leaderboard", top(board, measure) + best_mean)]
+    return [*answers, ("First on the test images", top(board, measure) + best_mean)]
 
 
 def _contrast(row: Any, baseline: str, images: int, coverage: str, label: str) -> str:
     values = f"{number(row.value)} [{span(row.value_low, row.value_high)}]"
     values += f", {baseline} {number(row.baseline_value)} [{span(row.baseline_low, row.baseline_high)}]"
+    difference = f"{signed(row.difference)}, {coverage} interval {signed_span(row.low, row.high)}"
     if row.seeds > 1:
         apart = f" {images:,} test images and {row.seeds} seeds cannot tell the two apart."
         return (
-            f"{LEAD[row.verdict]}: {signed(row.difference)}, {coverage} interval {signed_span(row.low, row.high)}. "
-            f"{row.strategy} of {row.backbone} reaches a mean test {label} of {values}."
+            f"{row.strategy} ({row.backbone}) {LEAD[row.verdict]} {baseline}: {difference}. "
+            f"It reaches a mean test {label} of {values}."
             f"{apart if row.verdict == 'undecided' else ''}"
         )
-    ends = {
-        "better": "which excludes zero.",
-        "worse": "which excludes zero: transfer did harm.",
-        "undecided": f"which includes zero: {images:,} test images cannot tell the two apart.",
-    }
+    end = "includes" if row.verdict == "undecided" else "excludes"
     return (
-        f"{row.strategy} of {row.backbone}, the best on validation, reaches a test {label} of {values}. "
-        f"The difference is {signed(row.difference)} with a {coverage} interval of {signed_span(row.low, row.high)}, "
-        f"{ends[row.verdict]}"
+        f"The {row.strategy} model ({row.backbone}), the best on validation, reaches a test {label} of {values}. "
+        f"The difference is {difference}, which {end} zero. "
+        f"This is about these two models, not about the two strategies: each was trained once."
+    )
+
+
+def choice(row: pd.Series, models: int, measure: Measure) -> str:
+    value = f"{number(row.value)} [{span(row.value_low, row.value_high)}]"
+    return (
+        f"{row.key} has the best validation {measure.label}, {number(row.val_value)}. On the test images, which had no "
+        f"part in that choice, it reaches {value}: place {row['rank']} of {models}.{_one_class(row)}"
     )
 
 
@@ -94,9 +116,19 @@ def top(board: pd.DataFrame, measure: Measure) -> str:
     else:
         rest = f"but {ties} of the {others} other models cannot be told apart from it on these images"
     text, chance = f"{lead} [{span(first.value_low, first.value_high)}], {rest}.", measure.chance
-    if chance is None or (first.value_low > chance if measure.higher_is_better else first.value_high < chance):
-        return text
-    return f"{text} Its interval includes {chance:g}, the {measure.label} of a model that guesses."
+    if chance is not None and not (first.value_low > chance if measure.higher_is_better else first.value_high < chance):
+        text += f" Its interval includes {chance:g}, the {measure.label} of a model that guesses."
+    return text + _one_class(first)
+
+
+def _one_class(row: Any) -> str:
+    """A warning about a model that predicts the same class for nearly every test image."""
+    if not isinstance(row.one_class, str):
+        return ""
+    return (
+        f" It predicts “{row.one_class}” for {level(round(row.one_class_share, 3))} of the test images: it can rank "
+        "images, but its predictions cannot be used as they are."
+    )
 
 
 def top_mean(first: Any) -> str:
@@ -112,3 +144,33 @@ def seeds(means: pd.DataFrame) -> str:
     """How many repeats a size has: "3", or "2 to 3" where they differ."""
     fewest, most = means["seeds"].min(), means["seeds"].max()
     return f"{most}" if fewest == most else f"{fewest} to {most}"
+
+
+def notices(validation: Mapping[str, Any], board: pd.DataFrame, starts: Mapping[str, Mapping[str, Any]]) -> list[str]:
+    """What a reader has to know before the first number. `starts`: what is known of each file of pretrained weights."""
+    sentences = []
+    phantom = validation.get("phantom")
+    if phantom:
+        sentences.append("These images are synthetic: a program drew them. The scores say nothing about real patients.")
+    for name, facts in starts.items():
+        classes, own = facts.get("classes"), set((phantom or {}).get("findings", ()))
+        if not classes:
+            continue
+        shared = [label for label in classes if label in own]
+        text = f"The pretrained weights {Path(name).name} were trained to tell {listed(classes)} apart"
+        text += ", on other images drawn by the same program" if facts.get("source") == "phantom" and phantom else ""
+        if shared:
+            text += f"; {listed(shared)} {'is a finding' if len(shared) == 1 else 'are findings'} of this study as well"
+        sentences.append(text + ".")
+    if validation.get("patients_known") is False:
+        sentences.append(
+            "Patients are unknown, so every image counts as a patient of its own. If patients have several images, the "
+            "scores may be too high and the intervals too narrow."
+        )
+    if isinstance(board.one_class[0], str):
+        sentences.append(f"The first model of the leaderboard calls nearly all test images “{board.one_class[0]}”.")
+    return sentences
+
+
+def listed(names: list[str]) -> str:
+    return " and ".join([", ".join(names[:-1]), names[-1]]) if len(names) > 1 else names[0]

@@ -33,7 +33,8 @@ def pack(settings: Phantom) -> dict[str, float]:
             yield film.image, encode(image, film.fault)
             yield film.mask("lung"), encode(lung)
             yield film.mask("lesion"), encode(lesion)
-        answers = {"seed": settings.seed, "faults": {**faults, "corner_marker": marked}}
+        findings = [name for name, share in settings.findings.items() if share]
+        answers = {"seed": settings.seed, "findings": findings, "faults": {**faults, "corner_marker": marked}}
         yield "phantom.json", (json.dumps(answers, indent=1) + "\n").encode()
 
     write_archive(RAW, members())

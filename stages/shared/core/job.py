@@ -5,8 +5,12 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from .paths import Key
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 Report = Callable[[Mapping[str, float], int], None]
 
@@ -28,13 +32,16 @@ class Job:
 
 @dataclass(frozen=True)
 class Result:
-    """What a stage hands to tracking: metrics, figures (files), the folder of a model, the file of a data set.
+    """What a stage hands to tracking: metrics, figures (files), the folder of a model, and the images that it read, one
+    row per image, by use (training, validation, …).
 
-    `discard`: called once all of it is recorded; deletes what until then could bring the work back.
+    `of_study`: metrics and data sets are those of the whole study too. `discard`: called once all of it is recorded;
+    deletes what until then could bring the work back.
     """
 
     metrics: Mapping[str, float] = field(default_factory=dict)
     figures: tuple[Path, ...] = ()
     model: Path | None = None
-    dataset: Path | None = None
+    datasets: Mapping[str, pd.DataFrame] = field(default_factory=dict)
+    of_study: bool = False
     discard: Callable[[], None] = lambda: None

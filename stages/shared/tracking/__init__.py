@@ -2,6 +2,7 @@
 
 recording.py      a stage's side: open a run, report curves, hand over the result
 worker.py         the process that writes to MLflow
+ui.py             the UI of the local store, opened on the models
 store.py          where runs are kept, and whether that can be reached
 registry.py       a process that looks up a registered model
 package.py        what a logged model needs to be served

@@ -25,7 +25,7 @@ def log_model(folder: Path) -> None:
     """Log models/<key> to the active run, so that `mlflow models serve` answers requests for it."""
     recipe = Recipe.read(folder)
     mlflow.pyfunc.log_model(
-        name="model",
+        name=recipe.key,
         python_model=str(Path(__file__).with_name("serving_model.py")),
         artifacts={"model": str(folder)},
         code_paths=[str(CODE)],

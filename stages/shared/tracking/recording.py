@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import json
 import os
-import shutil
 import subprocess
 import sys
 from collections.abc import Iterator, Mapping
@@ -17,12 +16,13 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+from ..core.environment import commit
 from ..core.errors import UserError
 from ..core.job import Result
-from ..core.paths import Key, project_root
-from .store import QUIET, check_reachable, store
+from ..core.paths import Key
+from .store import QUIET, check_reachable, experiment_name, store
 
-EXPERIMENT = "lightbox"
+DATASET_COLUMNS = ("path", "label", "patient")
 
 
 class Recorder:
@@ -73,14 +73,20 @@ class Recorder:
             self._process.kill()
 
 
-def plain(value: Any) -> str | float:
-    """A path or a number of numpy's as JSON has it."""
-    return str(value) if isinstance(value, Path) else float(value)
+def plain(value: Any) -> Any:
+    """A path, a number of numpy's, or a table of images as JSON has it."""
+    if isinstance(value, Path):
+        return str(value)
+    return value[list(DATASET_COLUMNS)].astype(str).to_dict("list") if hasattr(value, "columns") else float(value)
 
 
 @contextmanager
-def recording(stage: str, key: Key | None, params: Mapping[str, Any]) -> Iterator[Recorder]:
+def recording(
+    stage: str, key: Key | None, params: Mapping[str, Any], study: Mapping[str, Any] | None = None, about: str = ""
+) -> Iterator[Recorder]:
     """A run for one execution of a stage: FINISHED with the recorder's result, or FAILED if the block raises.
+
+    study: settings of the study that the run belongs to. about: what the stage does.
 
     Raises:
         UserError: the tracking server cannot be reached, before any work is done.
@@ -88,18 +94,20 @@ def recording(stage: str, key: Key | None, params: Mapping[str, Any]) -> Iterato
     uri, artifacts = store()
     check_reachable(uri)
     recorder = Recorder(_start_worker(uri))
-    commit, experiment = _commit(), os.environ.get("DVC_EXP_NAME")
-    identity = {"commit": commit, "dvc_experiment": experiment}  # ties a run to git and DVC
+    revision, experiment = commit(), os.environ.get("DVC_EXP_NAME")
+    identity = {"commit": revision, "dvc_experiment": experiment}  # ties a run to git and DVC
     try:
         recorder._send(
             {
-                "experiment": os.environ.get("MLFLOW_EXPERIMENT_NAME") or EXPERIMENT,
+                "experiment": experiment_name(),
                 "artifacts": artifacts,
-                "parent": experiment or f"workspace@{(commit or 'no commit')[:9]}",
+                "parent": experiment or f"workspace@{(revision or 'no commit')[:9]}",
                 "identity": {name: value for name, value in identity.items() if value},
                 "stage": stage,
                 "key": vars(key) if key else None,
                 "params": params,
+                "study": study or {},
+                "about": about,
             }
         )
         if not uri.startswith("sqlite:"):
@@ -122,16 +130,3 @@ def _start_worker(uri: str) -> subprocess.Popen[str]:
         env=environment,
         start_new_session=True,  # a Ctrl-C is for the stage; the worker stays to mark the run
     )
-
-
-def _commit() -> str | None:
-    """The commit that the code and the params come from; None outside git. A queued experiment knows its own."""
-    if baseline := os.environ.get("DVC_EXP_BASELINE_REV"):
-        return baseline
-    if shutil.which("git") is None:
-        print("git is not installed, so MLflow's run does not name the commit of the code.", file=sys.stderr)
-        return None
-    git = subprocess.run(
-        ["git", "rev-parse", "--verify", "-q", "HEAD"], cwd=project_root(), capture_output=True, text=True, check=False
-    )
-    return git.stdout.strip() or None

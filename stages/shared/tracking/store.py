@@ -29,6 +29,10 @@ def store() -> tuple[str, str | None]:
     return uri, str(root / "mlartifacts") if uri.startswith("sqlite:") else None
 
 
+def experiment_name() -> str:
+    return os.environ.get("MLFLOW_EXPERIMENT_NAME") or "lightbox"
+
+
 def check_reachable(uri: str) -> None:
     """Only an http(s) server can be unreachable. The request is the one MLflow's client makes, with its TLS settings.
 

@@ -9,20 +9,29 @@ import re
 import sys
 import warnings
 from collections.abc import Mapping
+from hashlib import sha256
 from pathlib import Path
 from typing import Any, TextIO
 
 import mlflow
 from filelock import FileLock
 from mlflow import MlflowClient
+from mlflow.entities import Dataset, DatasetInput, InputTag, Param
 from mlflow.exceptions import MlflowException
+from mlflow.utils.mlflow_tags import MLFLOW_DATASET_CONTEXT
 
 from ..core.errors import UserError
-from ..core.paths import project_root
+from ..core.paths import PROCESSED, project_root
 from .store import stdout_for_answers
 
 SAMPLING = 2.0  # seconds between two readings of the machine's load: stages can be short
 LONGEST_VALUE = 6000  # characters of a param, MLflow's own limit
+EXPERIMENT_TAGS = {
+    "mlflow.experimentKind": "custom_model_development",  # else the UI opens on GenAI traces
+    "mlflow.note.content": "One run per study (commit and params.yaml, or DVC experiment), and below it one per stage. "
+    'To compare models, filter by `tags.stage = "evaluate"` and sort by the metrics of the section `val`.',
+}
+STUDY_NOTE = "A whole study: its settings, its images, and the metrics of the model that validation chose."
 
 
 def main() -> None:
@@ -54,7 +63,7 @@ def serve(answers: TextIO) -> None:
             if message["do"] == "metrics":
                 mlflow.log_metrics(message["metrics"], step=message["step"])
             else:
-                log_result(message)
+                log_result(message, parent)
                 status = "FINISHED"
                 break
     finally:
@@ -72,17 +81,27 @@ def answer(answers: TextIO, **values: Any) -> None:
 def open_run(first: Mapping[str, Any]) -> str:
     """Start the stage's run below its parent; returns the parent's id."""
     experiment_id, parent = experiment_and_parent(first)
-    name, tags = first["stage"], {"stage": first["stage"], **first["identity"]}
-    if key := first["key"]:
-        member = "-".join(key.values())
-        name, tags = f"{name}/{member}", {**tags, **key, "key": member}
+    stage, key = first["stage"], first["key"]
+    name, tags = stage, {"stage": stage, **first["identity"], **described(f"python -m stages {stage}", first["about"])}
+    if key:  # what tells models apart comes first: the UI cuts long names
+        name = f"{key['strategy']}, {key['sample']}, {key['backbone']}: {stage}"
+        tags |= {**key, "key": "-".join(key.values())}
     mlflow.set_system_metrics_sampling_interval(SAMPLING)  # type: ignore[no-untyped-call]
     mlflow.set_system_metrics_samples_before_logging(1)  # type: ignore[no-untyped-call]
     mlflow.start_run(
         experiment_id=experiment_id, run_name=name, tags=tags, parent_run_id=parent, log_system_metrics=True
     )
-    mlflow.log_params({param_name(k): str(v)[:LONGEST_VALUE] for k, v in flatten(first["params"]).items()})
+    mlflow.log_params(params_of(first["params"]))
     return parent
+
+
+def described(command: str, about: str) -> dict[str, str]:
+    """The tags from which the UI shows where a run came from and what it is."""
+    return {"mlflow.source.name": command, "mlflow.source.type": "LOCAL", "mlflow.note.content": about}
+
+
+def params_of(values: Mapping[str, Any]) -> dict[str, str]:
+    return {param_name(name): str(value)[:LONGEST_VALUE] for name, value in flatten(values).items()}
 
 
 def param_name(name: str) -> str:
@@ -99,11 +118,19 @@ def experiment_and_parent(first: Mapping[str, Any]) -> tuple[str, str]:
         client, name = MlflowClient(), first["experiment"]
         experiment = client.get_experiment_by_name(name)
         artifacts = Path(first["artifacts"]).as_uri() if first["artifacts"] else None
-        number = experiment.experiment_id if experiment else client.create_experiment(name, artifact_location=artifacts)
-        name, tags = first["parent"], {"stage": "experiment", **first["identity"]}
-        runs = client.search_runs([number], f"tags.stage = 'experiment' and attributes.run_name = '{name}'")
-        parent = runs[0] if runs else client.create_run(number, run_name=name, tags=tags)
-        return number, str(parent.info.run_id)
+        if experiment:
+            number = experiment.experiment_id
+        else:
+            number = client.create_experiment(name, artifact_location=artifacts, tags=EXPERIMENT_TAGS)
+        name, settings = first["parent"], params_of(first["study"])
+        digest = sha256(json.dumps(settings, sort_keys=True).encode()).hexdigest()[:12]  # other settings, other study
+        condition = f"tags.stage = 'experiment' and tags.settings = '{digest}' and attributes.run_name = '{name}'"
+        if runs := client.search_runs([number], condition):
+            return number, str(runs[0].info.run_id)
+        tags = {"stage": "experiment", "settings": digest, **first["identity"], **described("dvc repro", STUDY_NOTE)}
+        parent = str(client.create_run(number, run_name=name, tags=tags).info.run_id)
+        client.log_batch(parent, params=[Param(*pair) for pair in settings.items()])
+        return number, parent
 
 
 def flatten(values: Any, path: str = "") -> dict[str, Any]:
@@ -115,26 +142,30 @@ def flatten(values: Any, path: str = "") -> dict[str, Any]:
     }
 
 
-def log_result(message: dict[str, Any]) -> None:
-    mlflow.log_metrics(message["metrics"])
+def log_result(message: dict[str, Any], parent: str) -> None:
+    active = mlflow.active_run()
+    assert active is not None
+    runs = [active.info.run_id, parent] if message["of_study"] else [active.info.run_id]
+    datasets = [dataset_input(use, rows) for use, rows in message["datasets"].items()]
+    for run in runs:
+        mlflow.log_metrics(message["metrics"], run_id=run)
+        MlflowClient().log_inputs(run, datasets)
     for figure in message["figures"]:
         mlflow.log_artifact(figure, "figures")
-    if message["dataset"]:
-        log_dataset(Path(message["dataset"]))
     if message["model"]:
         from .package import log_model
 
         log_model(Path(message["model"]))
 
 
-def log_dataset(manifest: Path) -> None:
+def dataset_input(use: str, rows: Mapping[str, list[str]]) -> DatasetInput:
+    """The images that a run used, as MLflow lists them. `rows`: the table by columns."""
     import pandas as pd
     from mlflow.data.pandas_dataset import from_pandas
 
-    table = pd.read_parquet(manifest)
-    table["label"] = table["label"].astype(str)
-    dataset = from_pandas(table, source=str(manifest.resolve()), targets="label", name="manifest")
-    mlflow.log_input(dataset, context="validation")
+    source = str(PROCESSED / "index.parquet")
+    dataset = from_pandas(pd.DataFrame(rows), source=source, targets="label", name=f"{use} images")
+    return DatasetInput(Dataset(**dataset.to_dict()), [InputTag(MLFLOW_DATASET_CONTEXT, use)])
 
 
 if __name__ == "__main__":

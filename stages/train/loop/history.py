@@ -52,7 +52,7 @@ class History(pl.Callback):
             tqdm.write(f"{self.name}  epoch {epoch + 1}/{trainer.max_epochs}  {values}", file=sys.stderr)
 
     def _report(self, row: dict[str, float]) -> None:
-        self.report({name: value for name, value in row.items() if name != "epoch"}, int(row["epoch"]))
+        self.report({section(name): value for name, value in row.items() if name != "epoch"}, int(row["epoch"]))
 
     def table(self) -> pd.DataFrame:
         return pd.DataFrame(self.rows).astype({"epoch": int})
@@ -67,3 +67,9 @@ class History(pl.Callback):
         self.images, self.preparation = int(state["images"]), self.preparation + float(state["preparation"])
         for row in self.rows:  # the curve of this run begins where the training began
             self._report(row)
+
+
+def section(name: str) -> str:
+    """The name of a metric in the tracking store: train_loss -> train/loss; what is of no split is of the training."""
+    split, _, rest = name.partition("_")
+    return f"{split}/{rest}" if split in ("train", "val") else f"train/{name}"

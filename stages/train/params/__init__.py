@@ -28,8 +28,8 @@ class Params(Settings):
     epochs: Annotated[int, Field(ge=1)]
     """At most so many."""
     min_steps_per_epoch: Annotated[int, Field(ge=1)] = 1
-    """A small sample is passed through several times an epoch until it has this many steps, so that a comparison of
-    sample sizes compares images, not optimiser steps."""
+    """A small sample is passed through several times an epoch until it has this many steps. Samples of different size
+    then differ less in their number of steps, but they still differ."""
     batch_size: Annotated[int, Field(ge=2)]
     """Images of one step of the optimiser, over all devices."""
     accumulate: Annotated[int, Field(ge=1)] = 1

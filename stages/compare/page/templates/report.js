@@ -21,6 +21,13 @@ for (const table of document.querySelectorAll("table.sortable")) {
   }));
 }
 
+// A table or figure that is wider than the page says so.
+const scrolling = [...document.querySelectorAll(".scroll, .figure-scroll")];
+const mark = () => scrolling.forEach((part) => part.classList.toggle("wide", part.scrollWidth > part.clientWidth + 4));
+addEventListener("resize", mark);
+document.querySelectorAll("details").forEach((part) => part.addEventListener("toggle", mark));
+mark();
+
 const models = [...document.querySelectorAll("details.model")];
 document.querySelector("#all")?.addEventListener("click", (event) => {
   const open = models.some((model) => !model.open);
