@@ -17,7 +17,8 @@ from .inspection import THUMBNAIL
 from .params import NearDuplicates
 
 BLOCK = 4096  # hashes compared at once with as many others: 64 MiB of distances
-WORTH_ALIGNING = 0.985  # correlation to first order and at half the size; the alignment itself takes milliseconds
+COARSE = 16  # px; side of the thumbnail at which a first look decides what is aligned
+WORTH_ALIGNING = 0.988  # correlation at that size, to first order; the alignment itself takes milliseconds
 FARTHEST = 1.0  # px of the thumbnail
 ALIGNMENT = (cv2.TERM_CRITERIA_COUNT | cv2.TERM_CRITERIA_EPS, 30, 1e-5)  # iterations, change of the correlation
 BLUR = 3  # px, before the alignment
@@ -46,8 +47,9 @@ def _same_picture(dhash: pd.Series, thumbnails: pd.Series, near: NearDuplicates)
         return np.empty((0, 2), np.int64)
     bits = np.stack([imagehash.hex_to_hash(text).hash.ravel() for text in dhash.iloc[hashed]])
     squares = np.stack([np.frombuffer(data, np.uint8) for data in thumbnails.iloc[hashed]])
-    squares = squares.reshape(len(hashed), THUMBNAIL, THUMBNAIL)
-    coarse = squares.reshape(len(hashed), THUMBNAIL // 2, 2, THUMBNAIL // 2, 2).mean((2, 4), np.float32)
+    squares = squares.reshape(-1, THUMBNAIL, THUMBNAIL)
+    step = THUMBNAIL // COARSE
+    coarse = squares.reshape(-1, COARSE, step, COARSE, step).mean((2, 4), np.float32)
     pairs = near_pairs(bits, near.distance)
     pairs = pairs[alignable(coarse, pairs) >= min(WORTH_ALIGNING, near.correlation)]
     same = [aligned_correlation(squares[i], squares[j]) >= near.correlation for i, j in pairs]
@@ -86,9 +88,10 @@ def alignable(pictures: np.ndarray, pairs: np.ndarray) -> np.ndarray:
     result = np.empty(len(pairs))
     order = np.argsort(pairs[:, 0], kind="stable")
     firsts, starts = np.unique(pairs[order, 0], return_index=True)
+    ends = np.append(starts, len(order))[1:]
     y, x = np.mgrid[-1 : 1 : pictures.shape[1] * 1j, -1 : 1 : pictures.shape[2] * 1j]
-    for first, places in zip(firsts, np.split(order, starts[1:]), strict=True):
-        one = pictures[first]
+    for first, start, end in zip(firsts, starts, ends, strict=True):
+        one, places = pictures[first], order[start:end]
         dy, dx = np.gradient(one)
         columns = np.stack([np.ones_like(one), one, dx, dy, x * dx, y * dx, x * dy, y * dy], axis=-1)
         basis = np.linalg.qr(columns.reshape(-1, 8))[0]

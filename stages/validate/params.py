@@ -52,8 +52,8 @@ class NearDuplicates(Settings):
 
     hash_size: int = Field(default=16, ge=4, le=32)
     """The hash has hash_size² bits."""
-    distance: int = Field(default=20, ge=0, le=256)
-    """Bits in which two hashes of one picture may differ, as the files are or with their uniform borders trimmed. 20 of
+    distance: int = Field(default=24, ge=0, le=256)
+    """Bits in which two hashes of one picture may differ, as the files are or with their uniform borders trimmed. 24 of
     256 allow another JPEG quality, size, brightness or crop."""
     correlation: float = Field(default=0.994, ge=0, le=1)
     """Pearson correlation that the two 64×64 thumbnails then must reach, once aligned. Chests resemble each other:

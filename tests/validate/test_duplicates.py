@@ -45,6 +45,7 @@ def test_alignable_is_the_multiple_correlation_with_picture_and_gradients(make_f
             LinearRegression().fit(features, pictures[j].ravel()).score(features, pictures[j].ravel()) ** 0.5
         )
     assert np.allclose(alignable(pictures, pairs), [*expected, 0])
+    assert len(alignable(pictures, pairs[:0])) == 0
 
 
 def test_alignment_undoes_a_small_shift_and_no_large_one(make_film):
