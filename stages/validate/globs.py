@@ -47,7 +47,7 @@ def nearest_folders(pattern: str, names: Iterable[str], count: int = 6) -> list[
     return sorted(folders, key=lambda folder: (-similarity(folder), folder))[:count]
 
 
-def shown(names: Sequence[str], limit: int = 5) -> str:
+def examples(names: Sequence[str], limit: int = 5) -> str:
     """A few names for a message."""
     more = f", … ({len(names)} in all)" if len(names) > limit else ""
     return ", ".join(names[:limit]) + more

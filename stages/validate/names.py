@@ -18,7 +18,7 @@ import pandas as pd
 from ..shared.core.errors import UserError
 from ..shared.core.paths import PARAMS, RAW
 from ..shared.images.kinds import is_clutter, is_image
-from .globs import matches, matches_any, nearest_folders, shown
+from .globs import examples, matches, matches_any, nearest_folders
 from .params import Params
 
 SECTION = f"{PARAMS}: validate"
@@ -67,8 +67,8 @@ def _sort_into(names: Sequence[str], patterns: Mapping[Any, Sequence[str]], key:
         both = sorted(by_entry[one] & by_entry[other])
         if both:
             faults.append(
-                f"{SECTION}.{key}: {len(both)} files match both {one!r} ({shown(patterns[one])}) and {other!r} "
-                f"({shown(patterns[other])}): {shown(both)}. Make the patterns exclude each other."
+                f"{SECTION}.{key}: {len(both)} files match both {one!r} ({examples(patterns[one])}) and {other!r} "
+                f"({examples(patterns[other])}): {examples(both)}. Make the patterns exclude each other."
             )
     if faults:
         raise UserError("\n".join(faults))
@@ -94,7 +94,7 @@ def _patients(names: Sequence[str], pattern: str | None) -> dict[str, str | None
     if not any(patients.values()):
         raise UserError(
             f"{SECTION}.patient: {pattern!r} finds a patient in none of {len(names)} names, such as "
-            f"{shown(names, 3)}. Correct it, or set it to null to treat every image as a patient of its own."
+            f"{examples(names, 3)}. Correct it, or set it to null to treat every image as a patient of its own."
         )
     return patients
 
@@ -105,7 +105,7 @@ def _time_limit(pattern: str, names: Sequence[str]) -> Iterator[None]:
 
     def give_up(*_: object) -> None:
         raise UserError(
-            f"{SECTION}.patient: {pattern!r} is not done with {len(names)} names, such as {shown(names, 1)}, after "
+            f"{SECTION}.patient: {pattern!r} is not done with {len(names)} names, such as {examples(names, 1)}, after "
             f"{SECONDS} s. Nested repeats, as in (a+)+, try every way to divide a name: repeat only one of them."
         )
 
@@ -144,6 +144,6 @@ def _masks(images: Sequence[str], names: set[str], template: str) -> dict[str, s
         users = [image for image, mask in masks.items() if mask == shared[0]]
         raise UserError(
             f"{SECTION}.mask: {template!r} gives {len(shared)} masks to more than one image each: {shared[0]} to "
-            f"{shown(users)}. Files of one name lie in several folders: tell them apart with {{folder}} or {{parent}}."
+            f"{examples(users)}. Files in several folders have one name: tell them apart with {{folder}} or {{parent}}."
         )
     return masks

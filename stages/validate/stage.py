@@ -19,7 +19,7 @@ from ..shared.core.progress import progress
 from ..shared.images.archive import Archive
 from .checks import Outcome, Row, class_checks, file_check, image_checks
 from .docs import finish
-from .globs import shown
+from .globs import examples
 from .inspection import Inspection, inspections
 from .names import Files, assign
 from .params import Params
@@ -70,7 +70,7 @@ def warn_of_patients(images: pd.DataFrame, params: Params) -> None:
     elif len(unnamed) > FEW * len(images):
         print(
             f"validate: {where}: {params.patient!r} finds no patient in {len(unnamed):,} of {len(images):,} names, "
-            f"such as {shown(unnamed.tolist(), 3)}. Is it meant for another image set?",
+            f"such as {examples(unnamed.tolist(), 3)}. Is it meant for another image set?",
             file=sys.stderr,
         )
 
@@ -152,7 +152,7 @@ def refuse(outcomes: Sequence[Outcome], params: Params) -> None:
         return
     lines = [f"{RAW}: critical checks failed ({len(critical)}), so nothing goes on from here."]
     for o in critical:
-        images = f"{len(o.failed)} image{'s' * (len(o.failed) > 1)}: {shown(o.failed)}"
+        images = f"{len(o.failed)} image{'s' * (len(o.failed) > 1)}: {examples(o.failed)}"
         lines.append(f"  {o.check.name}: {images if o.failed else o.check.description}")
     aside = f", set {PARAMS}: validate.on_failure to quarantine to leave these images out"
     advice = aside if params.on_failure == "stop" else ""

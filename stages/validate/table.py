@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import pandas as pd
 
 from .duplicates import clusters
-from .globs import shown
+from .globs import examples
 from .inspection import Inspection
 from .params import Params
 
@@ -39,5 +39,5 @@ def _derive(rows: pd.DataFrame) -> pd.DataFrame:
         labels_in_cluster=same["label"].transform("nunique"),
         patients_in_cluster=same["patient"].transform("nunique"),
         labels_of_patient=rows.groupby("patient")["label"].transform("nunique"),
-        duplicates=[shown([p for p in cluster if p != path], 3) for path, cluster in paths],
+        duplicates=[examples([p for p in cluster if p != path], 3) for path, cluster in paths],
     )

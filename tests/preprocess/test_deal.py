@@ -1,4 +1,4 @@
-"""Groups -> parts of given shares; held against scikit-learn where that can do it."""
+"""Groups -> parts of given shares; compared with scikit-learn where that can do it."""
 
 from __future__ import annotations
 
@@ -79,9 +79,9 @@ def test_on_small_sets_no_deal_of_all_possible_ones_is_more_even() -> None:
         counts[rng.integers(groups)] += 1
         possible = (np.array(p) for p in itertools.product(range(parts), repeat=groups))
         best = min(unevenness(counts, part, parts) for part in possible)
-        found = unevenness(counts, deal(counts, [1 / parts] * parts, [1] * parts, 0), parts)
+        cost = unevenness(counts, deal(counts, [1 / parts] * parts, [1] * parts, 0), parts)
         refused += np.isinf(best)
-        assert found == pytest.approx(best)
+        assert cost == pytest.approx(best)
     assert 0 < refused < 20, "some sets cannot be dealt at all, most can"
 
 

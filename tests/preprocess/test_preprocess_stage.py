@@ -65,10 +65,10 @@ def test_uneven_parts_are_named_with_the_patient_who_makes_them_so(manifest, val
     manifest.loc[manifest.index[:130], "patient"] = "everywhere"
     validated(manifest.assign(cluster=range(len(manifest))))
     preprocess()
-    told = capsys.readouterr().err
-    assert "preprocess: the parts of the split are uneven" in told
-    assert f"with patient everywhere, has 130 of {len(manifest)} images" in told
-    assert "fold 2: " in told, "the fold that is unlike the others is the last one"
+    message = capsys.readouterr().err
+    assert "preprocess: the parts of the split are uneven" in message
+    assert f"with patient everywhere, has 130 of {len(manifest)} images" in message
+    assert "fold 2: " in message, "the fold that is unlike the others is the last one"
 
 
 def test_two_runs_write_the_same_bytes(manifest, validated):
@@ -118,7 +118,7 @@ def test_rgb_has_three_channels(manifest, validated):
     assert written()[0].shape == (len(manifest), 16, 24, 3)
 
 
-def test_a_full_disk_is_told_in_words_and_leaves_what_was_there(manifest, validated, monkeypatch):
+def test_a_full_disk_is_reported_in_words_and_leaves_what_was_there(manifest, validated, monkeypatch):
     validated(manifest)
     preprocess()
     before = {p.name: p.read_bytes() for p in PROCESSED.iterdir()}

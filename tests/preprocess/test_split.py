@@ -11,7 +11,7 @@ from stages.preprocess.split import assign, groups, uneven_parts
 from stages.shared.core.errors import UserError
 
 
-def test_groups_join_patients_through_copies_of_a_picture():
+def test_groups_join_patients_through_duplicates_of_a_picture():
     patients = pd.Series(["a", "a", "b", "c", "d", "e", "e"])
     cluster = pd.Series([0, 1, 1, 2, 3, 2, 9])  # a-b share picture 1; c-e share picture 2
     assert groups(patients, cluster).tolist() == [0, 0, 0, 1, 2, 1, 1]

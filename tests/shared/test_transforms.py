@@ -1,4 +1,4 @@
-"""Any albumentations transform by name; wrong names, arguments and values are told in words; same seed, same pixels."""
+"""Any albumentations transform by name; wrong names, arguments and values are reported in words; same seed, same pixels."""
 
 from __future__ import annotations
 

@@ -59,7 +59,7 @@ def test_alignment_undoes_a_small_shift_and_no_large_one(make_film):
     assert aligned_correlation(one, far) == 0, "6 pixels of the thumbnail"
 
 
-def test_copies_join_whatever_was_done_to_the_file_and_others_do_not(make_film, make_bytes):
+def test_duplicates_join_whatever_was_done_to_the_file_and_others_do_not(make_film, make_bytes):
     original = make_film(1)
     larger = np.asarray(Image.fromarray(original).resize((200, 220), Image.Resampling.BICUBIC))
     brighter = np.clip(original.astype(float) * 1.03 + 3, 0, 255).astype(np.uint8)
@@ -137,11 +137,11 @@ def test_images_without_hash_join_by_their_bytes_only():
 
 def test_an_inspection_measures_what_it_says(make_film, make_bytes):
     array = make_film(4)
-    seen = inspect_image(make_bytes(array), "a.png", 16)
-    assert (seen.width, seen.height, seen.mode, seen.fault) == (64, 72, "L", None)
-    assert seen.brightness == pytest.approx(array.mean(), abs=1e-3)
-    assert seen.contrast == pytest.approx(array.std(), abs=1e-3)
-    assert seen.dhash == str(imagehash.dhash(Image.open(io.BytesIO(make_bytes(array))), 16))
+    inspection = inspect_image(make_bytes(array), "a.png", 16)
+    assert (inspection.width, inspection.height, inspection.mode, inspection.fault) == (64, 72, "L", None)
+    assert inspection.brightness == pytest.approx(array.mean(), abs=1e-3)
+    assert inspection.contrast == pytest.approx(array.std(), abs=1e-3)
+    assert inspection.dhash == str(imagehash.dhash(Image.open(io.BytesIO(make_bytes(array))), 16))
     noisy = np.random.default_rng(0).integers(0, 256, array.shape, dtype=np.uint8)
-    assert inspect_image(make_bytes(noisy), "b.png", 16).sharpness > 100 * seen.sharpness
+    assert inspect_image(make_bytes(noisy), "b.png", 16).sharpness > 100 * inspection.sharpness
     assert "0 bytes" in inspect_image(b"", "c.png", 16).fault

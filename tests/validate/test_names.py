@@ -44,8 +44,8 @@ def test_patient_is_the_group_the_groups_or_the_match(pattern: str | None, patie
 
 
 def test_a_patient_pattern_that_misses_files_leaves_them_without_patient():
-    found = assign(CHEST, params(patient=r"person\d+")).images
-    assert found["patient"].fillna("none").tolist() == ["none", "none", "person23", "person23", "person23"]
+    result = assign(CHEST, params(patient=r"person\d+")).images
+    assert result["patient"].fillna("none").tolist() == ["none", "none", "person23", "person23", "person23"]
 
 
 def test_a_patient_pattern_that_finds_nobody_is_refused():
@@ -79,24 +79,24 @@ def test_a_file_matched_by_two_classes_is_refused_by_name():
 
 def test_an_image_of_no_class_is_kept_without_label_and_another_file_is_listed_apart():
     files = {"DICOM/IM0001": bytes(128) + b"DICM", "LICENSE": b"text"}
-    found = assign([*CHEST, "extra/film.png", "extra/notes.txt", *files], params(), files)
-    assert set(found.images["path"][found.images["label"].isna()]) == {"extra/film.png", "DICOM/IM0001"}
-    assert found.others == ["extra/notes.txt", "LICENSE"]
+    result = assign([*CHEST, "extra/film.png", "extra/notes.txt", *files], params(), files)
+    assert set(result.images["path"][result.images["label"].isna()]) == {"extra/film.png", "DICOM/IM0001"}
+    assert result.others == ["extra/notes.txt", "LICENSE"]
 
 
 def test_hidden_files_and_ignored_ones_are_left_alone():
     noise = ["__MACOSX/NORMAL/._IM.jpeg", "NORMAL/.DS_Store", "NORMAL/Thumbs.db", ".git/x.png", "docs/a.json"]
-    found = assign([*CHEST, *noise], params(ignore=["*.json"]))
-    assert found.images["path"].tolist() == CHEST
-    assert found.others == []
+    result = assign([*CHEST, *noise], params(ignore=["*.json"]))
+    assert result.images["path"].tolist() == CHEST
+    assert result.others == []
 
 
 def test_masks_belong_to_their_images_and_are_no_strays():
     names = [*CHEST, *(f"masks/{n.split('/')[1].replace('.jpeg', '.png')}" for n in CHEST[:4])]
-    found = assign(sorted(names), params(mask="masks/{stem}.png"))
+    result = assign(sorted(names), params(mask="masks/{stem}.png"))
     expected = [*(f"masks/{n.split('/')[1][:-5]}.png" for n in CHEST[:4]), "none"]
-    assert found.images["mask"].fillna("none").tolist() == expected
-    assert found.others == []
+    assert result.images["mask"].fillna("none").tolist() == expected
+    assert result.others == []
 
 
 def test_a_mask_template_that_names_no_file_says_what_it_looked_for():
@@ -108,8 +108,8 @@ def test_a_mask_shared_by_images_of_one_name_is_refused():
     with pytest.raises(UserError, match=r"masks/1.png to NORMAL/1.png, PNEUMONIA/1.png.*{parent}"):
         assign(["NORMAL/1.png", "PNEUMONIA/1.png", "masks/1.png"], params(mask="masks/{stem}.png"))
     parted = ["NORMAL/1.png", "PNEUMONIA/1.png", "masks/NORMAL_1.png", "masks/PNEUMONIA_1.png"]
-    found = assign(parted, params(mask="masks/{parent}_{name}"))
-    assert found.images["mask"].tolist() == parted[2:]
+    result = assign(parted, params(mask="masks/{parent}_{name}"))
+    assert result.images["mask"].tolist() == parted[2:]
 
 
 def test_provided_split_is_read_from_patterns():

@@ -75,8 +75,8 @@ def faulty(films, make_film, make_bytes) -> dict[str, bytes]:
 
 
 def mask_of(name: str) -> str:
-    found = re.fullmatch(r"images/\w+/(.*\.png)", name)
-    return f"masks/lung/{found[1]}" if found else ""
+    match = re.fullmatch(r"images/\w+/(.*\.png)", name)
+    return f"masks/lung/{match[1]}" if match else ""
 
 
 def test_a_clean_set_passes_and_its_manifest_says_what_is_there(pack, films):
@@ -265,7 +265,7 @@ def test_an_unreadable_archive_is_one_clear_sentence(workplace: Path):
         validate()
 
 
-def test_a_full_disk_is_told_in_words_and_leaves_nothing_half_written(pack, films, monkeypatch: pytest.MonkeyPatch):
+def test_a_full_disk_is_reported_in_words_and_leaves_nothing_half_written(pack, films, monkeypatch: pytest.MonkeyPatch):
     def full(self: object) -> None:
         raise OSError(errno.ENOSPC, "No space left on device")
 
