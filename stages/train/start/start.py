@@ -23,7 +23,7 @@ class Start:
     """name: as recipe.json has it; an alias of the registry as the version it stood for.
 
     source, network: whose weights they are, and of which network (of timm's, with the tag of the weights).
-    path, sha256: of the file, where the user or the registry names one; None: torchvision's or timm's own.
+    path, sha256: of the file, where the user or the registry names one; None: torchvision's, timm's or a package's own.
     """
 
     name: str
@@ -96,6 +96,9 @@ def load_weights(backbone: Backbone, start: Start) -> None:
     """
     if start.path:
         fill(backbone, sources.read(start.path), start.name)
+    elif start.name == "imagenet" and start.network in sources.PACKAGES:
+        tensors = sources.packaged(start.network, backbone.network.state_dict())
+        fill(backbone, tensors, f"ImageNet weights of {start.network}")
     elif start.source == "timm":
         fill(backbone, sources.from_timm(start.network), f"timm's {start.name} weights of {start.network}")
     else:

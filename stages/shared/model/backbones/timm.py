@@ -14,6 +14,8 @@ from ...core.errors import UserError
 from .base import Backbone, MapLayer, Normalisation, belongs, stem_and_blocks
 from .maps import ForwardPass, forward_pass, last_map, map_layers
 
+# whose published weights, those of an installed package, want another normalisation than timm's: (x − 127) / 128
+NORMALISED = {"tf_efficientnet_lite0": Normalisation((127 / 255,) * 3, (128 / 255,) * 3)}
 SMALL = 0.02  # share of the parameters below which what timm leaves over (a last norm) is no block of its own
 # where timm's groups are single blocks, and there are so many that nobody wants to count them
 NATURAL = {
@@ -44,8 +46,9 @@ def timm_backbone(name: str) -> Backbone:
         raise refused(name, f"gives {'×'.join(map(str, shape))} numbers an image instead of a feature vector")
     blocks = stem_and_blocks(in_order(NATURAL.get(name.partition(".")[0]) or cut(network), run.called))
     layers = map_layers(run, blocks)
+    normalisation = NORMALISED.get(name) or Normalisation(tuple(published["mean"]), tuple(published["std"]))
     return Backbone(
-        network, blocks, run.feature_count, Normalisation(tuple(published["mean"]), tuple(published["std"])), layers,
+        network, blocks, run.feature_count, normalisation, layers,
         cam_layer(run) or last_map(layers, list(blocks)), heads(published), (height, width),
         bool(published.get("fixed_input_size")),
     )  # fmt: skip
