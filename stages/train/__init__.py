@@ -7,7 +7,7 @@ library.py  checks that only the libraries can make: names, tags, plans
 report.py   the numbers that a training leaves beside its weights
 start/      the weights a training starts from
 plan/       who learns, when, how fast
-recipe/     one step: optimizers, schedules, mixing, moving average
+recipe/     one step: optimizers, schedules, mixing, image sizes, moving average
 data/       what an epoch shows
 features/   the outputs of frozen blocks, computed once
 loop/       Lightning: module, trainer, checkpoints, history

@@ -21,7 +21,7 @@ def check_libraries(params: Params) -> None:
         UserError: the first fault; the message begins with the field of Params.
     """
     from ..shared.arrays.transforms import Transform
-    from ..shared.model.backbones import known, tags
+    from ..shared.model.backbones import known, only_size, tags
     from ..shared.tasks import TASKS
     from .plan.strategies import make_plan
     from .start.sources import PACKAGES
@@ -55,6 +55,11 @@ def check_libraries(params: Params) -> None:
             raise UserError(f"backbone.weights: {error}") from None
     if backbone.kind == "file" and WATCHED not in Path(backbone.weights).parents:
         _note_unwatched(backbone.weights)
+    if params.resize and (size := only_size(backbone.architecture)):
+        raise UserError(
+            f"resize: {backbone.name} takes images of {size[0]}×{size[1]} alone. Set resize: null, or take another "
+            "backbone."
+        )
     make_plan(params.strategy, _blocks(backbone.source, backbone.architecture.name), params.epochs)
 
 

@@ -31,6 +31,7 @@ from .machine.memory import in_more_parts, is_out_of_memory
 from .params import Params
 from .plan.apply import frozen_throughout
 from .plan.strategies import Plan, make_plan
+from .recipe.resizing import sizes
 from .recipe.schedules import Schedule
 from .report import Trained, write_report
 from .sample import Rows, select
@@ -111,7 +112,8 @@ def train(
     task, classes = TASKS[params.task], len(arrays.classes)
     targets = task.target(arrays, np.arange(len(arrays.index)))
     images = Images(arrays, params.training_seed, params.augment)
-    frozen = () if params.mix else frozen_throughout(plan)  # a mixed image is new every time
+    # a mixed image is new every time, and features are of one size
+    frozen = () if params.mix or params.resize else frozen_throughout(plan)
     with make_feed(model, frozen, images, rows, params.cache, params.epochs, machine) as feed:
         history.preparation = history.seconds
         quick_gradients(model)  # after the cut: the tracer knows torch's own layers
@@ -138,6 +140,7 @@ def train(
             monitor=rule.monitor,
             seed=params.training_seed,
             mix=params.mix,
+            sizes=sizes(params.resize, arrays.size, params.epochs) if params.resize else None,
             ema=params.ema is not None,
             forward_from=forward,
         )
@@ -156,18 +159,18 @@ def train(
 
 
 def check_size(model: Classifier, arrays: Arrays, params: Params) -> None:
-    """Raises UserError when the backbone cannot take images of this size."""
-    blank = torch.zeros(1, arrays.images.shape[3], *arrays.size, dtype=torch.uint8)
-    try:
-        with torch.no_grad():
-            model.eval()(blank)
-        model.train()
-    except (RuntimeError, AssertionError) as error:
-        height, width = arrays.size
-        raise UserError(
-            f"params.yaml: preprocess.size: {params.backbone.name} cannot take images of {height}×{width} ({error}). "
-            "Most networks want 224; transformers take only the size they were made for."
-        ) from None
+    """Raises UserError when the backbone cannot take images of this size, or of the first epoch's."""
+    for size in dict.fromkeys([arrays.size, sizes(params.resize, arrays.size, params.epochs)[0]]):
+        try:
+            with torch.no_grad():
+                model.eval()(torch.zeros(1, arrays.images.shape[3], *size, dtype=torch.uint8))
+            model.train()
+        except (RuntimeError, AssertionError) as error:
+            setting = "preprocess.size" if size == arrays.size else "train.resize.start"
+            raise UserError(
+                f"params.yaml: {setting}: {params.backbone.name} cannot take images of {size[0]}×{size[1]} ({error}). "
+                "Most networks want 224; transformers take only the size they were made for."
+            ) from None
 
 
 def not_finite(error: NotFinite, lr: float, machine: Machine, files: pd.Series, job: Job) -> UserError:

@@ -223,8 +223,9 @@ def test_sigterm_before_the_first_epoch_ends_with_a_word_too(processed, train_pa
         {"schedule": {"name": "one_cycle"}, "mix": {"name": "mixup", "alpha": 1.0}, "accumulate": 2},
         {"schedule": {"name": "plateau", "patience": 0, "factor": 0.5}, "gradient_clip": 0.5, "sampling": "balanced", "class_weights": "none"},
         {"strategy": {"plan": "progressive_unfreezing", "every": 1}, "augment": ["HorizontalFlip"]},
+        {"resize": {"start": 0.5, "until": 0.8}, "augment": ["HorizontalFlip"]},
     ],
-    ids=["ema", "one_cycle+mixup+accumulate", "plateau+clip+balanced", "progressive+cached"],
+    ids=["ema", "one_cycle+mixup+accumulate", "plateau+clip+balanced", "progressive+cached", "resize"],
 )  # fmt: skip
 def test_every_part_of_the_recipe_survives_an_interruption(processed, train_params, shipped, recipe):
     backbone = {"source": "lightbox", "name": "small_cnn", "weights": str(shipped), "dropout": 0.3}

@@ -19,6 +19,7 @@ from ..plan.apply import ever_learning, frozen_in, frozen_throughout, groups_of,
 from ..plan.strategies import Epoch, Plan
 from ..recipe.mixing import mix
 from ..recipe.optimizers import make_optimizer
+from ..recipe.resizing import Size, resized
 from ..recipe.schedules import Schedule
 
 Forward = Callable[..., torch.Tensor]
@@ -37,8 +38,9 @@ class Learner(pl.LightningModule):
     """A model under a plan. Every epoch it logs val_loss and the metrics `watched`.
 
     loss: one value per image. watched: updated with (outputs, targets). monitor: the logged value that the schedule
-    follows. ema: a callback averages the weights. forward_from: turns a batch's inputs into logits where the model
-    itself does not: the rest of the model behind a cached prefix, or a compiled form. It shares the model's parameters.
+    follows. sizes: of the training images in each epoch; None: as they come. ema: a callback averages the weights.
+    forward_from: turns a batch's inputs into logits where the model itself does not: the rest of the model behind a
+    cached prefix, or a compiled form. It shares the model's parameters.
     """
 
     def __init__(
@@ -53,13 +55,14 @@ class Learner(pl.LightningModule):
         monitor: str,
         seed: int,
         mix: Mix | None = None,
+        sizes: Sequence[Size] | None = None,
         ema: bool = False,
         forward_from: Forward | None = None,
     ) -> None:
         super().__init__()
         self.model, self.plan, self.loss, self.watched = model, plan, loss, watched
         self.optimizer, self.schedule, self.monitor = optimizer, schedule, monitor
-        self.seed, self.mix, self.ema = seed, mix, ema
+        self.seed, self.mix, self.sizes, self.ema = seed, mix, sizes, ema
         self.train_loss, self.val_loss = (MeanMetric(nan_strategy="disable") for _ in range(2))
         self.monitored: list[float] = []  # per finished epoch
         self.frozen: set[str] = set()
@@ -101,6 +104,8 @@ class Learner(pl.LightningModule):
             self._check_losses()
         seed = np.random.SeedSequence([self.seed, self.current_epoch, number, self.global_rank]).generate_state(1)
         torch.manual_seed(int(seed[0]))  # dropout, mixing: as if never interrupted, whoever drew numbers in between
+        if self.sizes:
+            batch = batch._replace(inputs=(resized(batch.inputs[0], self.sizes[self.current_epoch]),))
         logits, targets = self._mixed(batch) if self.mix else (self(*batch.inputs), batch.targets)
         losses = self.loss(logits, targets)
         self._unchecked.append((losses.detach().sum(), batch.rows))

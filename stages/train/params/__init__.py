@@ -11,7 +11,7 @@ from ...shared.core.task import TaskName
 from .augment import Augment
 from .backbone import Backbone
 from .machine import Cache, Trainer
-from .recipe import Adam, Constant, CrossEntropy, EarlyStopping, Ema, Loss, Mix, Optimizer, Schedule
+from .recipe import Adam, Constant, CrossEntropy, EarlyStopping, Ema, Loss, Mix, Optimizer, Resize, Schedule
 from .sample import Sample
 from .strategies import Strategy
 
@@ -52,6 +52,9 @@ class Params(Settings):
     """Exponential moving average of the weights, which is then what validates and is kept; null: none."""
     mix: Mix | None = None
     """mixup or cutmix between images of a batch; null: none."""
+    resize: Resize | None = None
+    """Progressive resizing: small images in the first epochs, which then take less time; null: the full size always.
+    Validation always has it. Frozen blocks are then computed in every epoch (see `cache`)."""
     early_stopping: EarlyStopping = EarlyStopping()
     """When to stop, and which epoch is the best."""
     augment: Augment = []

@@ -167,6 +167,13 @@ class Mix(Settings):
     """The share is drawn from Beta(alpha, alpha): small, mostly one of the two images; 1, any share alike."""
 
 
+class Resize(Settings):
+    start: Annotated[float, Field(gt=0, lt=1)] = 0.5
+    """Share of the images' height and width in the first epoch. It rises evenly to 1, in steps of 16 pixels."""
+    until: Part = 0.6
+    """Share of the epochs after which training images have their full size."""
+
+
 class Ema(Settings):
     decay: Part = 0.999
     """Of the running mean of the weights, per optimiser step: 0.999 averages over about the last thousand steps."""

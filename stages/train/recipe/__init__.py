@@ -3,5 +3,6 @@
 optimizers.py  which parameters decay
 schedules.py   the learning rates over the steps
 mixing.py      mixup and cutmix
+resizing.py    small images first
 ema.py         moving average of the weights
 """

@@ -1,0 +1,31 @@
+"""Progressive resizing: small images first, the full size at the end (Howard et al., fastai at DAWNBench 2018)."""
+
+from __future__ import annotations
+
+import torch
+import torch.nn.functional as F
+
+from ..params.recipe import Resize
+
+Size = tuple[int, int]  # height, width
+STEP = 16  # pixels that sides grow by: strides divide them, and few sizes mean few layouts to prepare
+
+
+def sizes(settings: Resize | None, full: Size, epochs: int) -> list[Size]:
+    """Of the training images in each epoch: from `start` of the full size evenly up to it; the last epoch has it."""
+    growing = min(round(settings.until * epochs), epochs - 1) if settings else 0
+    shares = [settings.start + (1 - settings.start) * n / growing for n in range(growing)] if settings else []
+    small = [(side_at(share, full[0]), side_at(share, full[1])) for share in shares]
+    return small + [full] * (epochs - growing)
+
+
+def side_at(share: float, full: int) -> int:
+    """A multiple of STEP near that share of a side; never more than the side."""
+    return min(full, max(STEP, STEP * round(share * full / STEP)))
+
+
+def resized(images: torch.Tensor, size: Size) -> torch.Tensor:
+    """Images B×C×H×W of 0 to 255, as floats of that size; those that have it stay as they are."""
+    if tuple(images.shape[2:]) == size:
+        return images
+    return F.interpolate(images.float(), size, mode="bilinear", antialias=True)
