@@ -18,11 +18,11 @@ import tempfile
 from pathlib import Path
 from typing import Any
 
+import films
 import pandas as pd
 
 HERE = Path(__file__).parent
 sys.path.insert(0, str(HERE.parent))
-import films
 
 RESIZE = {"start": 0.5, "until": 0.6}
 
