@@ -31,7 +31,7 @@ from .machine.memory import in_more_parts, is_out_of_memory
 from .params import Params
 from .plan.apply import frozen_throughout
 from .plan.strategies import Plan, make_plan
-from .recipe.resizing import sizes
+from .recipe.resizing import Size, sizes
 from .recipe.schedules import Schedule
 from .report import Trained, write_report
 from .sample import Rows, select
@@ -140,7 +140,7 @@ def train(
             monitor=rule.monitor,
             seed=params.training_seed,
             mix=params.mix,
-            sizes=sizes(params.resize, arrays.size, params.epochs) if params.resize else None,
+            sizes=training_sizes(params, arrays.size),
             ema=params.ema is not None,
             forward_from=forward,
         )
@@ -158,9 +158,14 @@ def train(
         )
 
 
+def training_sizes(params: Params, full: Size) -> list[Size]:
+    """Of the training images in each epoch; none: as they are."""
+    return sizes(params.resize.start, params.resize.until, full, params.epochs) if params.resize else []
+
+
 def check_size(model: Classifier, arrays: Arrays, params: Params) -> None:
-    """Raises UserError when the backbone cannot take images of this size, or of the first epoch's."""
-    for size in dict.fromkeys([arrays.size, sizes(params.resize, arrays.size, params.epochs)[0]]):
+    """Raises UserError when the backbone cannot take images of this size, or one of `resize`."""
+    for size in dict.fromkeys([arrays.size, *training_sizes(params, arrays.size)]):
         try:
             with torch.no_grad():
                 model.eval()(torch.zeros(1, arrays.images.shape[3], *size, dtype=torch.uint8))

@@ -8,7 +8,6 @@ from stages.shared.core.job import Job
 from stages.shared.core.paths import Key
 from stages.shared.model.model import Classifier
 from stages.train import check, run
-from stages.train.params.recipe import Resize
 from stages.train.recipe.resizing import resized, sizes
 
 KEY = Key("small_cnn", "from_scratch", "full")
@@ -24,12 +23,11 @@ KEY = Key("small_cnn", "from_scratch", "full")
     ],
 )
 def test_sizes_grow_in_steps_of_16_and_the_last_epoch_has_the_full_one(full, epochs, expected):
-    assert sizes(Resize(start=0.5, until=0.6), full, epochs) == [(side, side) for side in expected]
-    assert sizes(None, full, epochs) == [full] * epochs
+    assert sizes(0.5, 0.6, full, epochs) == [(side, side) for side in expected]
 
 
 def test_height_and_width_shrink_alike():
-    assert sizes(Resize(start=0.5, until=0.5), (64, 128), 2) == [(32, 64), (64, 128)]
+    assert sizes(0.5, 0.5, (64, 128), 2) == [(32, 64), (64, 128)]
 
 
 def test_a_smaller_image_is_what_pillow_makes_of_it():

@@ -38,7 +38,7 @@ class Learner(pl.LightningModule):
     """A model under a plan. Every epoch it logs val_loss and the metrics `watched`.
 
     loss: one value per image. watched: updated with (outputs, targets). monitor: the logged value that the schedule
-    follows. sizes: of the training images in each epoch; None: as they come. ema: a callback averages the weights.
+    follows. sizes: of the training images in each epoch; none: as they come. ema: a callback averages the weights.
     forward_from: turns a batch's inputs into logits where the model itself does not: the rest of the model behind a
     cached prefix, or a compiled form. It shares the model's parameters.
     """
@@ -55,7 +55,7 @@ class Learner(pl.LightningModule):
         monitor: str,
         seed: int,
         mix: Mix | None = None,
-        sizes: Sequence[Size] | None = None,
+        sizes: Sequence[Size] = (),
         ema: bool = False,
         forward_from: Forward | None = None,
     ) -> None:

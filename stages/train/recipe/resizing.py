@@ -5,18 +5,16 @@ from __future__ import annotations
 import torch
 import torch.nn.functional as F
 
-from ..params.recipe import Resize
-
 Size = tuple[int, int]  # height, width
 STEP = 16  # pixels that sides grow by: strides divide them, and few sizes mean few layouts to prepare
 
 
-def sizes(settings: Resize | None, full: Size, epochs: int) -> list[Size]:
-    """Of the training images in each epoch: from `start` of the full size evenly up to it; the last epoch has it."""
-    growing = min(round(settings.until * epochs), epochs - 1) if settings else 0
-    shares = [settings.start + (1 - settings.start) * n / growing for n in range(growing)] if settings else []
-    small = [(side_at(share, full[0]), side_at(share, full[1])) for share in shares]
-    return small + [full] * (epochs - growing)
+def sizes(start: float, until: float, full: Size, epochs: int) -> list[Size]:
+    """Of the training images in each epoch: from the share `start` of the full size evenly up to it, which they have
+    after the share `until` of the epochs, and always in the last one."""
+    growing = min(round(until * epochs), epochs - 1)
+    shares = [start + (1 - start) * n / growing for n in range(growing)]
+    return [(side_at(share, full[0]), side_at(share, full[1])) for share in shares] + [full] * (epochs - growing)
 
 
 def side_at(share: float, full: int) -> int:
