@@ -48,9 +48,9 @@ def computed(monkeypatch) -> list[int]:
     calls: list[int] = []
     original = FeatureStore.compute
 
-    def counted(self, items):
-        calls.extend([len(items)] if len(items) != 2 else [])
-        return original(self, items)
+    def counted(self, images):
+        calls.extend([len(images)] if len(images) != 2 else [])
+        return original(self, images)
 
     monkeypatch.setattr(FeatureStore, "compute", counted)
     return calls
@@ -65,7 +65,7 @@ def test_what_is_read_is_what_the_prefix_gives_in_any_order_and_with_any_view(pr
     items = [(row, view) for row in ROWS for view in (None, 0, 1)]
     store.fill(items)
     batch = [items[i] for i in np.random.default_rng(0).permutation(len(items))[:11]]
-    (features,), (expected,) = store.read(batch), store.compute(batch)
+    (features,), (expected,) = store.read(batch), store.compute(store.images.read(batch)[0])
     torch.testing.assert_close(features, expected, rtol=1e-5, atol=1e-6)
     assert features.stride() == expected.stride()  # channels last, as the network has it
     (plain,), (one,), (other,) = (store.read([(r, v) for r in ROWS]) for v in (None, 0, 1))
@@ -128,7 +128,7 @@ def test_other_images_are_other_entries(processed, make_processed):
 def test_bfloat16_comes_back_bit_by_bit(processed):
     store = make_store(precision="bf16-mixed")
     store.fill(PLAIN)
-    (features,), (expected,) = store.read(PLAIN[:16]), store.compute(PLAIN[:16])
+    (features,), (expected,) = store.read(PLAIN[:16]), store.compute(store.images.read(PLAIN[:16])[0])
     assert features.dtype == expected.dtype == store.specs[0].dtype
     torch.testing.assert_close(features, expected, rtol=1e-2, atol=1e-2)
     spec = Spec.of(values := torch.randn(5, 3, 2, 2).bfloat16().contiguous(memory_format=torch.channels_last))
@@ -141,17 +141,17 @@ def slow_fill(marker: str, pause: float, dies: int | None) -> None:
     """In a process of its own: each batch waits, and leaves a line in `marker`; that one kills it."""
     original = FeatureStore.compute
 
-    def compute(self, items):
-        if len(items) == store_module.BATCH:
+    def compute(self, images):
+        if len(images) == store_module.BATCH:
             with open(marker, "a") as file:
                 print(os.getpid(), file=file, flush=True)
             if lines(Path(marker)) == dies:
                 os.kill(os.getpid(), signal.SIGKILL)
             time.sleep(pause)
-        return original(self, items)
+        return original(self, images)
 
     torch.set_num_threads(1)
-    FeatureStore.compute, store_module.EVERY, store_module.BATCH = compute, 1, 8
+    FeatureStore.compute, store_module.PART, store_module.BATCH = compute, 8, 8
     make_store().fill(PLAIN)
 
 

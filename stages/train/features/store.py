@@ -10,6 +10,7 @@ import json
 import sys
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from importlib.metadata import version
 from pathlib import Path
 
@@ -29,7 +30,7 @@ from .disk import CLAIMED, FILLED, Entry, NoRoom, Spec, make_room, remove
 CODE = ("train/data", "train/features", "shared/arrays", "shared/model")  # that decides what the features are
 LIBRARIES = ("torch", "torchvision", "timm", "albumentations", "opencv-python-headless")
 BATCH = 16  # images: lean, and no slower than more on a CPU
-EVERY = 64 * 2**20  # bytes between two moments at which rows become FILLED
+PART = 16 * BATCH  # images between two moments at which rows become FILLED
 
 
 class FeatureStore:
@@ -40,14 +41,13 @@ class FeatureStore:
         self.root = machine.scratch / "cache"
         self.entries: dict[int | None, Entry] = {}
         prefix.model.to(machine.device)
-        self.specs = [Spec.of(tensor) for tensor in self.compute([(0, None)] * 2)]
-        self.size = sum(spec.size for spec in self.specs)  # bytes per image and view
+        self.specs = [Spec.of(tensor) for tensor in self.compute(images.read([(0, None)] * 2)[0])]
         self.digest = digest(prefix)
 
-    def compute(self, items: Sequence[Item]) -> tuple[torch.Tensor, ...]:
-        """The prefix's outputs, in the training's number format."""
+    def compute(self, images: torch.Tensor) -> tuple[torch.Tensor, ...]:
+        """uint8 B×C×H×W -> the prefix's outputs, in the training's number format."""
         with self.machine.autocast():
-            return self.prefix(self.images.read(items)[0].to(self.machine.device))
+            return self.prefix(images.to(self.machine.device))
 
     def view(self, view: int | None) -> int | None:
         """Without augmentation all views are the plain image."""
@@ -92,7 +92,8 @@ class FeatureStore:
                 self.entries[view] = Entry(self.folder(view), self.specs, count)
             unclaimed = {view: self.entries[view].missing(needed, CLAIMED) for view, needed in rows.items()}
             own = {entry.folder for entry in self.entries.values()}
-            make_room(self.root, own, self.size * sum(map(len, unclaimed.values())), self.max_gb)
+            need = sum(spec.size for spec in self.specs) * sum(map(len, unclaimed.values()))
+            make_room(self.root, own, need, self.max_gb)
             for view, missing in unclaimed.items():
                 self.entries[view].claim(missing)
 
@@ -111,13 +112,18 @@ class FeatureStore:
 
     def compute_rows(self, entry: Entry, view: int | None, rows: np.ndarray) -> None:
         """In batches of BATCH images, the last ones repeated, so that a row's features do not depend on how many were
-        missing."""
+        missing. A second thread reads and augments the images ahead."""
+
+        def read(chunk: np.ndarray) -> torch.Tensor:
+            return self.images.read([(int(row), view) for row in np.resize(chunk, BATCH)])[0]
+
         title = "cache" if view is None else f"cache, view {view + 1}"
-        with progress(total=len(rows), desc=title, unit="image", leave=False) as bar:
-            for part in batches(rows, BATCH * max(1, EVERY // (BATCH * self.size))):
-                for chunk in batches(part, BATCH):
-                    tensors = self.compute([(int(row), view) for row in np.resize(chunk, BATCH)])
-                    entry.write(chunk, [tensor[: len(chunk)] for tensor in tensors])
+        bar = progress(total=len(rows), desc=title, unit="image", leave=False)
+        with bar, ThreadPoolExecutor(1) as reader:
+            for part in batches(rows, PART):
+                chunks = batches(part, BATCH)
+                for chunk, images in zip(chunks, reader.map(read, chunks), strict=True):
+                    entry.write(chunk, [tensor[: len(chunk)] for tensor in self.compute(images)])
                     bar.update(len(chunk))
                 entry.commit(part)
 
