@@ -247,5 +247,6 @@ def test_the_settings_that_models_share_and_where_they_were_trained_are_on_the_p
     assert "<dt>epochs</dt><dd>12</dd>" in study
     assert "<dt>optimizer.name</dt>" in study
     assert "<dt>strategy.plan</dt>" not in study  # the models differ in it
+    assert study.count("strategy.plan: &#34;fine_tune&#34;") == 2
     assert f"<dt>torch</dt><dd>{version('torch')}</dd>" in study
-    assert re.search(r"<dt>commit</dt><dd>([0-9a-f]{40}|unknown)</dd>", study)
+    assert re.search(r"<dt>commit</dt><dd>([0-9a-f]{40}( with uncommitted changes)?|unknown)</dd>", study)

@@ -22,6 +22,12 @@ def shared_settings(members: Sequence[Member]) -> dict[str, str]:
     return {name: value for name, value in first.items() if all(other.get(name) == value for other in others)}
 
 
+def own_settings(m: Member, shared: Mapping[str, str]) -> str:
+    """The settings that this model does not share with all others."""
+    settings = flatten(m.summary["settings"])
+    return ", ".join(f"{name}: {value}" for name, value in settings.items() if name not in shared)
+
+
 def flatten(settings: Any, name: str = "") -> dict[str, str]:
     """Nested mappings become dotted names; everything else is JSON."""
     if not isinstance(settings, Mapping) or not settings:

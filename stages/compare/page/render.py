@@ -25,7 +25,7 @@ from ..numbers.comparison import Study, beside
 from ..numbers.curves import confusion
 from ..read import Member
 from . import pictures, sentences
-from .made import environments, shared_settings
+from .made import environments, own_settings, shared_settings
 from .svg import svg
 
 TEMPLATES = Path(__file__).parent / "templates"
@@ -44,7 +44,7 @@ def page(study: Study, figures: Mapping[str, Figure]) -> str:
     images = [pictures.data_uri(Image.fromarray(image.squeeze())) for image in pixels]
     shown = study.shown.to_dict("records")
     models, histories = [study.by_key[row["key"]] for row in shown], cards(study)
-    metrics = MEASURES[params.task].metrics
+    metrics, settings = MEASURES[params.task].metrics, shared_settings(study.ranked)
     others = sorted((name for name in metrics if name != study.metric), key=lambda name: not metrics[name].headline)
     return _environment().get_template("report.html.j2").render(
         study=study,
@@ -69,7 +69,8 @@ def page(study: Study, figures: Mapping[str, Figure]) -> str:
         cards=[_card(m, row, histories[row["key"]]) for m, row in zip(models, shown, strict=True)],
         look=Look(board),
         environments=environments(study.ranked),
-        settings=shared_settings(study.ranked),
+        settings=settings,
+        own_settings={m.key: own_settings(m, settings) for m in study.ranked},
         plans_left_out=plans.left_out(board, study.by_key),
         level=text.level(board.confidence[0]),
         draws=first.metrics["bootstrap"],

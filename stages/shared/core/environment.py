@@ -13,12 +13,16 @@ from pathlib import Path
 
 from .paths import project_root
 
+CODE = ("stages", "params.yaml", "dvc.yaml")
+
 
 def environment(libraries: Sequence[str], device: str | None = None) -> dict[str, str]:
     """What a reader has to know to make a result again. device: the name of the GPU; None: the processor computed."""
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
+    revision = commit()
+    edited = " with uncommitted changes" if revision and is_edited() else ""
     return {
-        "commit": commit() or "unknown",
+        "commit": f"{revision}{edited}" if revision else "unknown",
         "python": platform.python_version(),
         **{name: version(name) for name in libraries},
         "system": f"{platform.system()} {platform.machine()}",
@@ -37,6 +41,15 @@ def commit() -> str | None:
         ["git", "rev-parse", "--verify", "-q", "HEAD"], cwd=project_root(), capture_output=True, text=True, check=False
     )
     return git.stdout.strip() or None
+
+
+def is_edited() -> bool:
+    """Code or params differ from the last commit. A queued experiment's workspace is a commit of its own."""
+    if os.environ.get("DVC_EXP_BASELINE_REV"):
+        return False
+    return (
+        subprocess.run(["git", "diff", "--quiet", "HEAD", "--", *CODE], cwd=project_root(), check=False).returncode == 1
+    )
 
 
 def processor() -> str:
