@@ -50,20 +50,20 @@ def test_the_headline_strategy_is_chosen_on_validation_not_on_test() -> None:
 
 def test_with_repeats_the_verdict_answers_about_strategies_with_a_range() -> None:
     picks = sentences.chosen(TABLE.assign(seeds=3), AUROC)
-    assert sentences.verdict(picks, "from_scratch") == (
-        "With 40 training images, yes: +0.080 [+0.030 to +0.130], feature_extraction. "
-        "With 400, not shown: +0.010 [−0.040 to +0.060], fine_tune."
+    assert sentences.verdict(picks, "from_scratch", AUROC) == (
+        "With 40 training images, yes: AUROC +0.080 [+0.030 to +0.130] with feature_extraction. "
+        "With 400, not shown: AUROC +0.010 [−0.040 to +0.060] with fine_tune."
     )
-    assert sentences.verdict(picks.iloc[:0], "from_scratch") == ""
+    assert sentences.verdict(picks.iloc[:0], "from_scratch", AUROC) == ""
     worse = pd.DataFrame([contrast("fine_tune", 4000, 0.8, -0.1, "worse")]).assign(seeds=2)
-    assert sentences.verdict(worse, "from_scratch") == (
-        "With 4,000 training images, no, it is worse: −0.100 [−0.150 to −0.050], fine_tune."
+    assert sentences.verdict(worse, "from_scratch", AUROC) == (
+        "With 4,000 training images, no, it is worse: AUROC −0.100 [−0.150 to −0.050] with fine_tune."
     )
 
 
 def test_without_repeats_the_verdict_is_about_the_models_and_says_that_each_was_trained_once() -> None:
     picks = sentences.chosen(TABLE, AUROC)
-    assert sentences.verdict(picks, "from_scratch") == (
+    assert sentences.verdict(picks, "from_scratch", AUROC) == (
         "With 40 training images, the feature_extraction model scores higher than the from_scratch model. "
         "With 400, the fine_tune model and the from_scratch model cannot be told apart. "
         "Each model was trained once: another run may give another result."
@@ -74,7 +74,7 @@ def test_without_repeats_the_verdict_is_about_the_models_and_says_that_each_was_
 def test_one_training_run_is_never_told_as_an_answer_about_transfer(verdict: str) -> None:
     picks = sentences.chosen(TABLE.assign(verdict=verdict), AUROC)
     answers = sentences.findings(picks, BOARD, "from_scratch", 120, TABLE.iloc[:0], AUROC)
-    words = " ".join([sentences.question(picks, "from_scratch"), sentences.verdict(picks, "from_scratch")])
+    words = " ".join([sentences.question(picks, "from_scratch"), sentences.verdict(picks, "from_scratch", AUROC)])
     words += " ".join(heading + text for heading, text in answers)
     assert not any(word in words.lower() for word in ("transfer", "helps", "hurt", "harm"))
     assert "not about the two strategies: each was trained once" in answers[0][1]
@@ -113,7 +113,9 @@ def test_the_model_that_validation_chose_is_named_with_its_place_on_the_test_ima
 def test_a_model_that_predicts_one_class_is_marked_where_it_wins() -> None:
     one_class = BOARD.assign(one_class=["normal", None], one_class_share=[0.995, 0.6])
     assert "predicts “normal” for 99.5% of the test images" in sentences.top(one_class, AUROC)
-    assert "calls nearly all test images “normal”" in " ".join(sentences.notices({}, one_class, {}))
+    assert sentences.notices({}, one_class, {}) == [
+        "1 of 2 models predicts one class for nearly all test images; the first of the leaderboard is one of them (“normal”)."
+    ]
     assert "“" not in sentences.top(BOARD, AUROC) + " ".join(sentences.notices({}, BOARD, {}))
 
 

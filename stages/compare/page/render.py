@@ -49,7 +49,7 @@ def page(study: Study, figures: Mapping[str, Figure]) -> str:
     return _environment().get_template("report.html.j2").render(
         study=study,
         title=params.title or sentences.question(picks, params.baseline),
-        verdict=sentences.verdict(picks, params.baseline) if params.title is None else "",
+        verdict=sentences.verdict(picks, params.baseline, study.measure) if params.title is None else "",
         notices=sentences.notices(study.data.validation, board, {m.summary["start"]: m.start for m in study.ranked}),
         chosen=None if chosen is None else chosen["key"],
         findings=sentences.findings(picks, board, params.baseline, len(first.answers.truth), means, study.measure),

@@ -43,13 +43,13 @@ def chosen(contrasts: pd.DataFrame, measure: Measure) -> pd.DataFrame:
     return contrasts.loc[best].sort_values("train_images", kind="stable")
 
 
-def verdict(picks: pd.DataFrame, baseline: str) -> str:
+def verdict(picks: pd.DataFrame, baseline: str, measure: Measure) -> str:
     """The answer under the heading: one sentence per number of training images."""
     sentences: list[str] = []
     for row in picks.itertuples():
         if row.seeds > 1:
-            interval = f"{signed(row.difference)} [{signed_span(row.low, row.high)}]"
-            answer = f"{ANSWER[row.verdict]}: {interval}, {row.strategy}"
+            change = f"{measure.label} {signed(row.difference)} [{signed_span(row.low, row.high)}]"
+            answer = f"{ANSWER[row.verdict]}: {change} with {row.strategy}"
         else:
             answer = ONE_RUN[row.verdict].format(row.strategy, baseline)
         sentences.append(f"With {row.train_images:,.0f}{'' if sentences else ' training images'}, {answer}.")
@@ -167,8 +167,13 @@ def notices(validation: Mapping[str, Any], board: pd.DataFrame, starts: Mapping[
             "Patients are unknown, so every image counts as a patient of its own. If patients have several images, the "
             "scores may be too high and the intervals too narrow."
         )
-    if isinstance(board.one_class[0], str):
-        sentences.append(f"The first model of the leaderboard calls nearly all test images “{board.one_class[0]}”.")
+    if one_class := int(board.one_class.notna().sum()):
+        text = (
+            f"{one_class} of {len(board)} models predict{'s' * (one_class == 1)} one class for nearly all test images"
+        )
+        if isinstance(board.one_class[0], str):
+            text += f"; the first of the leaderboard is one of them (“{board.one_class[0]}”)"
+        sentences.append(text + ".")
     return sentences
 
 
