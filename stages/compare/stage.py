@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
 from pathlib import Path
 
 import pandas as pd
@@ -26,8 +25,7 @@ def run(params: Params, job: Job) -> Result:
     out = paths.report_dir("compare")
     study = analyse(params)
     write_tables(out, study)
-    metrics = metrics_by_key(study)
-    write_json(out / "metrics.json", metrics)
+    write_json(out / "metrics.json", metrics_by_key(study))
     figures = all_figures(study)
     html = page(study, figures)  # before the figures are saved: it fixes their layout
     files = [save(fig, out / "figures" / f"{name}.png") for name, fig in figures.items()]
@@ -36,7 +34,7 @@ def run(params: Params, job: Job) -> Result:
     if not os.environ.get("LIGHTBOX_DEFER_SUMMARY"):
         terminal.show(out)
     return Result(
-        metrics=study_metrics(study, metrics),
+        metrics=study_metrics(study),
         figures=(*files, out / "index.html"),
         datasets={"all": study.data.index},
         of_study=True,
@@ -57,15 +55,13 @@ def write_tables(out: Path, study: Study) -> None:
             table.to_csv(partial, index=False, float_format="%.6g", lineterminator="\n")
 
 
-def study_metrics(study: Study, metrics: Mapping[str, Mapping[str, float]]) -> dict[str, float]:
-    """For the tracking store: counts, and the metrics of the model that validation chose."""
+def study_metrics(study: Study) -> dict[str, float]:
+    """For the tracking store: counts, and the validation metric of the model that it chose. No test scores: whoever
+    chooses by them can no longer report them."""
     ties = int(study.board.tie.iloc[1:].sum())
     counts: dict[str, float] = {"models": len(study.board), "missing": len(study.missing), "ties": ties}
     row = best_on_validation(study.board, study.measure)
-    if row is None:
-        return counts
-    test = {f"test/{name}": value for name, value in metrics[row["key"]].items()}
-    return counts | {f"val/{study.metric}": float(row["val_value"])} | test
+    return counts if row is None else counts | {f"val/{study.metric}": float(row["val_value"])}
 
 
 def metrics_by_key(study: Study) -> dict[str, dict[str, float]]:

@@ -31,7 +31,7 @@ EXPERIMENT_TAGS = {
     "mlflow.note.content": "One run per study (commit and params.yaml, or DVC experiment), and below it one per stage. "
     'To compare models, filter by `tags.stage = "evaluate"` and sort by the metrics of the section `val`.',
 }
-STUDY_NOTE = "A whole study: its settings, its images, and the metrics of the model that validation chose."
+STUDY_NOTE = "A whole study: its settings, its images, and the validation metric of the model that it chose."
 
 
 def main() -> None:
