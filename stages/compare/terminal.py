@@ -51,7 +51,7 @@ def show(folder: Path | None = None, console: Console | None = None) -> None:
     chosen = best_on_validation(complete, f"val_{metric}", measures[metric].higher_is_better)
     if chosen:
         value = text.number(float(chosen[f"val_{metric}"]))
-        lines += [f"chosen on validation: {chosen['key']}, {measures[metric].label} {value} there"]
+        lines += [f"chosen on validation: {chosen['key']} (validation {measures[metric].label} {value})"]
     if any(row["tie"] == "True" for row in complete[1:]):
         label = measures[metric].label
         lines += [f"= : the {level} interval of its difference in {label} to the first row includes zero, a tie"]

@@ -54,6 +54,19 @@ def test_a_missing_model_has_a_row_and_is_counted(project: Path, params: Callabl
     assert any("1 of 6 models" in line for line in lines)
 
 
+def test_the_model_that_validation_chose_is_named_and_one_class_models_are_marked(
+    compared: dict[str, Path], tmp_path: Path
+) -> None:
+    table = pd.read_csv(compared["binary"] / "leaderboard.csv")
+    chosen = table.loc[table.val_auroc.idxmax()]
+    text = printed(compared["binary"])
+    assert f"chosen on validation: {chosen.key} (validation AUROC {chosen.val_auroc:.3f})" in text
+    assert "!" not in text
+    table.assign(one_class=[None, "normal", *[None] * 4]).to_csv(tmp_path / "leaderboard.csv", index=False)
+    marked = [line.split()[0] for line in printed(tmp_path).splitlines() if "!" in line]
+    assert marked in (["2!", "!"], ["2=!", "!"])
+
+
 def test_a_tie_is_marked(compared: dict[str, Path], tmp_path: Path) -> None:
     table = pd.read_csv(compared["binary"] / "leaderboard.csv")
     ties = [f"{row.rank}=" for row in table.iloc[1:].itertuples() if row.tie]
