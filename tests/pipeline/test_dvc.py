@@ -174,11 +174,11 @@ def test_in_mlflow_all_models_rank_by_auroc_with_every_hyperparameter_beside(fin
     assert len(client.get_metric_history(trained.info.run_id, "val/loss")) == trained.data.metrics["cost/epochs"]
     (validated, *_) = client.search_runs([experiment], "tags.stage = 'validate'")
     assert validated.inputs.dataset_inputs[0].dataset.name == "raw images"
-    (study, *_) = client.search_runs([experiment], "tags.stage = 'experiment'", order_by=["attributes.start_time DESC"])
+    (compared, *_) = client.search_runs([experiment], "tags.stage = 'compare'")
+    study = client.get_run(compared.data.tags["mlflow.parentRunId"])
     assert "val/auroc" in study.data.metrics
     assert study.data.params["train.epochs"]
     assert study.inputs.dataset_inputs[0].dataset.name == "all images"
-    (compared, *_) = client.search_runs([experiment], "tags.stage = 'compare'")
     figures = {file.path for file in client.list_artifacts(compared.info.run_id, "figures")}
     assert {"figures/index.html", "figures/histories.png", "figures/confusion.png", "figures/roc.png"} <= figures
 
