@@ -44,7 +44,7 @@ def pack_images(entries: Iterable[Entry], where: str, total: int | None) -> dict
 
     def others() -> str:
         kinds = ", ".join(f"{count} {suffix}" for suffix, count in suffixes.most_common(5))
-        return f"{suffixes.total()} other files ({kinds})"
+        return f"{suffixes.total()} other file{'s' * (suffixes.total() > 1)} ({kinds})"
 
     def images() -> Iterator[tuple[str, bytes]]:
         for entry in progress(entries, desc="packing images", unit="file", total=total):
@@ -61,9 +61,9 @@ def pack_images(entries: Iterable[Entry], where: str, total: int | None) -> dict
                 suffixes[PurePosixPath(entry.name).suffix.lower() or "no suffix"] += 1
         if not names:  # raised here, so that no archive is written
             raise UserError(
-                f"{where}: no image found.{f' It has {others()}.' if suffixes else ''} Put images there "
-                f"({', '.join(sorted(SUFFIXES))}), loose or in folders, or point download.folder.path elsewhere. "
-                "An archive inside an archive has to be unpacked first."
+                f"{where}: no image found.{f' It has {others()}.' if suffixes else ''} Images are files that end in "
+                f"{', '.join(sorted(SUFFIXES))}, and DICOM files without a suffix, in any folder. If they are in an "
+                "archive of their own, unpack it and point download.folder.path at the folder."
             )
 
     write_archive(RAW, images())

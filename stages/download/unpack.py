@@ -52,11 +52,11 @@ def open_archive(path: Path, limits: Limits, remedy: str) -> Iterator[tuple[Iter
                 yield tar_entries(tar_file, path, limits), None
         elif zipfile.is_zipfile(path):
             with zipfile.ZipFile(path) as zip_file:
-                infos = sorted((i for i in zip_file.infolist() if not i.is_dir()), key=lambda i: i.filename)
+                infos = sorted(zip_file.infolist(), key=lambda i: i.filename)
                 # by the table of contents: no member can be larger than it declares (see `zip_entries`)
                 refuse_bomb(sum(i.file_size for i in infos), len(infos), path, limits)
                 refuse_second(zip_file, path)
-                yield zip_entries(zip_file, infos, path), len(infos)
+                yield zip_entries(zip_file, infos, path), sum(not i.is_dir() for i in infos)
         else:
             raise ArchiveError(f"{path}: not a readable .zip or .tar archive. {remedy}")
     except (*DAMAGE, OSError) as error:
@@ -106,8 +106,10 @@ def zip_entries(archive: zipfile.ZipFile, infos: list[zipfile.ZipInfo], path: Pa
                 f"{path}: {info.filename!r} is compressed with {method}, which cannot be unpacked safely. Pack the "
                 "images again as an ordinary .zip (Deflate), or point download.folder.path at the unpacked folder."
             )
-        name = safe_name(info.filename, stat.S_ISLNK(info.external_attr >> 16), path)
-        yield Entry(name, info.file_size, partial(read_member, archive, info))
+        archive.open(info).close()  # is it called the same there? Else it may be an image under a damaged name
+        if not info.is_dir():
+            name = safe_name(info.filename, stat.S_ISLNK(info.external_attr >> 16), path)
+            yield Entry(name, info.file_size, partial(read_member, archive, info))
 
 
 def tar_entries(archive: tarfile.TarFile, path: Path, limits: Limits) -> Iterator[Entry]:

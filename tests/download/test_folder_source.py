@@ -207,6 +207,14 @@ def test_a_tar_that_would_lose_images_in_silence_is_called_damaged(
     refused(produce, tmp_path / name, "the archive is damaged .* Pack it again")
 
 
+@pytest.mark.parametrize("name", [b"b.pnX", b"b.pn/", b".b.pn"])
+def test_a_damaged_name_in_a_zip_loses_no_image(name: bytes, produce: Produce, tmp_path: Path) -> None:
+    data = zipped({"a.png": png(1), "b.png": png(2)})
+    at = data.rfind(b"b.png")  # in the table of contents
+    (tmp_path / "x.zip").write_bytes(data[:at] + name + data[at + 5 :])
+    refused(produce, tmp_path / "x.zip", "damaged .*b.pn.*differ")
+
+
 def test_of_two_zips_in_one_file_none_is_lost_in_silence(produce: Produce, tmp_path: Path) -> None:
     (tmp_path / "x.zip").write_bytes(zipped({"a.png": png(1)}) + zipped({"b.png": png(2)}))
     refused(produce, tmp_path / "x.zip", "damaged .*table of contents")
