@@ -161,7 +161,17 @@ def dicom() -> bytes:
 FILES = {form: encoded(form) for form in ("PNG", "JPEG", "BMP", "GIF", "TIFF", "WEBP", "PPM", "EPS")} | {
     "DICOM": dicom()
 }
-RAW_PYTHON = ("' object", "NoneType", "attribute", "index out of", "argument", "unpack", "0x")
+RAW_PYTHON = (
+    "' object",
+    "NoneType",
+    "attribute",
+    "index out of",
+    "argument",
+    "unpack",
+    "0x",
+    "invalid literal",
+    "to float",
+)
 
 
 @settings(few, max_examples=250)

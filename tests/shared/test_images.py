@@ -284,6 +284,13 @@ def test_padding_is_black_and_changes_nothing_else(kind: str, window: dict, limi
     assert np.abs(array[:, 8:].astype(int) - whole[:, 8:]).max() <= 1
 
 
+def test_a_number_that_is_none_in_dicom_is_no_python_message():
+    damaged = dicom(DEEP, WindowCenter=40, WindowWidth=400).replace(b"400.0", b"4x0.0")
+    with pytest.raises(UnreadableImage) as caught:
+        decode(damaged, "a.dcm")
+    assert caught.value.reason == "damaged"
+
+
 @pytest.mark.parametrize("missing", ["Rows", "PhotometricInterpretation", "BitsStored"])
 def test_dicom_without_what_its_pixels_need_says_what_is_missing(missing: str):
     from pydicom import dcmread
@@ -310,5 +317,5 @@ def test_dicom_that_cannot_be_read_says_why():
         decode(packed, "a.dcm")
     with pytest.raises(UnreadableImage, match="without DICOM's header"):
         decode(b"plain text", "a.dcm")
-    with pytest.raises(UnreadableImage):
+    with pytest.raises(UnreadableImage, match="damaged pixels .*less than expected"):
         decode(dicom(DEEP)[:-40], "short.dcm")

@@ -57,9 +57,8 @@ def decode(data: bytes, name: str) -> Image.Image:
         reason = "not an image, or damaged at its start" if isinstance(error, UnidentifiedImageError) else str(error)
         raise UnreadableImage(name, reason) from error
     except Exception as error:  # decoders raise nearly anything on damaged bytes, and nothing else can fail here
-        written_for_people = isinstance(error, (OSError, SyntaxError, ValueError)) and str(error)
-        reason = str(error).strip(".") if written_for_people else type(error).__name__
-        raise UnreadableImage(name, f"damaged ({reason})") from error
+        by_pillow = isinstance(error, (OSError, SyntaxError)) and str(error)  # other texts are Python's own
+        raise UnreadableImage(name, f"damaged ({str(error).strip('.')})" if by_pillow else "damaged") from error
 
 
 def to_array(image: Image.Image, mode: Literal["grey", "rgb"]) -> np.ndarray:
@@ -136,9 +135,9 @@ def _from_dicom(data: bytes, name: str) -> Image.Image:
     try:
         pixels = pixel_array(dataset, index=0)  # H×W, or H×W×3 with YBR turned into RGB
     except Exception as error:
-        if not syntax.is_compressed:
-            raise
-        reason = f"DICOM compressed as {syntax.name}; write it uncompressed, e.g. with `gdcmconv --raw`, or as PNG"
+        reason = f"DICOM with damaged pixels ({str(error).partition(' - ')[0]})"
+        if syntax.is_compressed:
+            reason = f"DICOM compressed as {syntax.name}; write it uncompressed, e.g. with `gdcmconv --raw`, or as PNG"
         raise UnreadableImage(name, reason) from error
     kind = str(dataset.PhotometricInterpretation)
     if kind == "PALETTE COLOR":
