@@ -1,5 +1,5 @@
 .DEFAULT_GOAL := help
-.PHONY: help setup run train test lint ui lock clean
+.PHONY: help setup run test lint ui lock clean
 
 PYTHON ?= python3
 VENV := .venv
@@ -37,12 +37,7 @@ $(DEV_STAMP): requirements-dev.txt $(STAMP)
 	$(INSTALL) --no-deps -r requirements-dev.txt
 	@touch $@
 
-run: $(STAMP) ## run the pipeline as params.yaml says, then show the leaderboard
-	@$(ACTIVATE) python -m stages check
-	@$(ACTIVATE) LIGHTBOX_DEFER_SUMMARY=1 dvc repro
-	@$(ACTIVATE) python -m stages summary
-
-train: $(STAMP) ## the same, JOBS models at a time: make train JOBS=4
+run: $(STAMP) ## run the pipeline, then show the leaderboard; so many models at a time: make run JOBS=4
 	@$(ACTIVATE) python -m stages parallel $(if $(JOBS),--jobs $(JOBS))
 
 test: $(DEV_STAMP) ## lint, check types, then run all tests

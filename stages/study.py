@@ -166,7 +166,7 @@ def _members(raw: Mapping[str, Any], faults: list[str]) -> list[Key]:
         with collecting(faults):
             _check_fold(raw, key)
     baseline = _section(raw, "compare").get("baseline")
-    if baseline is not None and baseline not in raw["strategies"]:
+    if baseline is not None and baseline not in list(raw["strategies"]):
         faults.append(str(unknown(f"{PARAMS}: compare.baseline", baseline, raw["strategies"])))
     return keys
 

@@ -15,7 +15,7 @@ from PIL import Image
 def importable(repository, monkeypatch):
     monkeypatch.syspath_prepend(str(repository / "benchmarks"))
     yield
-    for name in ("films", "meter", "pipeline", "tables", "training", "usual"):
+    for name in ("films", "meter", "pipeline", "startup", "tables", "training", "usual"):
         sys.modules.pop(name, None)
 
 
@@ -168,3 +168,22 @@ def test_the_page_says_when_fastai_is_missing(monkeypatch):
     assert "| (a) usual way, 2 workers | 30.0 (30.0–30.0) | 6.7" in page
     assert "3.00 (3.00–3.00)× | 2.00 (2.00–2.00)×" in page
     assert "| 1,000 | 500 | 1000 | 1700 |" in page
+
+
+def test_a_measured_run_begins_with_nothing_but_the_weights_to_start_from(workspace):
+    import startup
+
+    for name in (
+        "models/pretrained/a",
+        "models/b/c",
+        "data/raw.zip",
+        "reports/d",
+        "dvc.lock",
+        ".dvc/cache/e",
+        "mlflow.db",
+    ):
+        (workspace / name).parent.mkdir(parents=True, exist_ok=True)
+        (workspace / name).touch()
+    startup.forget()
+    assert {str(p.relative_to(workspace)) for p in workspace.rglob("*") if p.is_file()} == {"models/pretrained/a"}
+    assert (workspace / "data/folder").is_dir()

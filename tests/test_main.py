@@ -5,7 +5,7 @@ import sys
 
 import pytest
 
-from stages import __main__ as entry
+from stages import commands as entry
 from stages.shared.core.errors import UserError
 
 
@@ -44,3 +44,23 @@ def test_windows_is_refused_in_words(monkeypatch, capsys):
     monkeypatch.setattr(sys, "platform", "win32")
     assert entry.main(["check"]) == 1
     assert "On Windows, run it inside WSL 2" in capsys.readouterr().err
+
+
+def test_a_lock_file_of_dvc_that_was_cut_off_is_named_with_the_remedy(workspace, monkeypatch):
+    monkeypatch.setattr(entry, "WRITING", 0.0)
+    path = workspace / ".dvc/tmp/rwlock"
+    entry.check_lock()
+    path.parent.mkdir(parents=True)
+    path.write_text('{"read": {}, "write": {}}')
+    entry.check_lock()
+    path.write_text("")
+    with pytest.raises(UserError, match=r"rwlock: damaged: .*delete the file and run this again"):
+        entry.check_lock()
+
+
+def test_a_lock_file_that_dvc_is_just_writing_is_read_again(workspace, monkeypatch):
+    path = workspace / ".dvc/tmp/rwlock"
+    path.parent.mkdir(parents=True)
+    path.write_text("")
+    monkeypatch.setattr(entry.time, "sleep", lambda _: path.write_text("{}"))
+    entry.check_lock()

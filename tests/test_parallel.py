@@ -13,7 +13,7 @@ from collections import Counter
 
 import pytest
 
-from stages.parallel import display, driver, machine, member, schedule
+from stages.parallel import display, driver, machine, member, schedule, stamp
 from stages.parallel.machine import Gpu, share
 from stages.parallel.member import Outcome
 from stages.shared.core import settings
@@ -268,8 +268,12 @@ def test_jobs_are_one_per_gpu_unless_told_and_never_more_than_models(monkeypatch
     assert len(driver.slots_for(raw, 2, None)) == 2
     assert len(driver.slots_for(raw, 6, 4)) == 4
     monkeypatch.setattr(machine, "gpus", lambda: [])
-    assert len(driver.slots_for(raw, 6, None)) == 1
+    monkeypatch.setattr(machine, "cores", lambda: 4)
+    monkeypatch.setattr(machine, "MEMORY", 1)
+    assert len(driver.slots_for(raw, 6, None)) == 4
     assert len(driver.slots_for(raw, 2, 8)) == 2
+    monkeypatch.setattr(machine, "MEMORY", 2**60)
+    assert len(driver.slots_for(raw, 6, None)) == 1
 
 
 @pytest.mark.parametrize(
@@ -282,6 +286,7 @@ def test_jobs_are_one_per_gpu_unless_told_and_never_more_than_models(monkeypatch
 )
 def test_the_devices_of_one_training_are_leased_together(monkeypatch, raw, trainer, leases):
     monkeypatch.setattr(machine, "gpus", lambda: gpus(4))
+    monkeypatch.setattr(machine, "cores", lambda: 1)
     raw["train"]["trainer"] = trainer
     assert [slot.environment({}).get(machine.VISIBLE) for slot in driver.slots_for(raw, 6, None)] == leases
 
@@ -334,7 +339,7 @@ def logged(text, key=KEYS[0]):
 
 def test_an_outcome_names_the_stage_and_gives_its_reason(workspace):
     outcome = member.outcome_of(logged(LOG), 255, 61)
-    assert (outcome.failed, outcome.ran) == ("evaluate", ("evaluate",))
+    assert (outcome.failed, outcome.ran) == ("evaluate", {"evaluate": ""})
     assert outcome.reasons == ("data/x.npy: damaged.", "Run it again.")
     assert "FAILED in evaluate after 1:01" in display.describe(outcome)
 
@@ -353,12 +358,12 @@ def test_one_that_was_killed_has_a_reason_too(workspace, text, reason):
 
 
 def test_an_outcome_tells_what_ran_and_what_was_up_to_date(workspace):
-    done = member.outcome_of(logged("Running stage 'train@{key}':\nRunning stage 'evaluate@{key}':\n"), 0, 5)
-    assert (done.failed, done.ran) == (None, ("train", "evaluate"))
+    log = "Running stage 'train@{key}':\ntrain: done in 0:31\nRunning stage 'evaluate@{key}':\nevaluate: done in 0:02\n"
+    done = member.outcome_of(logged(log), 0, 40)
+    assert (done.failed, done.ran) == (None, {"train": "0:31", "evaluate": "0:02"})
+    assert display.describe(done) == f"{KEYS[0]}: train 0:31, evaluate 0:02"
     cached = "Stage 'train@{key}' is cached - skipping run, checking out outputs\nRunning stage 'evaluate@{key}':\n"
-    assert display.describe(member.outcome_of(logged(cached), 0, 5)).endswith(
-        ": evaluate; train from DVC's cache in 0:05"
-    )
+    assert display.describe(member.outcome_of(logged(cached), 0, 5)).endswith(": evaluate, train from DVC's cache")
     assert "up to date" in display.describe(
         member.outcome_of(logged("Stage 'train@{key}' didn't change, skipping\n"), 0, 1)
     )
@@ -383,26 +388,61 @@ def reports(key):
 )
 def test_what_an_older_model_left_cannot_pass_for_the_failed_one(workspace, failed, kept):
     assert reports(KEYS[0]) > kept
-    driver.forget(Outcome(KEYS[0], 1.0, (), failed=failed))
+    driver.forget(Outcome(KEYS[0], 1.0, {}, failed=failed))
     assert {stage for stage in ("train", "evaluate", "explain") if driver.report_dir(stage, KEYS[0]).exists()} == kept
 
 
 def test_the_last_word_names_every_failed_model_its_reason_and_its_log(workspace, monkeypatch):
-    monkeypatch.setattr(driver, "run", lambda *_: None)
+    monkeypatch.setattr(driver, "repro", lambda *_: None)
     monkeypatch.setattr(driver.compare, "show", lambda: None)
-    bad = Outcome(KEYS[1], 1.0, ("train",), failed="train", reasons=("weights.safetensors: damaged.",))
+    bad = Outcome(KEYS[1], 1.0, {"train": ""}, failed="train", reasons=("weights.safetensors: damaged.",))
     with pytest.raises(UserError) as caught:
-        driver.finish_without([Outcome(KEYS[0], 1.0, ()), bad], {}, [])
+        driver.finish_without([bad], 2, {}, [])
     first, last = str(caught.value).splitlines()
     assert first == f"{KEYS[1]}: train failed: weights.safetensors: damaged. (log: .lightbox/logs/{KEYS[1]}.log)"
     assert last.startswith("1 of 2 models failed. The others are trained and compared")
 
 
 def test_with_nothing_complete_nothing_is_compared(workspace, monkeypatch):
-    monkeypatch.setattr(driver, "run", lambda *_: pytest.fail("DVC has nothing to do"))
+    monkeypatch.setattr(driver, "repro", lambda *_: pytest.fail("DVC has nothing to do"))
     with pytest.raises(UserError, match="No model is complete"):
-        driver.finish_without([Outcome(key, 1.0, (), failed="train", reasons=("x",)) for key in KEYS], {}, [])
+        driver.finish_without(
+            [Outcome(key, 1.0, {}, failed="train", reasons=("x",)) for key in KEYS], len(KEYS), {}, []
+        )
+
+
+def test_the_time_left_is_that_of_the_models_so_far(workspace, monkeypatch):
+    slots = share(2, [], 2)
+    shown = display.Display(KEYS, slots)
+    assert shown.left() == ""
+    monkeypatch.setattr(display.time, "monotonic", lambda: 100.0)
+    shown.ended = {KEYS[0]: Outcome(KEYS[0], 60.0, {"train": "0:50"}), KEYS[1]: Outcome(KEYS[1], 1.0, {})}
+    assert shown.left() == " (about 1:30 left)"  # 3 models of 60 s, 2 at a time; one that was up to date does not count
+    shown.running = {KEYS[2]: (slots[0], 70.0)}
+    assert shown.left() == " (about 1:15 left)"
 
 
 def test_time_reads_well():
     assert [display.clock(s) for s in (0.4, 59.6, 61, 3725)] == ["0:00", "1:00", "1:01", "1:02:05"]
+
+
+def test_an_edit_of_any_file_that_dvc_watches_is_noticed(workspace, repository):
+    raw = settings.read(repository / "params.yaml")
+    watched = ["params.yaml", "dvc.lock", "stages/train/stage.py", "data/raw.zip", "models/a/x", "data/folder/a.png"]
+    for name in watched:
+        (workspace / name).parent.mkdir(parents=True, exist_ok=True)
+        (workspace / name).write_text("1")
+    assert not stamp.is_up_to_date(raw)
+    stamp.remember(raw)
+    assert stamp.is_up_to_date(raw)
+    (workspace / "stages/__pycache__").mkdir()
+    (workspace / "stages/__pycache__/x.pyc").touch()
+    (workspace / "notes.txt").touch()
+    assert stamp.is_up_to_date(raw)
+    for name in watched:
+        stamp.remember(raw)
+        (workspace / name).write_text("2")
+        assert not stamp.is_up_to_date(raw), name
+    stamp.remember(raw)
+    (workspace / "data/raw.zip").unlink()
+    assert not stamp.is_up_to_date(raw)

@@ -8,7 +8,7 @@ from collections import Counter
 import pytest
 
 from stages import study
-from stages.__main__ import main
+from stages.commands import main
 from stages.shared.core import settings
 from stages.shared.core.errors import UserError
 from stages.shared.core.paths import Key
@@ -309,3 +309,33 @@ def test_a_check_is_made_again_when_the_libraries_change(raw, asked, monkeypatch
     monkeypatch.setattr(study, "version", lambda name: "another")
     study.check_all(raw)
     assert len(asked) == 12
+
+
+@pytest.mark.parametrize(
+    ("dotted", "value", "message"),
+    [
+        ("strategies.fine_tune.plan", ["fine_tune"], r"strategies\.fine_tune\.plan: .*is not known"),
+        ("compare.baseline", ["fine_tune"], r"compare\.baseline: \['fine_tune'\] is not known"),
+        ("train.optimizer.lr", float("inf"), r"train\.optimizer\.lr: input should be a finite number; found inf"),
+        ("train.epochs", float("inf"), r"train\.epochs: input should be a finite number"),
+        ("seed", float("nan"), r"seed: input should be a finite number"),
+    ],
+)
+def test_a_value_of_an_odd_kind_is_named(raw, dotted, value, message):
+    put(raw, dotted, value)
+    with pytest.raises(UserError, match=message):
+        study.check(raw)
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("1: {}", r"params\.yaml: 1 is a key and not text\. Write it in quotes: '1'"),
+        ("validate: {classes: {0: a, 1: b}}", r"params\.yaml: validate\.classes: 0 is a key and not text"),
+        ("a: [{b: {null: 1}}]", r"params\.yaml: a\.0\.b: None is a key"),
+    ],
+)
+def test_a_key_that_is_no_text_is_named(workspace, text, message):
+    (workspace / "params.yaml").write_text(text)
+    with pytest.raises(UserError, match=message):
+        settings.read()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import statistics
 import time
 from collections.abc import Sequence
 
@@ -10,6 +11,7 @@ from rich.live import Live
 from rich.text import Text
 
 from ..shared.core.paths import Key
+from ..shared.core.progress import clock
 from .machine import Slot
 from .member import LOGS, Outcome, last_line, outcome_of
 
@@ -18,7 +20,7 @@ class Display:
     """Prints a line when a job starts or ends, and keeps the outcomes. `live` shows the running jobs in a terminal."""
 
     def __init__(self, keys: Sequence[Key], slots: Sequence[Slot]) -> None:
-        self.keys = keys
+        self.keys, self.jobs = keys, len(slots)
         self.ended: dict[Key, Outcome] = {}
         self.running: dict[Key, tuple[Slot, float]] = {}
         self.console = Console(stderr=True)
@@ -37,9 +39,19 @@ class Display:
     def finished(self, key: Key, slot: Slot, code: int, seconds: float) -> None:
         del self.running[key]
         self.ended[key] = outcome = outcome_of(key, code, seconds)
-        self.say(f"{f'{len(self.ended)}/{len(self.keys)}':>7} {describe(outcome)}")
+        self.say(f"{f'{len(self.ended)}/{len(self.keys)}':>7} {describe(outcome)}{self.left()}")
         for line in outcome.tail:
             self.say(f"{'':7} | {line}")
+
+    def left(self) -> str:
+        """The time that the other models will take, if they take as long as those before them."""
+        seconds = [outcome.seconds for outcome in self.ended.values() if outcome.ran]
+        models = len(self.keys) - len(self.ended)
+        if not seconds or not models:
+            return ""
+        each, now = statistics.mean(seconds), time.monotonic()
+        work = each * models - sum(min(each, now - since) for _, since in self.running.values())
+        return f" (about {clock(work / min(self.jobs, models))} left)"
 
     def live_lines(self) -> Group:
         """A line per running job, cut at the width of the terminal."""
@@ -69,12 +81,6 @@ def opening(models: int, slots: Sequence[Slot]) -> str:
 def describe(outcome: Outcome) -> str:
     if outcome.failed:
         return f"{outcome.key}: FAILED in {outcome.failed} after {clock(outcome.seconds)}; {outcome.log} ends with"
-    parts = [", ".join(outcome.ran)] if outcome.ran else []
-    parts += [f"{', '.join(outcome.restored)} from DVC's cache"] if outcome.restored else []
-    return f"{outcome.key}: {'; '.join(parts)} in {clock(outcome.seconds)}" if parts else f"{outcome.key}: up to date"
-
-
-def clock(seconds: float) -> str:
-    minutes, seconds = divmod(round(seconds), 60)
-    hours, minutes = divmod(minutes, 60)
-    return f"{hours}:{minutes:02}:{seconds:02}" if hours else f"{minutes}:{seconds:02}"
+    parts = [f"{stage} {time}".strip() for stage, time in outcome.ran.items()]
+    parts += [f"{stage} from DVC's cache" for stage in outcome.restored]
+    return f"{outcome.key}: {', '.join(parts) or 'up to date'}"

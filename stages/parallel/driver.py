@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import shutil
+import sys
 from collections.abc import Mapping, Sequence
 from typing import Any
 
 from .. import compare, study
 from ..shared.core.errors import UserError
 from ..shared.core.paths import PARAMS, Key, report_dir
-from . import machine, member, schedule
+from . import machine, member, schedule, server, stamp
 from .display import Display
 from .machine import Slot
 from .member import Outcome
@@ -21,26 +22,38 @@ AFTER = STAGES[STAGES.index(study.PER_MEMBER[-1]) + 1 :]
 
 
 def run_study(raw: Mapping[str, Any], keys: Sequence[Key], jobs: int | None) -> None:
-    """Make everything that params.yaml asks for, `jobs` models at a time; None: one per GPU, or one on a CPU.
+    """Make everything that params.yaml asks for, `jobs` models at a time; None: one per GPU, or one per core.
 
     Raises:
         UserError: models failed; the others are trained and compared.
         KeyboardInterrupt: Ctrl-C, SIGTERM or a closed terminal; all processes have ended.
     """
-    slots = slots_for(raw, len(keys), jobs)
-    environment = member.environment()
     with schedule.interruptions() as received:
-        run(["repro", BEFORE], environment, received, f"The stages up to {BEFORE} failed, so no model was started.")
-        display = Display(keys, slots)
-        with display.live:
-            schedule.run_all(
-                keys, slots, lambda key, slot: member.start(key, slot.environment(environment)), display, received
-            )
-        if any(outcome.failed for outcome in display.outcomes):
-            finish_without(display.outcomes, environment, received)
+        if stamp.is_up_to_date(raw):
+            print(f"{len(keys)} models and their comparison are up to date.")
         else:
-            run(["repro"], environment, received, "All models are trained; the stages behind them failed.")
-            compare.show()
+            slots = slots_for(raw, len(keys), jobs)
+            inputs = stamp.inputs(raw)
+            with server.running(member.environment(slots[0])) as environment:
+                make(keys, slots, environment, received)
+            if stamp.inputs(raw) == inputs:  # nobody has edited a file meanwhile
+                stamp.remember(raw)
+        compare.show()
+
+
+def make(keys: Sequence[Key], slots: Sequence[Slot], environment: Mapping[str, str], received: Interruptions) -> None:
+    """All stages, in the order of the pipeline; the models side by side."""
+    if schedule.wait(schedule.spawn([sys.executable, "-m", "stages", "check"], environment), received):
+        raise UserError(f"{PARAMS}: not valid, see above; nothing was run.")
+    repro([BEFORE], environment, received, f"The stages up to {BEFORE} failed, so no model was started.")
+    display = Display(keys, slots)
+    with display.live:
+        schedule.run_all(
+            keys, slots, lambda key, slot: member.start(key, slot.environment(environment)), display, received
+        )
+    if failed := [outcome for outcome in display.outcomes if outcome.failed]:
+        finish_without(failed, len(keys), environment, received)
+    compared(environment, received, "All models are trained")
 
 
 def slots_for(raw: Mapping[str, Any], models: int, jobs: int | None) -> list[Slot]:
@@ -49,30 +62,36 @@ def slots_for(raw: Mapping[str, Any], models: int, jobs: int | None) -> list[Slo
     chosen = isinstance(trainer.devices, list)  # by the user
     gpus = [] if chosen or trainer.accelerator in ("cpu", "mps") else machine.gpus()
     each = trainer.devices if gpus else 1
-    jobs = jobs or max(1, len(gpus) // each)
-    return machine.share(min(jobs, models), gpus, machine.cores(), each)
+    on_cpu = trainer.accelerator == "cpu" or (trainer.accelerator == "auto" and sys.platform != "darwin")
+    jobs = jobs or (len(gpus) // each if gpus else machine.side_by_side() if on_cpu and not chosen else 1)
+    return machine.share(max(1, min(jobs, models)), gpus, machine.cores(), each)
 
 
-def run(arguments: Sequence[str], environment: Mapping[str, str], received: Interruptions, otherwise: str) -> None:
+def repro(arguments: Sequence[str], environment: Mapping[str, str], received: Interruptions, otherwise: str) -> None:
     """DVC in the foreground."""
-    if schedule.wait(schedule.spawn(member.dvc(*arguments), environment), received) != 0:
+    if schedule.wait(schedule.spawn(member.dvc("repro", *arguments), environment), received) != 0:
         raise UserError(f"{otherwise} DVC's last lines above say why.")
 
 
-def finish_without(outcomes: Sequence[Outcome], environment: Mapping[str, str], received: Interruptions) -> None:
+def compared(environment: Mapping[str, str], received: Interruptions, otherwise: str) -> None:
+    """The stages behind the models. Those before them and the models are up to date, so DVC need not look at them."""
+    repro(["--single-item", *AFTER], environment, received, f"{otherwise}; {' and '.join(AFTER)} failed.")
+
+
+def finish_without(
+    failed: Sequence[Outcome], models: int, environment: Mapping[str, str], received: Interruptions
+) -> None:
     """Compare the models that are complete, and name the others."""
-    failed = [outcome for outcome in outcomes if outcome.failed]
     faults = [f"{o.key}: {o.failed} failed: {' '.join(o.reasons)} (log: {o.log})" for o in failed]
     for outcome in failed:
         forget(outcome)
     rest = "No model is complete, so there is nothing to compare."
-    if len(failed) < len(outcomes):
-        messages = "; ".join(faults) + f"; and {' and '.join(AFTER)} failed."
-        run(["repro", "--single-item", *AFTER], environment, received, messages)
+    if len(failed) < models:
+        compared(environment, received, "; ".join(faults))
         compare.show()
         rest = "The others are trained and compared; the leaderboard and the report mark what is missing."
     remedy = f"Fix {PARAMS} or the cause and run this again; it goes on here."
-    raise UserError("\n".join([*faults, f"{len(failed)} of {len(outcomes)} models failed. {rest} {remedy}"]))
+    raise UserError("\n".join([*faults, f"{len(failed)} of {models} models failed. {rest} {remedy}"]))
 
 
 def forget(outcome: Outcome) -> None:

@@ -13,6 +13,7 @@ from typing import NamedTuple
 from ..shared.core.errors import UserError
 
 THREADS = ("OMP_NUM_THREADS", "MKL_NUM_THREADS")
+MEMORY = 4 * 2**30  # of one training
 VISIBLE = "CUDA_VISIBLE_DEVICES"
 
 
@@ -59,6 +60,12 @@ def share(jobs: int, gpus: Sequence[Gpu], cores: int, each: int = 1) -> list[Slo
 def cores() -> int:
     """Those that this process may use, where the system says so; else all."""
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def side_by_side() -> int:
+    """How many models a machine trains at a time without a GPU: one per core, as far as each has MEMORY bytes."""
+    memory = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
+    return max(1, min(cores(), memory // MEMORY))
 
 
 def gpus() -> list[Gpu]:

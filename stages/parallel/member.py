@@ -6,11 +6,12 @@ import os
 import re
 import sys
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from ..shared.core.paths import Key
 from ..study import PER_MEMBER
+from .machine import Slot
 from .schedule import Process, spawn
 
 LOGS = Path(".lightbox/logs")
@@ -19,12 +20,12 @@ TAIL = 8192  # bytes of a log that are read while it grows
 
 @dataclass(frozen=True)
 class Outcome:
-    """ran: the stages that DVC had to run. restored: those that it had in its cache. failed: the stage that failed, or
-    None; reasons: its messages. tail: the end of its log."""
+    """ran: the stages that DVC had to run, with the time that each took. restored: those that it had in its cache.
+    failed: the stage that failed, or None; reasons: its messages. tail: the end of its log."""
 
     key: Key
     seconds: float
-    ran: tuple[str, ...]
+    ran: Mapping[str, str]
     restored: tuple[str, ...] = ()
     failed: str | None = None
     reasons: tuple[str, ...] = ()
@@ -44,10 +45,12 @@ def dvc(*arguments: str) -> list[str]:
     return [sys.executable, "-m", "dvc", "--wait-for-lock", *arguments]
 
 
-def environment() -> dict[str, str]:
-    """Ours, with this interpreter as the stages' `python`, and no buffering, so that logs are up to date."""
+def environment(slot: Slot) -> dict[str, str]:
+    """Ours, with this interpreter as the stages' `python`, no buffering, so that logs are up to date, and the number of
+    threads of a slot for all stages, so that one server serves them."""
     path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ.get('PATH', '')}"
-    return {**os.environ, "PATH": path, "PYTHONUNBUFFERED": "1", "LIGHTBOX_DEFER_SUMMARY": "1"}
+    ours = {**os.environ, "PATH": path, "PYTHONUNBUFFERED": "1", "LIGHTBOX_DEFER_SUMMARY": "1"}
+    return replace(slot, gpus=()).environment(ours)
 
 
 def start(key: Key, environment: Mapping[str, str]) -> Process:
@@ -59,13 +62,14 @@ def start(key: Key, environment: Mapping[str, str]) -> Process:
 def outcome_of(key: Key, code: int, seconds: float) -> Outcome:
     """The result of a process that ended with `code`."""
     text = log_of(key).read_text(encoding="utf-8", errors="replace")
-    ran = tuple(re.findall(rf"^Running stage '(\w+)@{key}'", text, flags=re.M))
+    times = dict(re.findall(r"^(\w+): done in (\S+)$", text, flags=re.M))
+    ran = {stage: times.get(stage, "") for stage in re.findall(rf"^Running stage '(\w+)@{key}'", text, flags=re.M)}
     restored = tuple(re.findall(rf"^Stage '(\w+)@{key}' is cached", text, flags=re.M))
     if code == 0:
         return Outcome(key, seconds, ran, restored)
     lines = [line.rstrip() for line in text.splitlines() if line.strip()]
     named = re.findall(rf"failed to reproduce '(\w+)@{key}'", text)
-    failed = named[-1] if named else ran[-1] if ran else PER_MEMBER[0]
+    failed = named[-1] if named else [PER_MEMBER[0], *ran][-1]
     ours, dvcs = (re.findall(rf"^{prefix}: (.*)", text, flags=re.M) for prefix in ("error", "ERROR"))
     reasons = ours or dvcs or [f"the process ended with code {code} and no message"]
     return Outcome(key, seconds, ran, restored, failed, tuple(reasons), tuple(lines[-6:]))

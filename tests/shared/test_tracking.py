@@ -204,12 +204,12 @@ def test_a_stage_that_dies_while_the_store_opens_leaves_no_finished_run(root):
 
 
 def worker_alive(root):
-    """The worker is the one process that has this store in its environment."""
+    """The worker, and what Python starts beside it, work in the folder of the stage that started them."""
     import psutil
 
     for process in psutil.process_iter():
         try:
-            if str(root / "mlflow.db") in process.environ().get("MLFLOW_TRACKING_URI", ""):
+            if process.pid != os.getpid() and process.cwd() == str(root):
                 return True
         except psutil.Error:
             continue
@@ -325,3 +325,33 @@ def wait_for(url, seconds=90):
         except OSError:
             assert time.monotonic() < deadline, f"{url} did not come up"
             time.sleep(0.5)
+
+
+def test_one_worker_serves_stages_that_overlap_until_the_last_has_ended(root, monkeypatch):
+    code = "import sys; from stages.shared.tracking.worker import listen; listen(sys.argv[1], sys.argv[2], 0)"
+    address = str(root / "worker")
+    worker = subprocess.Popen(
+        [sys.executable, "-c", code, address, f"sqlite:///{root / 'mlflow.db'}"], stdin=subprocess.PIPE
+    )
+    wait_until(lambda: Path(address).exists())
+    monkeypatch.setenv("LIGHTBOX_MLFLOW", address)
+    killed = start("with recording('explain', None, {}) as r: time.sleep(90)")
+    with recording("train", KEY, {"a": 1}) as first:
+        first.report({"loss": 0.5}, 0)
+        with recording("evaluate", KEY, {}) as second:
+            second.result = Result({"test_auroc": 0.9})
+        with pytest.raises(ZeroDivisionError), recording("compare", None, {}):
+            _ = 1 / 0
+        wait_until(lambda: len(statuses(root)) == 5)
+        killed.kill()
+        worker.stdin.close()
+        assert worker.poll() is None
+        first.report({"loss": 0.4}, 1)
+    assert worker.wait(timeout=30) == 0
+    client, found = runs(root)
+    ended = {run.data.tags["stage"]: run for run in found}
+    assert {name: ended[name].info.status for name in ("train", "evaluate", "compare", "explain")} == {
+        "train": "FINISHED", "evaluate": "FINISHED", "compare": "FAILED", "explain": "FAILED",
+    }  # fmt: skip
+    assert [m.value for m in client.get_metric_history(ended["train"].info.run_id, "loss")] == [0.5, 0.4]
+    assert ended["evaluate"].data.metrics["test_auroc"] == 0.9

@@ -9,7 +9,7 @@ import sys
 import time
 from typing import Any
 
-from stages.__main__ import exit_code
+from stages.commands import exit_code
 from stages.shared.core.job import Job
 from stages.shared.core.paths import Key
 from stages.train import Params, stage

@@ -20,7 +20,7 @@ def closest(bad: object, valid: Iterable[str]) -> str | None:
 
 def unknown(what: str, bad: object, valid: Iterable[str]) -> UserError:
     """`what` names the place, e.g. "params.yaml: matrix.backbone"."""
-    valid = sorted(valid)
+    valid = sorted(map(str, valid))
     guess = closest(bad, valid)
     hint = f" Did you mean {guess!r}?" if guess else ""
     names = ", ".join(valid[:20]) + (f", … ({len(valid)} in all)" if len(valid) > 20 else "")

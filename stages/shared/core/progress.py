@@ -1,4 +1,4 @@
-"""A progress bar in a terminal, and a line now and then where the output goes to a file."""
+"""Progress: a bar in a terminal, a line now and then where the output goes to a file; durations as text."""
 
 from __future__ import annotations
 
@@ -18,3 +18,10 @@ def progress(items: Iterable[Any] | None = None, **options: Any) -> Any:
     if not watched:
         options["leave"] = True  # else the next message stands on the bar's line
     return tqdm(items, file=sys.stderr, **options)
+
+
+def clock(seconds: float) -> str:
+    """1:05 or 1:02:05."""
+    minutes, seconds = divmod(round(seconds), 60)
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours}:{minutes:02}:{seconds:02}" if hours else f"{minutes}:{seconds:02}"

@@ -15,16 +15,16 @@ from .paths import PARAMS
 
 
 class Settings(BaseModel):
-    """Frozen; refuses unknown keys. A docstring under a field is its documentation."""
+    """Frozen; refuses unknown keys, and numbers that are not finite. A docstring under a field is its documentation."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True)
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False, use_attribute_docstrings=True)
 
 
 def read(path: Path = PARAMS) -> dict[str, Any]:
     """The file as plain values.
 
     Raises:
-        UserError: the file is missing, is not YAML, has a key twice, or is not a mapping.
+        UserError: the file is missing, is not YAML, has a key twice or one that is no text, or is not a mapping.
     """
     from ruamel.yaml import YAML
     from ruamel.yaml.error import YAMLError
@@ -38,7 +38,18 @@ def read(path: Path = PARAMS) -> dict[str, Any]:
         raise UserError(f"{path}: not readable as YAML. {message}") from None
     if not isinstance(values, dict):
         raise UserError(f"{path}: expected a mapping of sections, found {type(values).__name__}.")
+    _check_keys(values, f"{path}")
     return values
+
+
+def _check_keys(values: Any, where: str) -> None:
+    if isinstance(values, list):
+        values = dict(zip(map(str, range(len(values))), values, strict=True))
+    if isinstance(values, dict):
+        for key, value in values.items():
+            if not isinstance(key, str):
+                raise UserError(f"{where}: {key!r} is a key and not text. Write it in quotes: '{key}'.")
+            _check_keys(value, f"{where}: {key}" if where == str(PARAMS) else f"{where}.{key}")
 
 
 T = typing.TypeVar("T", bound=BaseModel)

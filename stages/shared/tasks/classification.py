@@ -8,15 +8,13 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from functools import partial
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 import pandas as pd
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
-from torchmetrics import Metric, MetricCollection
-from torchmetrics.classification import MulticlassAccuracy, MulticlassAUROC
 
 from ..arrays.arrays import Arrays
 from ..core.settings import Settings
@@ -25,6 +23,9 @@ from ..model.backbones.base import Backbone
 from ..model.model import Classifier
 from ..model.predict import outputs
 from ..model.recipe import Architecture
+
+if TYPE_CHECKING:
+    from torchmetrics import MetricCollection
 
 
 def head(backbone: Backbone, settings: Architecture, classes: int) -> nn.Module:
@@ -117,16 +118,18 @@ LOSSES: dict[str, Callable[..., Tensor]] = {
 }
 
 
-class Watched(MetricCollection):
-    """Metrics of the validation images, from (logits B×K, targets int64 B)."""
-
-    def update(self, outputs: Tensor, targets: Tensor) -> None:  # type: ignore[override] # ModuleDict has another
-        super().update(outputs.softmax(dim=1), targets)
-
-
 def watch(classes: int) -> MetricCollection:
     """What is logged after every epoch beside val_loss, and may stop a training: each is better when it is higher. The
     AUROC is exact: the mean over classes, one against the rest, of the area under the empirical curve."""
+    from torchmetrics import Metric, MetricCollection  # here: it takes seconds, and only training needs it
+    from torchmetrics.classification import MulticlassAccuracy, MulticlassAUROC
+
+    class Watched(MetricCollection):
+        """From (logits B×K, targets int64 B)."""
+
+        def update(self, outputs: Tensor, targets: Tensor) -> None:  # type: ignore[override] # ModuleDict has another
+            super().update(outputs.softmax(dim=1), targets)
+
     metrics: dict[str, Metric | MetricCollection] = {
         "val_accuracy": MulticlassAccuracy(classes, average="micro", validate_args=False),
         "val_auroc": MulticlassAUROC(classes, validate_args=False),

@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
-from typing import Literal, Protocol
+from typing import TYPE_CHECKING, Literal, Protocol
 
 import numpy as np
 import pandas as pd
 from torch import Tensor, nn
-from torchmetrics import MetricCollection
 
 from ..arrays.arrays import Arrays
 from ..core.settings import Settings
 from ..model.backbones.base import Backbone
 from ..model.model import Classifier
 from ..model.recipe import Architecture
+
+if TYPE_CHECKING:
+    from torchmetrics import MetricCollection
 
 
 class Loss(Protocol):

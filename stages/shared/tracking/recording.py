@@ -1,45 +1,46 @@
 """A stage's side of MLflow: open a run, report curves, hand over the result.
 
-Importing MLflow and opening its store takes about as long as a short stage takes in all. So it lives in a process of
-its own (`worker`), which starts up while the stage does, and gets JSON lines through a pipe. When the stage dies, even
-by SIGKILL, the pipe closes and the worker marks the run FAILED.
+Importing MLflow and opening its store takes about as long as a short stage takes in all. So a process of its own does
+it (`worker`), and gets messages through a socket or a pipe: one process for all stages under `make run`, otherwise one
+that starts up while the stage does. When the stage dies, even by SIGKILL, the connection closes, and the worker marks
+the run FAILED.
 """
 
 from __future__ import annotations
 
-import json
+import multiprocessing
 import os
-import subprocess
+import signal
 import sys
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
-from pathlib import Path
+from contextlib import contextmanager, suppress
+from multiprocessing.connection import Client, Connection
 from typing import Any
 
 from ..core.environment import commit
 from ..core.errors import UserError
 from ..core.job import Result
 from ..core.paths import Key
-from .store import QUIET, check_reachable, experiment_name, store
+from .store import QUIET, WORKER, check_usable, experiment_name, store
 
-DATASET_COLUMNS = ("path", "label", "patient")
+DATASET_COLUMNS = ["path", "label", "patient"]
+PATIENCE = 60  # seconds that the worker has to mark a run as failed
 
 
 class Recorder:
     """One MLflow run, written by the worker: reports go there at once, the result when the stage has ended."""
 
-    def __init__(self, process: subprocess.Popen[str]) -> None:
-        assert process.stdin is not None
-        assert process.stdout is not None
+    def __init__(self, worker: Connection) -> None:
         self.result = Result()
-        self._process, self._messages, self._answers = process, process.stdin, process.stdout
+        self._worker = worker
+        os.register_at_fork(after_in_child=worker.close)  # the connection is to close when this process dies
 
     def report(self, metrics: Mapping[str, float], step: int) -> None:
-        self._send({"do": "metrics", "metrics": metrics, "step": step})
+        self._send({"metrics": dict(metrics), "step": step})
 
     def _send(self, message: Mapping[str, Any]) -> None:
         try:
-            print(json.dumps(message, default=plain), file=self._messages, flush=True)
+            self._worker.send(message)
         except BrokenPipeError:  # the worker has ended; its last answer says why
             self._wait_for("finished")
             raise
@@ -50,34 +51,29 @@ class Recorder:
         Raises:
             UserError: MLflow refused, or the worker died.
         """
-        for answer in map(json.loads, self._answers):
-            if "error" in answer:
-                raise UserError(answer["error"])
-            if answer["state"] == state:
-                return
-        code = self._process.wait()
-        raise UserError(f"MLflow's process ended with code {code} and no message; its last lines are above.")
+        answer = ""
+        while answer != state:
+            try:
+                answer, error = self._worker.recv()
+            except (EOFError, ConnectionResetError):
+                raise UserError("MLflow's process has ended without a message; its last lines are above.") from None
+            if error:
+                raise UserError(error)
 
     def _finish(self) -> None:
-        self._send({name: value for name, value in vars(self.result).items() if name != "discard"} | {"do": "result"})
+        tables = {use: rows[DATASET_COLUMNS].astype(str).to_dict("list") for use, rows in self.result.datasets.items()}
+        result = {**vars(self.result), "metrics": dict(self.result.metrics), "datasets": tables}
+        self._send({name: value for name, value in result.items() if name != "discard"})
         self._wait_for("finished")
-        self._process.wait()
 
     def _abandon(self) -> None:
         """The stage failed: let the worker record that; the stage's own error is what is shown."""
-        try:
-            self._messages.close()
-            self._process.wait(timeout=60)
-        except (BrokenPipeError, subprocess.TimeoutExpired) as error:
-            print(f"MLflow: the run could not be marked as failed ({error!r}).", file=sys.stderr)
-            self._process.kill()
-
-
-def plain(value: Any) -> Any:
-    """A path, a number of numpy's, or a table of images as JSON has it."""
-    if isinstance(value, Path):
-        return str(value)
-    return value[list(DATASET_COLUMNS)].astype(str).to_dict("list") if hasattr(value, "columns") else float(value)
+        with suppress(OSError, EOFError):  # the worker has ended
+            self._worker.send(None)
+            while self._worker.poll(PATIENCE):
+                if "finished" in self._worker.recv():
+                    return
+            print(f"MLflow: the run could not be marked as failed in {PATIENCE} s.", file=sys.stderr)
 
 
 @contextmanager
@@ -89,11 +85,11 @@ def recording(
     study: settings of the study that the run belongs to. about: what the stage does.
 
     Raises:
-        UserError: the tracking server cannot be reached, before any work is done.
+        UserError: the tracking server or the database cannot be used, before any work is done.
     """
     uri, artifacts = store()
-    check_reachable(uri)
-    recorder = Recorder(_start_worker(uri))
+    check_usable(uri)
+    recorder = Recorder(worker_for(uri))
     revision, experiment = commit(), os.environ.get("DVC_EXP_NAME")
     identity = {"commit": revision, "dvc_experiment": experiment}  # ties a run to git and DVC
     try:
@@ -119,14 +115,29 @@ def recording(
     recorder._finish()
 
 
-def _start_worker(uri: str) -> subprocess.Popen[str]:
-    environment = {**QUIET, **os.environ, "MLFLOW_TRACKING_URI": uri}
-    environment.pop("MLFLOW_RUN_ID", None)  # else the first stage would write into somebody else's run
-    return subprocess.Popen(
-        [sys.executable, "-m", f"{__package__}.worker"],
-        stdin=subprocess.PIPE,
-        stdout=subprocess.PIPE,
-        text=True,
-        env=environment,
-        start_new_session=True,  # a Ctrl-C is for the stage; the worker stays to mark the run
-    )
+def worker_for(uri: str) -> Connection:
+    """A connection to the worker of all stages, if there is one, or to a new one."""
+    if address := os.environ.get(WORKER):
+        with suppress(OSError):
+            return Client(address, "AF_UNIX")
+    ours, theirs = multiprocessing.Pipe()
+    process = multiprocessing.get_context("spawn").Process(target=work, args=(theirs, uri))
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGINT])  # a Ctrl-C is for the stage
+    try:
+        process.start()
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
+    theirs.close()
+    return ours
+
+
+def work(stage: Connection, uri: str) -> None:
+    """What a worker's process does."""
+    os.setsid()  # what ends the stage is not to end the worker, which then has to mark the run
+    os.dup2(2, 1)  # what MLflow prints is no output of the stage
+    os.environ.update({**QUIET, **os.environ})
+    os.environ.pop("MLFLOW_RUN_ID", None)  # else the first stage would write into somebody else's run
+    from .worker import prepare, serve
+
+    prepare(uri)
+    serve(stage)

@@ -18,12 +18,13 @@ from filelock import FileLock
 from ..core.errors import UserError, unknown
 from ..core.paths import project_root
 from ..model.recipe import WEIGHTS
-from .store import QUIET, check_reachable, hide_password, stdout_for_answers, store
+from .store import QUIET, check_usable, hide_password, store
 
 
 def main(uri: str) -> int:
     os.environ.update({**QUIET, **os.environ})  # before MLflow is imported
-    answers = stdout_for_answers()
+    answers = os.fdopen(os.dup(1), "w")
+    os.dup2(2, 1)  # MLflow prints on stdout as it likes: to stderr from here on
     try:
         version, path = fetch(uri)
         print(json.dumps({"version": version, "path": str(path)}), file=answers)
@@ -43,7 +44,7 @@ def fetch(uri: str) -> tuple[str, Path]:
     from mlflow.exceptions import MlflowException
 
     address, _ = store()
-    check_reachable(address)
+    check_usable(address)
     if address.startswith("sqlite:///") and not Path(address.removeprefix("sqlite:///")).exists():
         raise UserError(f"{uri}: there is no registry yet ({address}). Train a model and register it in MLflow first.")
     try:

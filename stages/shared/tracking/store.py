@@ -1,9 +1,11 @@
-"""Where runs are kept, whether the server can be reached (asked before any work), and what MLflow may print."""
+"""Where runs are kept, whether that can be reached (asked before any work), and how MLflow is set."""
 
 from __future__ import annotations
 
 import os
-from typing import TextIO
+import sqlite3
+from contextlib import closing
+from pathlib import Path
 from urllib.parse import urlsplit
 
 from ..core.errors import UserError
@@ -14,6 +16,7 @@ REMEDY = (
     "Start the server, correct MLFLOW_TRACKING_URI, or unset it to write to mlflow.db in this repository. "
     "Nothing has been computed yet."
 )
+WORKER = "LIGHTBOX_MLFLOW"  # environment variable: the path of the socket of a worker that serves all stages
 QUIET = {
     "MLFLOW_DISABLE_TELEMETRY": "true",
     "MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR": "false",
@@ -33,14 +36,41 @@ def experiment_name() -> str:
     return os.environ.get("MLFLOW_EXPERIMENT_NAME") or "lightbox"
 
 
-def check_reachable(uri: str) -> None:
-    """Only an http(s) server can be unreachable. The request is the one MLflow's client makes, with its TLS settings.
+def check_usable(uri: str) -> None:
+    """Look at the store before any work, without MLflow, which takes seconds to import.
 
     Raises:
-        UserError: nothing answers there, or what answers is no MLflow server.
+        UserError: the file is damaged, locked or another program's; or no MLflow server answers there.
     """
-    if urlsplit(uri).scheme not in ("http", "https"):
+    scheme = urlsplit(uri).scheme
+    if scheme == "sqlite":
+        check_file(Path(uri.removeprefix("sqlite:///")))
+    elif scheme in ("http", "https"):
+        check_server(uri)
+
+
+def check_file(path: Path) -> None:
+    if not path.exists():
         return
+    try:
+        with closing(sqlite3.connect(path, timeout=TIMEOUT, isolation_level=None)) as database:
+            tables = {name for (name,) in database.execute("SELECT name FROM sqlite_master WHERE type = 'table'")}
+            database.execute("BEGIN IMMEDIATE")
+            database.execute("ROLLBACK")
+    except sqlite3.Error as error:
+        raise UserError(
+            f"{path}: MLflow cannot write to its database ({error}). If another program holds it, end that. If it is "
+            "damaged, move it away: MLflow makes a new one, and no model is lost. Nothing has been computed yet."
+        ) from None
+    if tables and "experiments" not in tables:
+        raise UserError(
+            f"{path}: a database, but not MLflow's: it has no table `experiments`. Move it away, or name another one "
+            "with MLFLOW_TRACKING_URI. Nothing has been computed yet."
+        )
+
+
+def check_server(uri: str) -> None:
+    """The request is the one MLflow's client makes, with its TLS settings."""
     import requests
 
     shown = hide_password(uri)
@@ -60,13 +90,6 @@ def verification() -> bool | str:
     if os.environ.get("MLFLOW_TRACKING_INSECURE_TLS", "").lower() == "true":
         return False
     return os.environ.get("MLFLOW_TRACKING_SERVER_CERT_PATH") or True
-
-
-def stdout_for_answers() -> TextIO:
-    """This process's stdout, which from now on is for answers alone: what MLflow prints goes to stderr."""
-    answers = os.fdopen(os.dup(1), "w")
-    os.dup2(2, 1)
-    return answers
 
 
 def hide_password(uri: str) -> str:

@@ -1,30 +1,32 @@
-"""The process that writes to MLflow: JSON lines in on stdin, answers out on stdout. See the package's docstring."""
+"""The process that writes to MLflow: messages of the stages come in, and answers go back."""
 
 from __future__ import annotations
 
 import contextlib
 import json
 import logging
+import os
 import re
-import sys
+import threading
 import warnings
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from hashlib import sha256
+from multiprocessing.connection import Connection, Listener
 from pathlib import Path
-from typing import Any, TextIO
+from typing import Any
 
 import mlflow
 from filelock import FileLock
 from mlflow import MlflowClient
 from mlflow.entities import Dataset, DatasetInput, InputTag, Param
-from mlflow.exceptions import MlflowException
 from mlflow.utils.mlflow_tags import MLFLOW_DATASET_CONTEXT
 
 from ..core.errors import UserError
 from ..core.paths import PROCESSED, project_root
-from .store import stdout_for_answers
+from .store import hide_password
 
 SAMPLING = 2.0  # seconds between two readings of the machine's load: stages can be short
+ONE_MODEL = threading.Lock()  # MLflow keeps the model that it logs in a global variable
 LONGEST_VALUE = 6000  # characters of a param, MLflow's own limit
 EXPERIMENT_TAGS = {
     "mlflow.experimentKind": "custom_model_development",  # else the UI opens on GenAI traces
@@ -34,48 +36,64 @@ EXPERIMENT_TAGS = {
 STUDY_NOTE = "A whole study: its settings, its images, and the validation metric of the model that it chose."
 
 
-def main() -> None:
+def listen(address: str, uri: str, lifeline: int) -> None:
+    """Serve any number of stages at this socket, each in a thread, until the file `lifeline` ends and they have."""
+    prepare(uri)
+    threading.Thread(target=accept, args=(Listener(address, "AF_UNIX", backlog=64),), daemon=True).start()
+    os.read(lifeline, 1)
+    for thread in threading.enumerate():
+        if thread is not threading.main_thread() and not thread.daemon:
+            thread.join()
+
+
+def accept(listener: Listener) -> None:
+    while True:
+        threading.Thread(target=serve, args=(listener.accept(),), daemon=False).start()
+
+
+def prepare(uri: str) -> None:
     for name in ("mlflow", "alembic"):
         logging.getLogger(name).setLevel(logging.WARNING)
     for message in ("The specified dataset source can be interpreted", "Hint: Inferred schema contains integer"):
         warnings.filterwarnings("ignore", message=message)  # both are about the table, which is as it is meant
-    answers = stdout_for_answers()
+    mlflow.set_tracking_uri(uri)
+
+
+def serve(stage: Connection) -> None:
+    """Write one run, from the stage's first message to its last; answers are pairs of a state and an error or None."""
     try:
-        serve(answers)
+        record(stage)
+        reason = None
     except UserError as error:
-        answer(answers, error=str(error))
-        sys.exit(1)
-    except (MlflowException, OSError) as error:
-        answer(answers, error=f"MLflow refused: {error}. Tracking URI: {mlflow.get_tracking_uri()}.")
-        sys.exit(1)
+        reason = str(error)
+    except Exception as error:  # MLflow's own, or of the libraries below it
+        where = hide_password(mlflow.get_tracking_uri())
+        reason = f"MLflow refused: {error} ({type(error).__name__}). Tracking URI: {where}."
+    answer(stage, "finished", reason)
+    stage.close()
 
 
-def serve(answers: TextIO) -> None:
-    """One run, from the stage's first message to its last."""
-    first = json.loads(sys.stdin.readline() or "null")
-    if first is None:
-        return  # the stage died before it sent anything
-    parent, status = None, "FAILED"  # unless we hear otherwise before the pipe closes
+def record(stage: Connection) -> None:
+    parent, status = None, "FAILED"  # unless we hear otherwise before the connection closes
     try:
-        parent = open_run(first)
-        answer(answers, state="started")
-        for message in map(json.loads, sys.stdin):
-            if message["do"] == "metrics":
-                mlflow.log_metrics(message["metrics"], step=message["step"])
-            else:
-                log_result(message, parent)
-                status = "FINISHED"
-                break
+        parent = open_run(stage.recv())
+        answer(stage, "started")
+        while (message := stage.recv()) and "step" in message:
+            mlflow.log_metrics(message["metrics"], step=message["step"])
+        if message:
+            log_result(parent=parent, **message)
+            status = "FINISHED"
+    except (EOFError, ConnectionResetError):
+        pass  # the stage has died
     finally:
         mlflow.end_run(status)
         if parent:
             MlflowClient().set_terminated(parent, status)
-    answer(answers, state="finished")
 
 
-def answer(answers: TextIO, **values: Any) -> None:
+def answer(stage: Connection, state: str, error: str | None = None) -> None:
     with contextlib.suppress(BrokenPipeError):  # the stage has ended, so nobody reads this
-        print(json.dumps(values), file=answers, flush=True)
+        stage.send((state, error))
 
 
 def open_run(first: Mapping[str, Any]) -> str:
@@ -142,20 +160,27 @@ def flatten(values: Any, path: str = "") -> dict[str, Any]:
     }
 
 
-def log_result(message: dict[str, Any], parent: str) -> None:
+def log_result(
+    metrics: dict[str, float],
+    figures: Sequence[Path],
+    model: Path | None,
+    datasets: Mapping[str, Mapping[str, list[str]]],
+    of_study: bool,
+    parent: str,
+) -> None:
     active = mlflow.active_run()
     assert active is not None
-    runs = [active.info.run_id, parent] if message["of_study"] else [active.info.run_id]
-    datasets = [dataset_input(use, rows) for use, rows in message["datasets"].items()]
-    for run in runs:
-        mlflow.log_metrics(message["metrics"], run_id=run)
-        MlflowClient().log_inputs(run, datasets)
-    for figure in message["figures"]:
-        mlflow.log_artifact(figure, "figures")
-    if message["model"]:
+    inputs = [dataset_input(use, rows) for use, rows in datasets.items()]
+    for run in [active.info.run_id, parent] if of_study else [active.info.run_id]:
+        mlflow.log_metrics(metrics, run_id=run)
+        MlflowClient().log_inputs(run, inputs)
+    for figure in figures:
+        mlflow.log_artifact(str(figure), "figures")
+    if model:
         from .package import log_model
 
-        log_model(Path(message["model"]))
+        with ONE_MODEL:
+            log_model(model)
 
 
 def dataset_input(use: str, rows: Mapping[str, list[str]]) -> DatasetInput:
@@ -166,7 +191,3 @@ def dataset_input(use: str, rows: Mapping[str, list[str]]) -> DatasetInput:
     source = str(PROCESSED / "index.parquet")
     dataset = from_pandas(pd.DataFrame(rows), source=source, targets="label", name=f"{use} images")
     return DatasetInput(Dataset(**dataset.to_dict()), [InputTag(MLFLOW_DATASET_CONTEXT, use)])
-
-
-if __name__ == "__main__":
-    main()

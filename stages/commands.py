@@ -1,0 +1,190 @@
+"""What `python -m stages` can do, and how an error reaches the user.
+
+python -m stages <stage> [--backbone B --strategy S --sample N]    run one stage, as dvc.yaml does
+python -m stages parallel [--jobs N]                               the whole study, several models at a time
+python -m stages check                                             params.yaml, without running anything
+python -m stages use <preset>                                      write a preset into params.yaml
+python -m stages backbones                                         write docs/backbones.md anew
+python -m stages summary                                           the leaderboard, once more
+python -m stages ui [--port P]                                     the runs in MLflow
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+import time
+import traceback
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from pydantic import BaseModel
+
+from . import backbones_table, presets, study
+from .shared.core import settings
+from .shared.core.allocator import keep_freed_memory
+from .shared.core.errors import UserError
+from .shared.core.files import disk_full, read_json
+from .shared.core.job import Job
+from .shared.core.paths import PARAMS, Key, model_dir, project_root
+from .shared.core.process import Terminated, is_main, sigterm_raises
+from .shared.core.progress import clock
+from .shared.tracking.store import check_usable, store
+
+WRITING = 1.0  # seconds, more than DVC needs to write its list of what runs
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    if sys.platform == "win32":
+        return complain(UserError("Lightbox runs on Linux and macOS. On Windows, run it inside WSL 2."))
+    arguments = arguments_of(argv)
+    return exit_code(lambda: arguments.action(arguments))
+
+
+def exit_code(action: Callable[[], None]) -> int:
+    """Run the action; an error or an interruption becomes a message and an exit code."""
+    try:
+        with sigterm_raises():
+            action()
+    except UserError as error:
+        return complain(error)
+    except OSError as error:
+        return complain(disk_full(project_root(), error) or unexpected(error))
+    except Exception as error:
+        return complain(unexpected(error))
+    except KeyboardInterrupt:
+        print("\nInterrupted. `dvc repro` goes on from here.", file=sys.stderr)
+        return 130
+    except Terminated:
+        print("Terminated. `dvc repro` goes on from here; a training, from its last whole epoch.", file=sys.stderr)
+        return 143
+    return 0
+
+
+def unexpected(error: Exception) -> UserError:
+    """Prints the traceback of an error that the code does not expect, and returns what the user can do."""
+    traceback.print_exception(error)
+    return UserError(
+        f"{type(error).__name__}: {error}. This error was not expected. If the machine is not the cause (memory, disk, "
+        "network), please report it with the lines above; `dvc repro` goes on from the last finished stage."
+    )
+
+
+def complain(error: UserError) -> int:
+    for line in str(error).splitlines():
+        print(f"error: {line}", file=sys.stderr)
+    return 1
+
+
+def arguments_of(argv: Sequence[str] | None) -> argparse.Namespace:
+    parser = argparse.ArgumentParser(
+        prog="python -m stages", description="Run one stage of the pipeline, or ask about it."
+    )
+    commands = parser.add_subparsers(required=True, metavar="command")
+    for stage, module in study.STAGES.items():
+        command = commands.add_parser(stage, help=(module.__doc__ or "").partition("\n")[0])
+        command.set_defaults(action=run_stage, stage=stage)
+        if stage in study.PER_MEMBER:
+            for axis in ("backbone", "strategy", "sample"):
+                command.add_argument(f"--{axis}", required=True, help=f"a name from matrix.{axis}")
+    commands.add_parser("check", help="Check params.yaml without running anything.").set_defaults(action=check)
+    use = commands.add_parser("use", help="Write a preset into params.yaml, keeping comments.")
+    use.add_argument("preset", nargs="?", help="its name; without one, list them")
+    use.add_argument("--images", help="folder or archive of images (sets download to it)")
+    use.set_defaults(action=lambda arguments: presets.use(arguments.preset, arguments.images))
+    table = commands.add_parser("backbones", help="Write docs/backbones.md: a table of the backbones of params.yaml.")
+    table.set_defaults(action=lambda _: backbones_table.write(settings.read()))
+    board = commands.add_parser("summary", help="Print the leaderboard.")
+    board.set_defaults(action=lambda _: study.STAGES["compare"].show())
+    ui = commands.add_parser("ui", help="Show the runs in MLflow.")
+    ui.add_argument("--port", type=int, default=5000, help="of this machine; default: 5000")
+    ui.set_defaults(action=show_ui)
+    many = commands.add_parser("parallel", help="Run the whole pipeline, several models at a time.")
+    many.add_argument("--jobs", type=int, help="models at a time; default: one per GPU, or one per core")
+    many.set_defaults(action=run_parallel)
+    return parser.parse_args(argv)
+
+
+def run_stage(arguments: argparse.Namespace) -> None:
+    """Check all of params.yaml, open the MLflow run, call the stage, log what comes back."""
+    from .shared.tracking.recording import recording
+
+    stage = arguments.stage
+    key = Key(arguments.backbone, arguments.strategy, arguments.sample) if stage in study.PER_MEMBER else None
+    raw, since = settings.read(), time.monotonic()
+    keys = study.check_all(raw)
+    if key in keys:
+        print(f"{stage}: model {keys.index(key) + 1} of {len(keys)}", file=sys.stderr)
+    resolved = study.resolve(stage, raw, key)
+    if key is not None:  # a stage that computes with a network
+        keep_freed_memory()
+    if not is_main():  # another process of this training has the run and the outputs
+        study.STAGES[stage].run(resolved, Job(key))
+        return
+    settings_of_study = {name: section for name, section in raw.items() if name not in study.TABLES}
+    about = (study.STAGES[stage].__doc__ or "").partition("\n")[0]
+    with recording(stage, key, logged_params(stage, key, resolved), settings_of_study, about) as recorder:
+        recorder.result = study.STAGES[stage].run(resolved, Job(key, recorder.report))
+    recorder.result.discard()
+    print(f"{stage}: done in {clock(time.monotonic() - since)}", file=sys.stderr)
+
+
+def show_ui(arguments: argparse.Namespace) -> None:
+    from .shared.tracking import ui
+
+    ui.show(arguments.port)
+
+
+def logged_params(stage: str, key: Key | None, resolved: BaseModel) -> dict[str, Any]:
+    """The params an MLflow run shows: the stage's own, and after training also those of its model, so that
+    test metrics stand beside every hyperparameter."""
+    own = {stage: resolved.model_dump(mode="json")}
+    if key is None or stage == "train":
+        return own
+    path = model_dir(key) / "recipe.json"
+    if not path.exists():
+        raise UserError(f"{path}: missing. Run `dvc repro train@{key}`.")
+    recipe = read_json(path)
+    return {**own, "train": recipe["params"], "preprocess": recipe["preprocess"]}
+
+
+def check(_: argparse.Namespace) -> None:
+    keys = members(study.check_all(settings.read(), anew=True))
+    check_usable(store()[0])
+    check_lock()
+    print(f"{PARAMS}: fine. {len(keys)} models: {', '.join(map(str, keys))}.")
+
+
+def check_lock() -> None:
+    """Raises UserError when the file in which DVC notes what runs was cut off: every DVC command would stop there."""
+    path = project_root() / ".dvc/tmp/rwlock"
+    for seconds in (WRITING, 0.0):
+        try:
+            json.loads(path.read_text() if path.exists() else "{}")
+            return
+        except ValueError:
+            time.sleep(seconds)  # DVC may be writing it
+    raise UserError(
+        f"{path}: damaged: a DVC process was killed while it wrote the file. When no other DVC runs here, delete "
+        "the file and run this again; nothing is lost."
+    )
+
+
+def members(keys: list[Key]) -> list[Key]:
+    """Raises UserError when there are none."""
+    if not keys:
+        raise UserError(
+            f"{PARAMS}: matrix: empty, so there is nothing to compare. `dvc repro preprocess` runs the rest."
+        )
+    return keys
+
+
+def run_parallel(arguments: argparse.Namespace) -> None:
+    if arguments.jobs is not None and arguments.jobs < 1:
+        raise UserError(f"--jobs: {arguments.jobs}: give 1 or more, the number of models to train at a time.")
+    from .parallel import driver
+
+    check_lock()
+    raw = settings.read()
+    driver.run_study(raw, members(study.check(raw)), arguments.jobs)
