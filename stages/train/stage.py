@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from dataclasses import replace
 from functools import partial
 
@@ -37,6 +38,13 @@ from .report import Trained, write_report
 from .sample import Rows, select
 from .start.start import Start, find_start, load_weights
 
+NAMES = {
+    "cpu": "CPU",
+    "cuda": "GPU",
+    "32-true": "float32",
+    "bf16-mixed": "bfloat16 and float32",
+    "16-mixed": "float16 and float32",
+}
 NAMED_FILES = 8  # of a batch, at most, in a message
 
 
@@ -46,6 +54,12 @@ def run(params: Params, job: Job) -> Result:
     rows = select(arrays.index, params.sample)
     start = None if params.strategy.plan == "from_scratch" else find_start(params.backbone)
     machine = this_machine(params.trainer, params.precision, params.channels_last, params.accumulate, params.workers)
+    if machine.is_main:
+        print(
+            f"{job.member}: {len(rows.train)} images to train on, {len(rows.validation)} to validate on; "
+            f"on the {NAMES.get(machine.device.type, machine.device.type)}, in {NAMES[machine.precision]}",
+            file=sys.stderr,
+        )
     name = name_of(job.member, params.model_dump(mode="json"), arrays.fingerprint, start)
     folder = machine.scratch / "checkpoints" / name
     with locked_checkpoints(folder, machine.is_main) as saved:

@@ -100,6 +100,17 @@ class Stopping(EarlyStopping):
         trainer.should_stop = trainer.should_stop or self.wait_count >= self.patience
 
 
+class Bar(TQDMProgressBar):
+    """Counts the epochs from 1, as the lines above it do, and leaves the scores to them."""
+
+    def on_train_epoch_start(self, trainer: pl.Trainer, *arguments: Any) -> None:
+        super().on_train_epoch_start(trainer, *arguments)
+        self.train_progress_bar.set_description(f"epoch {trainer.current_epoch + 1}/{trainer.max_epochs}")
+
+    def get_metrics(self, *_: Any) -> dict[str, int | str | float | dict[str, float]]:
+        return {}
+
+
 def make_trainer(machine: Machine, callbacks: list[Callback], folder: Path, options: Mapping[str, Any]) -> pl.Trainer:
     logging.getLogger("lightning.pytorch").setLevel(logging.WARNING)
     for message in (
@@ -114,7 +125,7 @@ def make_trainer(machine: Machine, callbacks: list[Callback], folder: Path, opti
         **options,
         precision=machine.precision,
         accumulate_grad_batches=machine.accumulate,
-        callbacks=[*callbacks, *([TQDMProgressBar()] if shows_progress else [])],
+        callbacks=[*callbacks, *([Bar()] if shows_progress else [])],
         # without Lightning's own checkpoint for requeued jobs, which would be of half an epoch
         plugins=[AtomicCheckpoints(), *([SLURMEnvironment(auto_requeue=False)] if SLURMEnvironment.detect() else [])],
         logger=False,
