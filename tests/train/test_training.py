@@ -58,6 +58,23 @@ def test_the_best_epochs_weights_are_kept_though_training_went_on(processed, tra
     assert loss != pytest.approx(history["val_loss"].iloc[-1], rel=1e-3)
 
 
+def test_the_kept_model_has_statistics_of_its_training_images_after_few_steps(processed, train_params):
+    """Five steps of momentum 0.1 would leave them more than half what they were at the start: 0 and 1."""
+    from stages.shared.arrays.arrays import load_arrays
+    from stages.shared.model.predict import as_tensor
+
+    model, _ = load(run(train_params(epochs=1), Job(KEY)).model)
+    norm = next(module for module in model.modules() if isinstance(module, torch.nn.BatchNorm2d))
+    inputs = []
+    norm.register_forward_pre_hook(lambda module, arguments: inputs.append(arguments[0]))
+    arrays = load_arrays()
+    with torch.no_grad():
+        model(as_tensor(arrays.images[arrays.rows("train")]))
+    variance, mean = torch.var_mean(inputs[0], dim=(0, 2, 3))
+    assert torch.allclose(norm.running_var, variance, rtol=0.1)
+    assert torch.allclose(norm.running_mean, mean, rtol=0.1, atol=0.05)
+
+
 def test_every_epoch_shows_the_images_in_another_order_and_with_another_augmentation(
     processed, train_params, monkeypatch
 ):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -9,6 +10,7 @@ import lightning.pytorch as pl
 import numpy as np
 import torch
 import torch.distributed as dist
+from torch.nn.modules.batchnorm import _BatchNorm as BatchNorm
 from torchmetrics import MeanMetric, MetricCollection
 
 from ...shared.model.model import Classifier
@@ -17,12 +19,14 @@ from ..data.batches import Batch
 from ..params.recipe import Mix, Optimizer
 from ..plan.apply import ever_learning, frozen_in, frozen_throughout, groups_of, set_gradients, set_modes
 from ..plan.strategies import Epoch, Plan
+from ..recipe.batchnorm import settle
 from ..recipe.mixing import mix
 from ..recipe.optimizers import make_optimizer
 from ..recipe.resizing import Size, resized
 from ..recipe.schedules import Schedule
 
 Forward = Callable[..., torch.Tensor]
+SETTLING = 128  # images, the last of an epoch, by which BatchNorm's statistics are estimated before it is judged
 CHECK_EVERY = 32  # steps between two looks at whether the losses are finite, on a GPU
 
 
@@ -67,6 +71,8 @@ class Learner(pl.LightningModule):
         self.monitored: list[float] = []  # per finished epoch
         self.frozen: set[str] = set()
         self._forward = (forward_from or model,)  # in a tuple: no submodule, or its weights would be saved twice
+        self.norms: list[BatchNorm] = []  # of the groups that learn
+        self._recent: deque[tuple[torch.Tensor, ...]] = deque()  # inputs of the last steps
         self._unchecked: list[tuple[torch.Tensor, torch.Tensor]] = []  # sums of losses, and the rows of the batch
         self.apply_plan(plan[0])
 
@@ -79,6 +85,8 @@ class Learner(pl.LightningModule):
         # DDP takes note once, at the start, of who will ever need a gradient
         set_gradients(self.model, ever_learning(self.plan) if dist.is_initialized() else epoch.keys() - self.frozen)
         self.train(self.training)
+        norms = (module for module in self.model.modules() if isinstance(module, BatchNorm) and module.training)
+        self.norms = [norm for norm in norms if norm.track_running_stats]
 
     def train(self, mode: bool = True) -> Learner:
         """Frozen groups stay in eval mode."""
@@ -104,6 +112,8 @@ class Learner(pl.LightningModule):
             self._check_losses()
         seed = np.random.SeedSequence([self.seed, self.current_epoch, number, self.global_rank]).generate_state(1)
         torch.manual_seed(int(seed[0]))  # dropout, mixing: as if never interrupted, whoever drew numbers in between
+        if self.norms:
+            self._remember(batch)  # at full size, as it is validated
         if self.sizes:
             batch = batch._replace(inputs=(resized(batch.inputs[0], self.sizes[self.current_epoch]),))
         logits, targets = self._mixed(batch) if self.mix else (self(*batch.inputs), batch.targets)
@@ -114,6 +124,13 @@ class Learner(pl.LightningModule):
         # the latter
         loss: torch.Tensor = losses.sum() / batch.whole * self.trainer.accumulate_grad_batches * self.trainer.world_size
         return loss
+
+    def _remember(self, batch: Batch) -> None:
+        """The inputs of the last SETTLING images, in as many steps as in the other processes."""
+        part = batch.whole / (self.trainer.accumulate_grad_batches * self.trainer.world_size)
+        self._recent.append(batch.inputs)
+        while len(self._recent) > max(1, SETTLING / part):
+            self._recent.popleft()
 
     def _mixed(self, batch: Batch) -> tuple[torch.Tensor, torch.Tensor]:
         """(logits, soft targets) of a batch whose images are mixed with one another."""
@@ -140,6 +157,9 @@ class Learner(pl.LightningModule):
     def on_validation_epoch_start(self) -> None:
         self.val_loss.reset()
         self.watched.reset()
+        with self.trainer.precision_plugin.forward_context():
+            settle(self.norms, self, self._recent)
+        self._recent.clear()
 
     def validation_step(self, batch: Batch, _: int) -> None:
         logits = self(*batch.inputs)

@@ -117,8 +117,7 @@ class Constant(WarmUp):
 
 class Cosine(WarmUp):
     name: Literal["cosine"] = "cosine"
-    """Falling step by step along half a cosine over all epochs (SGDR, Loshchilov & Hutter 2017, without restarts),
-    which lets BatchNorm's statistics catch up with the weights."""
+    """Falling step by step along half a cosine over all epochs (SGDR, Loshchilov & Hutter 2017, without restarts)."""
     final: Share = 0.0
     """Share of the rates that is left at the end."""
 

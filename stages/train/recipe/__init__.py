@@ -5,4 +5,5 @@ schedules.py   the learning rates over the steps
 mixing.py      mixup and cutmix
 resizing.py    small images first
 ema.py         moving average of the weights
+batchnorm.py   running statistics that fit the weights
 """
