@@ -486,3 +486,37 @@ def test_weights_of_a_model_that_knew_another_normalisation_are_refused(tmp_path
     choice = from_timm(path)
     with pytest.raises(UserError, match=r"was trained as test_vit\.r160_in1k.*Give name: test_vit\.r160_in1k"):
         load_pretrained(build(choice.architecture), choice)
+
+
+@pytest.mark.parametrize(
+    ("spoil", "message"),
+    [
+        (lambda t: t.fill_(torch.nan), r"stem\.0\.weight contains values that are NaN or infinite"),
+        (lambda t: t.index_fill_(0, torch.tensor([1]), torch.inf), r"stem\.0\.weight contains .* NaN or infinite"),
+        (lambda t: t.to(torch.int8), r"stem\.0\.weight is torch\.int8, and a training starts from float weights"),
+    ],
+)
+def test_weights_that_no_training_can_start_from_are_refused(spoil, message):
+    target = build(SMALL)
+    before = target.network.state_dict()["blocks.0.norm.weight"].clone()
+    given = {name: tensor.clone() + 1 for name, tensor in target.network.state_dict().items()}
+    given["stem.0.weight"] = spoil(given["stem.0.weight"])
+    with pytest.raises(UserError, match=message):
+        fill(target, given, "w.safetensors")
+    assert torch.equal(target.network.state_dict()["blocks.0.norm.weight"], before)
+
+
+def test_half_precision_weights_are_loaded():
+    source, target = build(SMALL), build(SMALL)
+    fill(
+        target, {name: t.half() if t.is_floating_point() else t for name, t in source.network.state_dict().items()}, ""
+    )
+    assert torch.allclose(source.network.stem[0].weight, target.network.stem[0].weight, atol=1e-3)
+
+
+def test_a_file_that_contains_itself_is_refused(tmp_path):
+    content = {"epoch": 3}
+    content["state_dict"] = {"model": content}
+    torch.save(content, tmp_path / "w.pth")
+    with pytest.raises(UserError, match="contains no mapping of names to tensors"):
+        load_pretrained(build(SMALL), choice(tmp_path / "w.pth"))

@@ -25,12 +25,12 @@ class Params(Settings):
     strategy: Strategy
     sample: Sample
 
-    epochs: Annotated[int, Field(ge=1)]
+    epochs: Annotated[int, Field(ge=1, le=100_000)]
     """At most so many."""
-    min_steps_per_epoch: Annotated[int, Field(ge=1)] = 1
+    min_steps_per_epoch: Annotated[int, Field(ge=1, le=1_000_000)] = 1
     """A small sample is passed through several times an epoch until it has this many steps. Samples of different size
     then differ less in their number of steps, but they still differ."""
-    batch_size: Annotated[int, Field(ge=2)]
+    batch_size: Annotated[int, Field(ge=2, le=1_000_000)]
     """Images of one step of the optimiser, over all devices."""
     accumulate: Annotated[int, Field(ge=1)] = 1
     """Parts that a batch is computed in, one after the other: less memory for the same step (BatchNorm sees a part)."""

@@ -6,6 +6,7 @@ the first.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from typing import Annotated, Any, Literal
 
@@ -25,7 +26,7 @@ def whole_or_all(value: Any) -> Any:
 
 
 def whole_or_share(value: Any) -> Any:
-    if is_number(value, (int, float)) and (0 < value < 1 or (value >= 1 and value == int(value))):
+    if is_number(value, (int, float)) and (0 < value < 1 or (1 <= value < math.inf and value == int(value))):
         return float(value) if value < 1 else int(value)
     raise ValueError(f"{value!r} is neither a whole number of epochs, from 1, nor a share between 0 and 1.")
 

@@ -20,7 +20,8 @@ def fill(backbone: Backbone, tensors: Tensors, source: str) -> None:
     """The names are those of the network, or of this project's own files; a head is left out.
 
     Raises:
-        UserError: a tensor is missing, left over or of another shape; lists them, and the network stays as it was.
+        UserError: a tensor is missing, left over, of another shape, quantised or not finite; names it, and the network
+            stays as it was.
     """
     own = backbone.network.state_dict()
     heads = tuple(f"{head}." for head in backbone.removed_head)
@@ -43,6 +44,17 @@ def fill(backbone: Backbone, tensors: Tensors, source: str) -> None:
             f"{source}: does not fit {type(backbone.network).__name__}. {message}. "
             "Choose the backbone these weights were made for."
         )
+    for name, tensor in own.items():
+        if tensor.is_floating_point() and not tensors[name].is_floating_point():
+            raise UserError(
+                f"{source}: {name} is {tensors[name].dtype}, and a training starts from float weights. Export them as "
+                "they were before they were quantised."
+            )
+        if not tensors[name].isfinite().all():
+            raise UserError(
+                f"{source}: {name} contains values that are NaN or infinite: the training that it comes from diverged. "
+                "Use other weights, such as those of an earlier epoch."
+            )
     backbone.network.load_state_dict(tensors)
 
 

@@ -57,7 +57,9 @@ def read_torch(path: Path) -> Any:
 
 def tensors_of(content: Any, path: Path) -> Tensors:
     """The mapping of names to tensors: the content itself, or what stands under one of HOLDERS."""
-    while isinstance(content, Mapping):
+    outer: list[Any] = []  # a mapping can contain itself
+    while isinstance(content, Mapping) and not any(content is mapping for mapping in outer):
+        outer.append(content)
         if content and all(isinstance(value, torch.Tensor) for value in content.values()):
             return content
         holders = [name for name in HOLDERS if isinstance(content.get(name), Mapping)]
