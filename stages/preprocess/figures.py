@@ -14,6 +14,7 @@ from ..shared.arrays.preprocessing import Preprocessor
 from ..shared.core.paths import report_dir
 from ..shared.figures.style import INK, MUTED, colours, figure, save
 from ..shared.images.archive import Archive
+from .split import patients_known
 
 PAIRS = 3  # images per class
 PARTS = ("train", "val", "test")
@@ -59,7 +60,7 @@ def _show(axis: Axes, image: np.ndarray, what: str) -> None:
 
 
 def counts(path: Path, index: pd.DataFrame) -> Path:
-    """Left: images per split, stacked by class, with patients. Right: the same per fold."""
+    """Left: images per split, stacked by class, with patients (or groups, if unknown). Right: the same per fold."""
     classes = list(index["label"].cat.categories)
     fold = index["fold"].map(lambda k: "test" if k < 0 else f"fold {k}")
     folds = [f"fold {k}" for k in range(index["fold"].max() + 1)]
@@ -75,7 +76,8 @@ def counts(path: Path, index: pd.DataFrame) -> Path:
 
 def _bars(axis: Axes, title: str, parts: Sequence[str], index: pd.DataFrame, part: pd.Series) -> None:
     table = pd.crosstab(part, index["label"], dropna=False).reindex(parts, fill_value=0)
-    patients = index.groupby(part)["patient"].nunique()
+    unit = "patient" if patients_known(index) else "group"
+    units = index.groupby(part)[unit].nunique()
     colour = colours(list(table.columns))
     left = np.zeros(len(parts))
     total = table.to_numpy().sum(1)
@@ -87,7 +89,7 @@ def _bars(axis: Axes, title: str, parts: Sequence[str], index: pd.DataFrame, par
                 axis.text(start + value / 2, y, f"{value}", ha="center", va="center", color="white", fontsize=7.5)
         left = left + values
     for y, name in enumerate(parts):
-        axis.text(left[y] + 0.015 * total.max(), y, f"{total[y]} images, {patients.get(name, 0)} patients",
+        axis.text(left[y] + 0.015 * total.max(), y, f"{total[y]} images, {units.get(name, 0)} {unit}s",
                   va="center", fontsize=7.5, color=MUTED)  # fmt: skip
     axis.set_title(title)
     axis.set_xlim(0, 1.5 * total.max())

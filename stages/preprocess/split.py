@@ -50,6 +50,11 @@ def groups(patients: pd.Series, clusters: pd.Series) -> np.ndarray:
     return np.asarray(pd.factorize(part)[0])
 
 
+def patients_known(index: pd.DataFrame) -> bool:
+    """False where validate.patient is null and every image counts as a patient of its own."""
+    return bool((index["patient"] != index["path"]).any())
+
+
 def _held_out(counts: np.ndarray, split: Split) -> np.ndarray:
     """bool G: the groups of the test part. It depends on the number of folds only where another test part would leave
     too few groups of a class for them."""

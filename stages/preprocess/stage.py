@@ -22,7 +22,7 @@ from ..shared.images.archive import Archive
 from .arrays import write_arrays
 from .figures import draw
 from .params import Params, Split
-from .split import assign, uneven_parts
+from .split import assign, patients_known, uneven_parts
 
 
 def run(params: Params, job: Job) -> Result:
@@ -97,5 +97,6 @@ def _meta(index: pd.DataFrame, params: Params, digest: str) -> Mapping[str, obje
 
 def _metrics(index: pd.DataFrame) -> Mapping[str, float]:
     parts = {f"images_{part}": int((index["split"] == part).sum()) for part in ("train", "val", "test")}
-    patients = {f"patients_{part}": int(rows["patient"].nunique()) for part, rows in index.groupby("split")}
-    return {"images": len(index), "groups": int(index["group"].nunique()), **parts, **patients}
+    units = ["patient", "group"] if patients_known(index) else ["group"]
+    counts = {f"{unit}s_{part}": int(rows[unit].nunique()) for part, rows in index.groupby("split") for unit in units}
+    return {"images": len(index), "groups": int(index["group"].nunique()), **parts, **counts}

@@ -19,7 +19,7 @@ from .params import NearDuplicates
 BLOCK = 4096  # hashes compared at once with as many others: 64 MiB of distances
 COARSE = 16  # px; side of the thumbnail at which a first look decides what is aligned
 WORTH_ALIGNING = 0.988  # correlation at that size, to first order; the alignment itself takes milliseconds
-FARTHEST = 1.0  # px of the thumbnail
+FARTHEST = 1.5  # px of the thumbnail
 ALIGNMENT = (cv2.TERM_CRITERIA_COUNT | cv2.TERM_CRITERIA_EPS, 30, 1e-5)  # iterations, change of the correlation
 BLUR = 3  # px, before the alignment
 

@@ -166,7 +166,8 @@ def refuse(outcomes: Sequence[Outcome], params: Params) -> None:
 def _metrics(manifest: pd.DataFrame, summary: Mapping[str, Any]) -> Mapping[str, float]:
     sizes = manifest["cluster"].value_counts()
     return {
-        **{name: summary[name] for name in ("images", "quarantined", "patients")},
+        **{name: summary[name] for name in ("images", "quarantined")},
+        **({"patients": summary["patients"]} if summary["patients_known"] else {}),
         "duplicate_clusters": int((sizes > 1).sum()),
         "duplicate_images": int(sizes[sizes > 1].sum()),
         "failed_checks": sum(not check["success"] for check in summary["checks"]),

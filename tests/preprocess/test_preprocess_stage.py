@@ -61,6 +61,17 @@ def test_figures_are_pictures_of_a_useful_size(manifest, validated):
             assert np.asarray(image.convert("L")).std() > 10
 
 
+def test_where_patients_are_unknown_groups_are_counted_and_not_images(manifest, validated):
+    validated(manifest)
+    assert preprocess().metrics["patients_test"] > 0
+    validated(manifest.assign(patient=manifest["path"]))
+    metrics = preprocess().metrics
+    assert not [name for name in metrics if name.startswith("patients")]
+    index = written()[1]
+    assert metrics["groups_test"] == index["group"][index["split"] == "test"].nunique()
+    assert metrics["groups"] < metrics["images"]
+
+
 def test_uneven_parts_are_named_with_the_patient_who_makes_them_so(manifest, validated, capsys):
     manifest.loc[manifest.index[:130], "patient"] = "everywhere"
     validated(manifest.assign(cluster=range(len(manifest))))

@@ -189,6 +189,7 @@ def test_without_patients_duplicates_cluster_and_a_warning_says_so(pack, films, 
     table = validate(patient=None)
     assert "patients are unknown" in capsys.readouterr().err
     assert summary()["patients_known"] is False
+    assert "0 set aside" in (DOCS / "index.html").read_text(encoding="utf-8")
     assert (table["patient"] == table["path"]).all()
     assert table["cluster"][original] == table["cluster"]["images/NORMAL/copy.png"]
     assert not table["quarantined"].any()
@@ -199,6 +200,7 @@ def test_what_the_data_say_of_themselves_is_written_down(pack, films):
     validate(patient=None, ignore=["phantom.json"])
     assert summary()["phantom"] == {"findings": ["normal", "haze"]}
     assert summary()["patients_known"] is False
+    assert "0 set aside" in (DOCS / "index.html").read_text(encoding="utf-8")
 
 
 def test_files_outside_the_provided_split_are_named(pack, films):
