@@ -426,23 +426,23 @@ def test_time_reads_well():
     assert [display.clock(s) for s in (0.4, 59.6, 61, 3725)] == ["0:00", "1:00", "1:01", "1:02:05"]
 
 
-def test_an_edit_of_any_file_that_dvc_watches_is_noticed(workspace, repository):
-    raw = settings.read(repository / "params.yaml")
+def test_an_edit_of_any_file_that_dvc_watches_is_noticed(workspace):
+    source = "data/folder"
     watched = ["params.yaml", "dvc.lock", "stages/train/stage.py", "data/raw.zip", "models/a/x", "data/folder/a.png"]
     for name in watched:
         (workspace / name).parent.mkdir(parents=True, exist_ok=True)
         (workspace / name).write_text("1")
-    assert not stamp.is_up_to_date(raw)
-    stamp.remember(raw)
-    assert stamp.is_up_to_date(raw)
+    assert not stamp.is_up_to_date(source)
+    stamp.remember(source)
+    assert stamp.is_up_to_date(source)
     (workspace / "stages/__pycache__").mkdir()
     (workspace / "stages/__pycache__/x.pyc").touch()
     (workspace / "notes.txt").touch()
-    assert stamp.is_up_to_date(raw)
+    assert stamp.is_up_to_date(source)
     for name in watched:
-        stamp.remember(raw)
+        stamp.remember(source)
         (workspace / name).write_text("2")
-        assert not stamp.is_up_to_date(raw), name
-    stamp.remember(raw)
+        assert not stamp.is_up_to_date(source), name
+    stamp.remember(source)
     (workspace / "data/raw.zip").unlink()
-    assert not stamp.is_up_to_date(raw)
+    assert not stamp.is_up_to_date(source)

@@ -29,15 +29,16 @@ def run_study(raw: Mapping[str, Any], keys: Sequence[Key], jobs: int | None) -> 
         KeyboardInterrupt: Ctrl-C, SIGTERM or a closed terminal; all processes have ended.
     """
     with schedule.interruptions() as received:
-        if stamp.is_up_to_date(raw):
+        source = study.resolve("download", raw).folder.path
+        if stamp.is_up_to_date(source):
             print(f"{len(keys)} models and their comparison are up to date.")
         else:
             slots = slots_for(raw, len(keys), jobs)
-            inputs = stamp.inputs(raw)
+            inputs = stamp.inputs(source)
             with server.running(member.environment(slots[0])) as environment:
                 make(keys, slots, environment, received)
-            if stamp.inputs(raw) == inputs:  # nobody has edited a file meanwhile
-                stamp.remember(raw)
+            if stamp.inputs(source) == inputs:  # nobody has edited a file meanwhile
+                stamp.remember(source)
         compare.show()
 
 

@@ -5,9 +5,8 @@ from __future__ import annotations
 
 import hashlib
 import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 from ..shared.core.paths import find_input
 
@@ -16,19 +15,19 @@ INPUTS = ("dvc.yaml", "params.yaml", "stages", "models/pretrained")
 OUTPUTS = ("dvc.lock", "data", "models", "reports")
 
 
-def is_up_to_date(raw: Mapping[str, Any]) -> bool:
-    """Every file that DVC watches is as it was when `remember` was called."""
-    return STAMP.exists() and STAMP.read_text() == inputs(raw) + digest(*OUTPUTS)
+def is_up_to_date(source: str) -> bool:
+    """Every file that DVC watches is as it was when `remember` was called. `source`: download.folder.path."""
+    return STAMP.exists() and STAMP.read_text() == inputs(source) + digest(*OUTPUTS)
 
 
-def remember(raw: Mapping[str, Any]) -> None:
+def remember(source: str) -> None:
     STAMP.parent.mkdir(exist_ok=True)
-    STAMP.write_text(inputs(raw) + digest(*OUTPUTS))
+    STAMP.write_text(inputs(source) + digest(*OUTPUTS))
 
 
-def inputs(raw: Mapping[str, Any]) -> str:
+def inputs(source: str) -> str:
     """Changes with the files that a user edits."""
-    return digest(*INPUTS, find_input(raw["download"]["folder"]["path"]))
+    return digest(*INPUTS, find_input(source))
 
 
 def digest(*places: str | Path) -> str:
