@@ -138,7 +138,11 @@ def phantom(archive: Archive) -> dict[str, Any] | None:
     """What the drawing program left in the archive about its images; None for images from elsewhere."""
     if "phantom.json" not in archive.names():
         return None
-    return {"findings": json.loads(archive.read("phantom.json"))["findings"]}
+    try:
+        answers = json.loads(archive.read("phantom.json"))
+    except ValueError:  # somebody else's file of that name
+        return None
+    return {"findings": answers["findings"]} if isinstance(answers, dict) and "findings" in answers else None
 
 
 def refused(outcomes: Sequence[Outcome], params: Params) -> list[Outcome]:

@@ -19,9 +19,9 @@ from stages.shared.core.errors import UserError
 from stages.shared.core.job import Job
 from stages.shared.core.paths import MANIFEST, RAW, VALIDATION
 from stages.shared.core.settings import parse
-from stages.shared.images.archive import Archive
+from stages.shared.images.archive import Archive, write_archive
 from stages.validate import Params, run
-from stages.validate.stage import COLUMNS
+from stages.validate.stage import COLUMNS, phantom
 
 BASE = {
     "classes": {"normal": "images/NORMAL/*", "pneumonia": "images/PNEUMONIA/*"},
@@ -240,6 +240,12 @@ def test_every_duplicate_planted_in_the_phantom_is_found_crops_and_resizes_too(w
     clusters = table.groupby("cluster")["path"].agg(set)[table.groupby("cluster")["patient"].nunique() > 1]
     assert sorted(map(sorted, clusters)) == sorted(sorted(pair.values()) for pair in pairs)
     assert len(pairs) == 12
+
+
+@pytest.mark.parametrize("content", [b"not JSON", b"[1]", b'{"seed": 0}'])
+def test_a_file_that_happens_to_be_called_phantom_json_makes_no_phantom(workplace: Path, content: bytes):
+    write_archive(RAW, [("phantom.json", content)])
+    assert phantom(Archive(RAW)) is None
 
 
 def test_two_runs_write_the_same_bytes(pack, faulty):
