@@ -10,6 +10,7 @@ import numpy as np
 RESTARTS = 16  # greedy deals of a small set, of which the best counts
 DEALT = 2_000  # groups that all restarts deal together: a large set is even after one
 SWAPS = 200  # groups up to which pairs are exchanged: their number grows with the square
+EVEN = 1e-6  # cost: each part has each class to about a thousandth
 MISSING = 1e6  # cost of a class that a part lacks: more than any unevenness
 
 
@@ -84,6 +85,8 @@ class _Table:
         for _ in range(max(20, 100_000 // len(part))):
             sums = self.sums(part)
             costs = self.cost(slice(None), sums)
+            if costs.sum() < EVEN:
+                break
             leaving = self.cost(part, sums[part] - self.groups) - costs[part]
             entering = self.cost(slice(None), sums + self.groups[:, None]) - costs  # G×P
             change = leaving[:, None] + entering

@@ -25,11 +25,13 @@ def assign(rows: pd.DataFrame, split: Split) -> pd.DataFrame:
     """
     index = rows[["path", "label", "patient"]].reset_index(drop=True)
     index["group"] = groups(rows["patient"], rows["cluster"])
-    table = pd.crosstab(index["group"], index["label"], dropna=False)  # images of each class in each group
-    _enough_groups(table, split)
-    held_out = _provided_test(index, rows) if split.method == "provided" else _held_out(table.to_numpy(), split)
-    fold = np.full(len(table), -1, np.int64)
-    fold[~held_out] = _folds(table[~held_out].to_numpy(), split)
+    label = index["label"].cat
+    counts = np.zeros((index["group"].max() + 1, len(label.categories)), np.int64)
+    np.add.at(counts, (index["group"], label.codes), 1)  # images of each class in each group
+    _enough_groups(pd.DataFrame(counts, columns=label.categories), split)
+    held_out = _provided_test(index, rows) if split.method == "provided" else _held_out(counts, split)
+    fold = np.full(len(counts), -1, np.int64)
+    fold[~held_out] = _folds(counts[~held_out], split)
     index["split"] = np.where(held_out, "test", np.where(fold == 0, "val", "train"))[index["group"]]
     index["fold"] = fold[index["group"]]
     _every_class_everywhere(index, split)
