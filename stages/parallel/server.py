@@ -33,7 +33,7 @@ from .machine import THREADS
 
 COMMANDS = "stages.commands"
 RUNS = "stages.shared.tracking.worker"
-MODULES = [COMMANDS, RUNS, *(f"stages.{stage}.stage" for stage in STAGES), "albumentations"]
+MODULES = [COMMANDS, RUNS, "stages.download.stage", "albumentations", *(f"stages.{stage}.stage" for stage in STAGES)]
 PATIENCE = 10.0  # seconds for a client to send its request, and for the server to end
 Code = dict[str, tuple[int, int]]  # path -> time of the last change, size
 
