@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import itertools
 import os
 import signal
@@ -136,6 +137,26 @@ def test_a_watcher_that_fails_leaves_no_process_behind(monkeypatch):
     with pytest.raises(ZeroDivisionError):
         run_all(range(5), "ab", lambda *_: started.append(Process(10)) or started[-1], Failing())
     assert stopped == started == started[:1]
+
+
+def test_a_terminal_that_was_closed_does_not_keep_processes_alive(monkeypatch):
+    class Closed:
+        def write(self, _):
+            raise OSError(errno.EIO, "Input/output error")
+
+    stopped, started = [], []
+    monkeypatch.setattr(schedule, "stop", lambda processes, _: stopped.extend(processes))
+    monkeypatch.setattr(sys, "stderr", Closed())
+    received = []
+
+    def start(*_):
+        received.append(0.0)
+        started.append(Process(10))
+        return started[-1]
+
+    with pytest.raises(KeyboardInterrupt):
+        run_all(range(1), "a", start, Watch(), received)
+    assert stopped == started
 
 
 def spawn(code):

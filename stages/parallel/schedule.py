@@ -94,7 +94,8 @@ def run_all(
                 time.sleep(poll)
     except BaseException:
         if running:
-            print(f"\nStopping {len(running)} running; each keeps its finished epochs.", file=sys.stderr)
+            with suppress(OSError):  # a terminal that was closed
+                print(f"\nStopping {len(running)} running; each keeps its finished epochs.", file=sys.stderr)
         stop([process for process, *_ in running], received)
         raise
 
