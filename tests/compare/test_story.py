@@ -64,10 +64,12 @@ def test_with_repeats_the_verdict_answers_about_strategies_with_a_range() -> Non
 def test_without_repeats_the_verdict_is_about_the_models_and_says_that_each_was_trained_once() -> None:
     picks = sentences.chosen(TABLE, AUROC)
     assert sentences.verdict(picks, "from_scratch", AUROC) == (
-        "With 40 training images, the feature_extraction model scores higher than the from_scratch model. "
+        "With 40 training images, the feature_extraction model is better than the from_scratch model. "
         "With 400, the fine_tune model and the from_scratch model cannot be told apart. "
         "Each model was trained once: another run may give another result."
     )
+    mixed = sentences.verdict(picks.assign(seeds=[1, 3]), "from_scratch", AUROC)
+    assert mixed.endswith("Where there is no range, each model was trained once: another run may give another result.")
 
 
 @pytest.mark.parametrize("verdict", ["better", "worse", "undecided"])

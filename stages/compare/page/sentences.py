@@ -20,8 +20,8 @@ from ..text import level, number, signed, signed_span, span
 LEAD = {"better": "is better than", "worse": "is worse than", "undecided": "is not shown to differ from"}
 ANSWER = {"better": "yes", "worse": "no, it is worse", "undecided": "not shown"}
 ONE_RUN = {
-    "better": "the {} model scores higher than the {} model",
-    "worse": "the {} model scores lower than the {} model",
+    "better": "the {} model is better than the {} model",
+    "worse": "the {} model is worse than the {} model",
     "undecided": "the {} model and the {} model cannot be told apart",
 }
 
@@ -53,8 +53,9 @@ def verdict(picks: pd.DataFrame, baseline: str, measure: Measure) -> str:
         else:
             answer = ONE_RUN[row.verdict].format(row.strategy, baseline)
         sentences.append(f"With {row.train_images:,.0f}{'' if sentences else ' training images'}, {answer}.")
-    if len(picks) and picks["seeds"].min() == 1:
-        sentences.append("Each model was trained once: another run may give another result.")
+    if (picks["seeds"] == 1).any():
+        who = "Each model" if (picks["seeds"] == 1).all() else "Where there is no range, each model"
+        sentences.append(f"{who} was trained once: another run may give another result.")
     return " ".join(sentences)
 
 
