@@ -54,7 +54,7 @@ def test_with_repeats_the_verdict_answers_about_strategies_with_a_range() -> Non
         "With 40 training images, yes: AUROC +0.080 [+0.030 to +0.130] with feature_extraction. "
         "With 400, not shown: AUROC +0.010 [−0.040 to +0.060] with fine_tune."
     )
-    assert sentences.verdict(picks.iloc[:0], "from_scratch", AUROC) == ""
+    assert sentences.verdict(pd.DataFrame(), "from_scratch", AUROC) == ""  # no baseline in the matrix
     worse = pd.DataFrame([contrast("fine_tune", 4000, 0.8, -0.1, "worse")]).assign(seeds=2)
     assert sentences.verdict(worse, "from_scratch", AUROC) == (
         "With 4,000 training images, no, it is worse: AUROC −0.100 [−0.150 to −0.050] with fine_tune."

@@ -53,7 +53,7 @@ def verdict(picks: pd.DataFrame, baseline: str, measure: Measure) -> str:
         else:
             answer = ONE_RUN[row.verdict].format(row.strategy, baseline)
         sentences.append(f"With {row.train_images:,.0f}{'' if sentences else ' training images'}, {answer}.")
-    if (picks["seeds"] == 1).any():
+    if len(picks) and (picks["seeds"] == 1).any():
         who = "Each model" if (picks["seeds"] == 1).all() else "Where there is no range, each model"
         sentences.append(f"{who} was trained once: another run may give another result.")
     return " ".join(sentences)
