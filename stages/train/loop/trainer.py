@@ -103,8 +103,8 @@ class Stopping(EarlyStopping):
 class Bar(TQDMProgressBar):
     """Counts the epochs from 1, as the lines above it do, and leaves the scores to them."""
 
-    def on_train_epoch_start(self, trainer: pl.Trainer, *arguments: Any) -> None:
-        super().on_train_epoch_start(trainer, *arguments)
+    def on_train_epoch_start(self, trainer: pl.Trainer, *_: Any) -> None:
+        self.train_progress_bar.reset(int(self.total_train_batches))
         self.train_progress_bar.set_description(f"epoch {trainer.current_epoch + 1}/{trainer.max_epochs}")
 
     def get_metrics(self, *_: Any) -> dict[str, int | str | float | dict[str, float]]:
