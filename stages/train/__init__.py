@@ -16,10 +16,7 @@ machine/    device, precision, memory
 
 from __future__ import annotations
 
-import sys
-
 from ..shared.core.job import Job, Result
-from ..shared.core.process import is_main
 from .params import Params
 
 __all__ = ["Params", "check", "run"]
@@ -27,8 +24,6 @@ __all__ = ["Params", "check", "run"]
 
 def run(params: Params, job: Job) -> Result:
     """Train, keep the best weights, write the history. Resumes an interrupted run from its last epoch."""
-    if is_main():
-        print(f"{job.member}: the training starts", file=sys.stderr)  # the next line imports for seconds
     from . import stage
 
     return stage.run(params, job)
