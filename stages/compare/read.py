@@ -40,7 +40,7 @@ class Member:
     plan: pd.DataFrame  # columns epoch (from 0), block, lr (NaN: frozen)
     summary: Mapping[str, Any]
     metrics: Mapping[str, Any]
-    draws: pd.DataFrame  # one row per bootstrap draw of the test patients, one column per metric
+    draws: pd.DataFrame  # one row per bootstrap draw of the test split's clusters, one column per metric
     cases: Sequence[Mapping[str, Any]]
     start: Mapping[str, Any]  # what is known of the pretrained weights: the JSON file beside them
     test: pd.DataFrame  # predictions, sorted by path: row i of two members is the same image
@@ -116,6 +116,8 @@ def member(key: Key, classes: Sequence[str], task: TaskMeasures) -> Member:
                 f"{path}: not readable ({error}). Make it again with `dvc repro -f {path.parts[1]}@{key}`."
             ) from None
     table, path = contents.pop("predictions"), paths.report_dir("evaluate", key) / "predictions.parquet"
+    if "group" not in table or "one_class" not in contents["metrics"]:
+        raise UserError(f"{path}: from an older version. Make it again with `dvc repro -f evaluate@{key}`.")
     test = table[table["split"] == "test"].sort_values("path", ignore_index=True)
     answers = task.answers(test)
     if list(answers.classes) != list(classes):

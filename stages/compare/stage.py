@@ -11,7 +11,6 @@ from ..shared.core import paths
 from ..shared.core.files import atomic, write_json
 from ..shared.core.job import Job, Result
 from ..shared.figures.style import save
-from ..shared.measures import MEASURES
 from . import terminal
 from .figures.all_figures import all_figures
 from .numbers import curves
@@ -25,7 +24,7 @@ def run(params: Params, job: Job) -> Result:
     out = paths.report_dir("compare")
     study = analyse(params)
     write_tables(out, study)
-    write_json(out / "metrics.json", metrics_by_key(study))
+    write_json(out / "metrics.json", validation_metrics(study))
     figures = all_figures(study)
     html = page(study, figures)  # before the figures are saved: it fixes their layout
     files = [save(fig, out / "figures" / f"{name}.png") for name, fig in figures.items()]
@@ -55,19 +54,19 @@ def write_tables(out: Path, study: Study) -> None:
             table.to_csv(partial, index=False, float_format="%.6g", lineterminator="\n")
 
 
+def validation_metrics(study: Study) -> dict[str, dict[str, float]]:
+    """What `dvc metrics` and `dvc exp show` print: of the model that validation chose, and of every model, the
+    validation value of the metric that decides. No test scores: whoever chooses by them can no longer report them."""
+    name, best = f"val_{study.metric}", best_on_validation(study.board)
+    values = study.board.dropna(subset="val_value").set_index("key")["val_value"]
+    rounded = {key: float(f"{value:.6g}") for key, value in values.items()}
+    return {"chosen": {} if best is None else {name: rounded[best["key"]]}, name: rounded}
+
+
 def study_metrics(study: Study) -> dict[str, float]:
     """For the tracking store: counts, and the validation metric of the model that it chose. No test scores: whoever
     chooses by them can no longer report them."""
     ties = int(study.board.tie.iloc[1:].sum())
     counts: dict[str, float] = {"models": len(study.board), "missing": len(study.missing), "ties": ties}
-    row = best_on_validation(study.board, study.measure)
+    row = best_on_validation(study.board)
     return counts if row is None else counts | {f"val/{study.metric}": float(row["val_value"])}
-
-
-def metrics_by_key(study: Study) -> dict[str, dict[str, float]]:
-    """By key, the test metrics that a model has, to six digits."""
-    names = MEASURES[study.params.task].metrics
-    return {
-        row["key"]: {name: float(f"{row[name]:.6g}") for name in names if pd.notna(row[name])}
-        for row in study.board.to_dict("records")
-    }

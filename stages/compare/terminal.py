@@ -48,8 +48,7 @@ def show(folder: Path | None = None, console: Console | None = None) -> None:
     headings = {name: measures[name].short for name in (metric, *others)}
 
     lines = []
-    chosen = best_on_validation(complete, f"val_{metric}", measures[metric].higher_is_better)
-    if chosen:
+    for chosen in (row for row in complete if row["chosen"] == "True"):
         value = text.number(float(chosen[f"val_{metric}"]))
         lines += [f"chosen on validation: {chosen['key']} (validation {measures[metric].label} {value})"]
     if any(row["tie"] == "True" for row in complete[1:]):
@@ -68,12 +67,6 @@ def show(folder: Path | None = None, console: Console | None = None) -> None:
         console.width = WIDTH
     console.print(_table(complete[:ROWS] + missing, headings, level))
     console.print(Text("\n".join(lines)))
-
-
-def best_on_validation(rows: Sequence[Row], name: str, higher_is_better: bool) -> Row | None:
-    """`name`: the column of the validation metric; None where no model has a value."""
-    valued = [row for row in rows if row[name]]
-    return (max if higher_is_better else min)(valued, key=lambda row: float(row[name])) if valued else None
 
 
 def _table(rows: Sequence[Row], headings: Mapping[str, str], level: str) -> Table:

@@ -2,18 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Hashable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, TypeVar
+from typing import Any
 
 import numpy as np
 import pandas as pd
 
-from ..shared.measures.measure import TaskMeasures
-from ..shared.measures.statistics import draws, interval, once
+from ..shared.measures.intervals import binomial_spread, draws, percentile_interval, rate_interval, support
+from ..shared.measures.measure import Name, TaskMeasures
+from ..shared.measures.statistics import once
 from .params import Params
-
-Name = TypeVar("Name", bound=Hashable)
 
 
 @dataclass(frozen=True)
@@ -28,18 +27,39 @@ def judge(table: pd.DataFrame, task: TaskMeasures, params: Params) -> Judgement:
     """`table`: one row per validation and test image, as predictions.parquet has them.
 
     The numbers are {"val": {metric: value}, "test": {metric: {value, low, high}}, "per_class": {class: {metric:
-    {value, low, high}}} of the test split, "n": {split: {images, patients}}} and how the draws were made. None stands
-    for a value that is not defined.
+    {value, low, high}}} of the test split, "one_class": {class, share} where nearly all test images are predicted to be
+    of one class, else None, "n": {split: {images, patients}}} and how the draws were made. None stands for a value that
+    is not defined.
+
+    The draws depend on the clusters of the test split and the seed alone: draw i of two models takes the same ones.
     """
     validation, test = (table[table["split"] == split] for split in ("val", "test"))
-    estimates, replicates = bootstrap(task.compute, test, params)
+    clusters = test["group"].to_numpy()
+
+    def values(weights: np.ndarray) -> dict[Name, np.ndarray]:
+        return {**task.compute(test, weights), **task.per_class(test, weights)}
+
+    chunks = [values(weights) for weights in draws(clusters, params.bootstrap, params.seed)]
+    drawn = {name: np.concatenate([chunk[name] for chunk in chunks]) for name in chunks[0]}
+    rated, metrics = task.rated(test), {}
     classes: dict[str, dict[str, Any]] = {}
-    for (name, metric), estimate in bootstrap(task.per_class, test, params)[0].items():
-        classes.setdefault(name, {})[metric] = estimate
+    for name, (value,) in values(once(len(test))).items():
+        spread = task.metrics[name].spread if isinstance(name, str) else binomial_spread
+        if spread is None or name not in rated:
+            low, high = percentile_interval(drawn[name], params.confidence)
+        else:
+            low, high = rate_interval(value, drawn[name], support(rated[name], clusters), spread, params.confidence)
+        ends = {"low": number(np.minimum(low, value)), "high": number(np.maximum(high, value))}
+        estimate = {"value": number(value), **ends}
+        if isinstance(name, str):
+            metrics[name] = estimate
+        else:
+            classes.setdefault(name[0], {})[name[1]] = estimate
     numbers = {
-        "val": {name: number(values[0]) for name, values in task.compute(validation, once(len(validation))).items()},
-        "test": estimates,
+        "val": {name: number(value) for name, (value,) in task.compute(validation, once(len(validation))).items()},
+        "test": metrics,
         "per_class": classes,
+        "one_class": task.one_class(test),
         "n": {
             split: {"images": len(part), "patients": int(part["patient"].nunique())}
             for split, part in (("val", validation), ("test", test))
@@ -48,24 +68,7 @@ def judge(table: pd.DataFrame, task: TaskMeasures, params: Params) -> Judgement:
         "bootstrap": params.bootstrap,
         "seed": params.seed,
     }
-    return Judgement(numbers, pd.DataFrame(replicates))
-
-
-Compute = Callable[[pd.DataFrame, np.ndarray], Mapping[Name, np.ndarray]]
-
-
-def bootstrap(
-    compute: Compute[Name], test: pd.DataFrame, params: Params
-) -> tuple[dict[Name, dict[str, float | None]], dict[Name, np.ndarray]]:
-    """Each metric as {value, low, high}, and its value on every draw. The draws depend on the patients and the seed
-    alone, so that draw i of two models takes the same patients."""
-    chunks = [compute(test, weights) for weights in draws(test["patient"], params.bootstrap, params.seed)]
-    replicates = {name: np.concatenate([chunk[name] for chunk in chunks]) for name in chunks[0]}
-    estimates = {}
-    for name, values in compute(test, once(len(test))).items():
-        low, high = interval(replicates[name], params.confidence)
-        estimates[name] = {"value": number(values[0]), "low": number(low), "high": number(high)}
-    return estimates, replicates
+    return Judgement(numbers, pd.DataFrame({name: drawn[name] for name in task.metrics}, dtype=np.float32))
 
 
 def number(value: float) -> float | None:

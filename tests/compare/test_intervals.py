@@ -4,19 +4,24 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pandas as pd
 import pytest
+from scipy import stats
 
 from stages import compare, evaluate
+from stages.compare.numbers.board import leaderboard
 from stages.compare.numbers.comparison import analyse
-from stages.compare.numbers.draws import Draws
+from stages.compare.numbers.draws import Contrast, Draws
 from stages.evaluate.judge import judge
 from stages.evaluate.stage import write
 from stages.shared.core.errors import UserError
+from stages.shared.core.paths import Key
 from stages.shared.measures import MEASURES
-from stages.shared.measures.statistics import interval
+from stages.shared.measures.intervals import percentile_interval
+from stages.shared.measures.measure import Measure
 from stages.shared.tasks import classification
 
 TASK = MEASURES["classification"]
@@ -30,6 +35,7 @@ def predictions(truth: np.ndarray, patients: Sequence[str], score: np.ndarray) -
             "path": [f"{i:04d}.png" for i in range(len(truth))],
             "label": pd.Categorical.from_codes(truth, CLASSES),
             "patient": patients,
+            "group": patients,
             "split": "test",
         }
     )
@@ -63,8 +69,9 @@ def test_the_interval_of_a_difference_agrees_with_a_plain_loop_over_patients(
     params = evaluate.Params(bootstrap=2000)
     judged = [judge(predictions(truth, patients, score), TASK, params) for score in scores]
     point = np.array([j.numbers["test"][metric]["value"] for j in judged])
-    draws = Draws(point, np.stack([j.draws[metric] for j in judged]), 0.95)
-    difference, low, high = draws.difference(0, 1)
+    draws = Draws(point, np.stack([j.draws[metric] for j in judged]), 80, 0.95, TASK.metrics[metric])
+    ((difference, low, high),) = draws.differences([Contrast([0], [1])])
+    assert draws.differences_to(1)[0] == pytest.approx((difference, low, high))  # one pair needs no correction
 
     names, loop = np.unique(patients), []
     for _ in range(400):
@@ -73,7 +80,9 @@ def test_the_interval_of_a_difference_agrees_with_a_plain_loop_over_patients(
         loop.append(a - b)
     assert [low, high] == pytest.approx(np.quantile(loop, [0.025, 0.975]), abs=0.015)
     assert difference == pytest.approx(theirs(truth, scores[0]) - theirs(truth, scores[1]))
-    assert high - low < np.ptp(interval(draws.replicates[0], 0.95)) * 1.2  # pairing: the images' own noise cancels
+    assert (
+        high - low < np.ptp(percentile_interval(draws.replicates[0], 0.95)) * 1.2
+    )  # pairing: the images' own noise cancels
 
 
 @pytest.mark.parametrize(
@@ -84,9 +93,42 @@ def test_the_interval_of_a_difference_agrees_with_a_plain_loop_over_patients(
 def test_a_verdict_needs_an_interval_without_zero_and_knows_which_way_is_better(
     low: float, high: float, higher: str, lower: str
 ) -> None:
-    up = Draws(np.zeros(2), np.zeros((2, 3)), 0.95)
-    down = Draws(np.zeros(2), np.zeros((2, 3)), 0.95, higher_is_better=False)
+    values = np.zeros((2, 3))
+    up, down = (Draws(values[:, 0], values, 3, 0.95, Measure("m", "m", higher_is_better=h)) for h in (True, False))
     assert (up.verdict(low, high), down.verdict(low, high)) == (higher, lower)
+
+
+def test_of_equal_validation_scores_the_first_in_the_matrix_is_chosen_whatever_the_test_scores() -> None:
+    def member(at: int) -> SimpleNamespace:
+        value = lambda split, name, end="value": {"val": 1.0, "test": 0.8 + 0.05 * at}[split]  # noqa: E731
+        return SimpleNamespace(key=Key("cnn", f"s{at}", "full"), summary={}, metrics={"one_class": None}, value=value)
+
+    point = np.array([0.8, 0.85, 0.9])
+    for higher, first in ((True, "s2"), (False, "s0")):
+        draws = Draws(point, np.tile(point[:, None], 5), 20, 0.95, Measure("m", "m", higher_is_better=higher))
+        board = leaderboard([member(at) for at in range(3)], draws, "m", ["m"])
+        assert (board.strategy[0], list(board.strategy[board.chosen])) == (first, ["s0"])
+
+
+def test_differences_are_wider_the_more_of_them_there_are() -> None:
+    """Independent standard normals: the largest of k absolute values has the quantile of Šidák."""
+    rng, k = np.random.default_rng(0), 12
+    drawn = rng.normal(size=(2 * k, 20_000))
+    draws = Draws(np.zeros(2 * k), drawn, 10_000, 0.95, TASK.metrics["auroc"])
+    (_, low, high), *_ = draws.differences([Contrast([i], [i + k]) for i in range(k)])
+    sidak = stats.norm.ppf((1 + 0.95 ** (1 / k)) / 2)
+    assert (high - low) / 2 == pytest.approx(sidak * 2**0.5, rel=0.03)
+
+
+def test_of_many_equal_models_hardly_any_study_has_one_behind_the_first() -> None:
+    """Tukey's situation: 12 equal means, known variance; a pair alone would err in most studies."""
+    rng, studies, m = np.random.default_rng(0), 200, 12
+    wrong = 0
+    for _ in range(studies):
+        point, noise = rng.normal(size=m), rng.normal(size=(m, 600))
+        draws = Draws(point, point[:, None] + noise, 10_000, 0.95, TASK.metrics["auroc"])
+        wrong += any(low > 0 or high < 0 for _, low, high in draws.differences_to(int(point.argmax())))
+    assert wrong / studies <= 0.09  # 0.05 and chance
 
 
 @pytest.fixture

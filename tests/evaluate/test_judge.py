@@ -25,6 +25,7 @@ def table(skill: float = 1.5, seed: int = 0) -> pd.DataFrame:
             "path": [f"{i:03d}.png" for i in range(120)],
             "label": pd.Categorical.from_codes(sick, ["normal", "sick"]),
             "patient": np.repeat([f"p{i:02d}" for i in range(60)], 2),
+            "group": np.repeat(np.arange(60), 2),
             "split": np.where(np.arange(120) < 60, "train", "test"),
         }
     )
@@ -34,14 +35,14 @@ def table(skill: float = 1.5, seed: int = 0) -> pd.DataFrame:
 
 def test_predictions_are_one_row_per_image_and_all_but_test_is_validation():
     rows = table()
-    assert list(rows) == ["path", "label", "patient", "split", "predicted", "prob_normal", "prob_sick"]
+    assert list(rows) == ["path", "label", "patient", "group", "split", "predicted", "prob_normal", "prob_sick"]
     assert set(rows["split"]) == {"val", "test"}
     assert (rows["predicted"].astype(str) == np.where(rows["prob_sick"] > 0.5, "sick", "normal")).all()
 
 
 def test_the_draws_are_each_metric_of_the_same_patients_for_every_model():
     """The metric of the drawn patients' images, written out; draw i of two models takes the same patients."""
-    rng, names = np.random.default_rng(PARAMS.seed), sorted({f"p{i:02d}" for i in range(30, 60)})
+    rng, names = np.random.default_rng(PARAMS.seed), [f"p{i:02d}" for i in range(30, 60)]
     counts = rng.multinomial(30, np.full(30, 1 / 30), size=PARAMS.bootstrap)
     for rows in (table(), table(skill=0.5, seed=1)):
         draws, test = judge(rows, TASK, PARAMS).draws, rows[rows["split"] == "test"]
@@ -50,24 +51,54 @@ def test_the_draws_are_each_metric_of_the_same_patients_for_every_model():
             drawn = pd.concat(
                 [test[test["patient"] == p] for p, n in zip(names, counts[i], strict=True) for _ in range(n)]
             )
-            assert draws["auroc"][i] == pytest.approx(sk.roc_auc_score(drawn["label"] == "sick", drawn["prob_sick"]))
+            assert draws["auroc"][i] == pytest.approx(
+                sk.roc_auc_score(drawn["label"] == "sick", drawn["prob_sick"]), rel=1e-6
+            )
             assert draws["ppv"][i] == pytest.approx(
-                sk.precision_score(drawn["label"].astype(str), drawn["predicted"].astype(str), pos_label="sick")
+                sk.precision_score(drawn["label"].astype(str), drawn["predicted"].astype(str), pos_label="sick"),
+                rel=1e-6,
             )
 
 
-def test_intervals_are_percentiles_of_the_draws_and_validation_has_none():
+def test_clusters_are_drawn_whole_though_they_have_several_patients():
+    """Thirty patients in ten clusters: the interval knows only ten."""
+    rows = table()
+    joined = rows.assign(group=rows["group"] // 3)
+    for name in ("accuracy", "auroc"):
+        apart, together = (judge(t, TASK, Params(bootstrap=1000)).numbers["test"][name] for t in (rows, joined))
+        assert apart["value"] == together["value"]
+        assert together["high"] - together["low"] > 1.05 * (apart["high"] - apart["low"])
+
+
+def test_every_interval_has_width_and_includes_its_estimate_and_validation_has_none():
     judgement = judge(table(), TASK, PARAMS)
     numbers = judgement.numbers
     assert numbers["val"].keys() == numbers["test"].keys() == TASK.metrics.keys()
     for name, estimate in numbers["test"].items():
-        expected = np.quantile(judgement.draws[name], [0.025, 0.975])
-        assert [estimate["low"], estimate["high"]] == pytest.approx(expected)
+        assert 0 <= estimate["low"] < estimate["value"] <= estimate["high"] <= 1
+        assert estimate["high"] > estimate["value"] or estimate["value"] == 1
         assert isinstance(numbers["val"][name], float)
     assert numbers["n"]["test"] == {"images": 60, "patients": 30}
     sick = numbers["per_class"]["sick"]
     assert sick["recall"] == numbers["test"]["sensitivity"]
     assert sick["precision"] == numbers["test"]["ppv"]
+
+
+def test_a_model_that_is_always_right_has_intervals_with_width():
+    numbers = judge(table(skill=20), TASK, PARAMS).numbers
+    for name, estimate in numbers["test"].items():
+        assert estimate["value"] == estimate["high"] == 1, name
+        assert 0.7 < estimate["low"] < 0.95, name
+    assert numbers["per_class"]["sick"]["recall"] == numbers["test"]["sensitivity"]
+
+
+@pytest.mark.parametrize(("shift", "expected"), [(-20, "normal"), (20, "sick"), (0, None)])
+def test_a_model_that_calls_one_class_is_marked(shift: float, expected: str | None):
+    rows = table()
+    logit = np.log(rows["prob_sick"] / rows["prob_normal"]) + shift
+    rows["predicted"] = pd.Categorical(np.where(logit > 0, "sick", "normal"), ["normal", "sick"])
+    found = judge(rows, TASK, PARAMS).numbers["one_class"]
+    assert found == (expected and {"class": expected, "share": 1.0})
 
 
 def test_what_is_not_defined_is_none_and_not_sent_to_mlflow():

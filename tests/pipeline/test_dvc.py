@@ -82,9 +82,9 @@ def test_an_edit_of_explain_reruns_explain_and_compare(finished):
 
 def test_metrics_and_plots_are_dvcs(finished):
     shown = json.loads(finished.dvc("metrics", "show", "--json"))
-    assert set(shown[""]["data"]["reports/compare/metrics.json"]["data"]) == set(MEMBERS)
+    assert set(shown[""]["data"]["reports/compare/metrics.json"]["data"]["val_auroc"]) == set(MEMBERS)
     difference = json.loads(finished.dvc("metrics", "diff", "--all", "--json", "HEAD"))
-    assert "small_cnn-fine_tune-full.auroc" in difference["reports/compare/metrics.json"]
+    assert "val_auroc.small_cnn-fine_tune-full" in difference["reports/compare/metrics.json"]
     finished.dvc("plots", "show", "-o", "dvc_plots")
     assert "vega" in (finished.folder / "dvc_plots/index.html").read_text().lower()
 

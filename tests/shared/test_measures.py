@@ -5,11 +5,23 @@ from __future__ import annotations
 import numpy as np
 import pandas as pd
 import pytest
+from scipy import stats
 from sklearn import metrics as sk
 
-from stages.shared.measures import MEASURES, statistics
+from stages.shared.measures import MEASURES, intervals, statistics
 from stages.shared.measures.classification import measures, per_class
-from stages.shared.measures.statistics import auroc, confusion, draws, interval, once, roc_curve
+from stages.shared.measures.intervals import (
+    Support,
+    area_spread,
+    binomial_spread,
+    cochran,
+    draws,
+    percentile_interval,
+    rate_interval,
+    score_interval,
+    support,
+)  # fmt: skip
+from stages.shared.measures.statistics import auroc, confusion, once, roc_curve
 
 
 def table(targets, probs, predicted=None):
@@ -132,7 +144,7 @@ def test_the_precision_recall_curve_is_scikit_learns_and_has_the_average_precisi
 
 def test_draws_take_whole_patients_and_always_as_many(monkeypatch):
     patients = ["a", "a", "a", "b", "b", "c"]
-    monkeypatch.setattr(statistics, "CHUNK", 60)
+    monkeypatch.setattr(intervals, "CHUNK", 60)
     chunks = list(draws(patients, 25, seed=1))
     weights = np.concatenate(chunks)
     assert len(chunks) == 3
@@ -158,24 +170,65 @@ def test_many_images_of_one_patient_widen_the_interval():
     rows = table(targets, np.eye(2)[np.where(right, targets, 1 - targets)])
     widths = []
     for patients in (np.arange(40), np.repeat(np.arange(10), 4)):
-        low, high = interval(measures(rows, patient_weights(patients, 2000, 0))["accuracy"], 0.95)
+        low, high = percentile_interval(measures(rows, patient_weights(patients, 2000, 0))["accuracy"], 0.95)
         widths.append(high - low)
     assert widths[1] / widths[0] == pytest.approx(2, rel=0.2)  # √4
 
 
-def test_the_interval_covers_the_truth_as_often_as_it_says():
-    """300 studies of 120 patients with a true accuracy of .8."""
-    rng = np.random.default_rng(1)
-    hits = 0
+@pytest.mark.parametrize(("right", "n"), [(0, 36), (36, 36), (35, 36), (3, 10), (60, 120)])
+def test_the_score_interval_of_a_proportion_is_wilsons(right: int, n: int):
+    ours = score_interval(right / n, n, stats.norm.ppf(0.975), binomial_spread)
+    theirs = stats.binomtest(right, n).proportion_ci(method="wilson")
+    assert ours == pytest.approx((theirs.low, theirs.high), abs=1e-9)
+
+
+def test_the_score_interval_of_an_area_solves_hanley_and_mcneils_variance():
+    """Both ends lie as many of *their* standard errors from the estimate as the quantile says."""
+    m, n, area = 400, 400, 0.93
+    for end in score_interval(area, m + n, 1.96, area_spread):
+        q1, q2 = end / (2 - end), 2 * end**2 / (1 + end)
+        variance = (end * (1 - end) + (m - 1) * (q1 - end**2) + (n - 1) * (q2 - end**2)) / (m * n)
+        assert abs(area - end) / variance**0.5 == pytest.approx(1.96, rel=0.01)
+
+
+def test_support_counts_images_clusters_and_degrees_of_freedom():
+    clusters = np.array([0, 0, 0, 1, 2, 3])
+    first = np.array([True, True, True, True, False, False])
+    assert support([first], clusters) == Support(4, 16 / 10, 1)  # of 3 and 1 images
+    both = support([first, ~first], clusters)
+    assert both == Support(4 / (1 / 4 + 1 / 2), 4 / (10 / 16 + 1 / 2), 1 + 1)
+    assert np.isnan(support([first & ~first], clusters).clusters)
+
+
+def test_variances_add_up_and_each_has_its_own_quantile():
+    """Cochran and Cox's approximate t: (w1 t1 + w2 t2) / (w1 + w2)."""
+    variance, quantile = cochran([(0.3, 4), (0.1, 1)], 0.975)
+    t1, t2 = stats.t.ppf(0.975, [4, 1])
+    assert (variance, quantile) == pytest.approx((0.4, (0.3 * t1 + 0.1 * t2) / 0.4))
+    assert cochran([(0.0, 4), (0.0, 1)], 0.975) == (0, 0)
+
+
+@pytest.mark.parametrize("truth", [0.8, 0.99])
+def test_the_interval_covers_the_truth_as_often_as_it_says(truth: float):
+    """300 studies of 36 patients with one or two images each, both right or both wrong."""
+    rng, hits = np.random.default_rng(1), 0
     for study in range(300):
-        right = rng.random(120) < 0.8
-        targets = rng.integers(0, 2, 120)
+        patients = np.repeat(np.arange(36), rng.integers(1, 3, 36))
+        right = (rng.random(36) < truth)[patients]
+        targets = rng.integers(0, 2, len(right))
         rows = table(targets, np.eye(2)[np.where(right, targets, 1 - targets)])
-        low, high = interval(measures(rows, patient_weights(np.arange(120), 300, study))["accuracy"], 0.95)
-        hits += low <= 0.8 <= high
-    assert 0.90 <= hits / 300 <= 0.98
+        values = measures(rows, patient_weights(patients, 200, study))["accuracy"]
+        own = support([np.ones(len(right), bool)], patients)
+        low, high = rate_interval(right.mean(), values, own, binomial_spread, 0.95)
+        hits += low <= truth <= high
+    assert 0.92 <= hits / 300 <= 0.99
 
 
 def test_an_interval_leaves_out_draws_without_a_value():
-    assert interval(np.array([np.nan, 1.0, 2.0, 3.0, np.nan]), 0.5) == (1.5, 2.5)
-    assert np.isnan(interval(np.array([np.nan]), 0.95)).all()
+    assert percentile_interval(np.array([np.nan, 1.0, 2.0, 3.0, np.nan]), 0.5) == (1.5, 2.5)
+    assert np.isnan(percentile_interval(np.array([np.nan]), 0.95)).all()
+    some = np.array([0.5, 0.7, 0.9])
+    own = Support(20, 10, 9)
+    whole = rate_interval(0.7, np.r_[some, np.nan], own, binomial_spread, 0.95)
+    assert whole == rate_interval(0.7, some, own, binomial_spread, 0.95)
+    assert np.isnan(rate_interval(np.nan, some, own, binomial_spread, 0.95)).all()

@@ -7,28 +7,29 @@ from collections.abc import Iterable, Sequence
 import numpy as np
 import pandas as pd
 
-from ...shared.measures.measure import Measure
 from ..read import Member, Missing
 from .draws import Draws
 
 COST = ("parameters", "trainable_parameters", "epochs", "best_epoch", "seconds", "peak_memory_mb")
-
-ONE_CLASS = 0.98  # of the test images: a model that predicts the same class for more of them decides nothing
 
 
 def leaderboard(members: Sequence[Member], draws: Draws, metric: str, metrics: Iterable[str]) -> pd.DataFrame:
     """Equal values in the order of the matrix.
 
     `value`, `value_low`, `value_high` are of the metric that decides, `val_value` is its value on the validation split;
-    every metric has its columns as well. `difference`: the model's value minus that of the first row; `tie`: the
-    interval of that difference includes zero; `confidence`: the coverage of all intervals.
+    every metric has its columns as well. `chosen`: the model with the best `val_value`, the first of equals in the
+    matrix.
+    `difference`: the model's value minus that of the first row; `tie`: the interval of that difference, simultaneous
+    over all pairs of models, includes zero; `confidence`: the coverage of all intervals. `one_class` and
+    `one_class_share`: the class that nearly all test images are predicted to be, if there is one, and their share.
     """
     table = pd.DataFrame([_row(m, metric, metrics) for m in members])
-    order = table["value"].sort_values(ascending=not draws.higher_is_better, kind="stable", na_position="last").index
-    best = order[0]
-    differences = [draws.difference(i, best) for i in range(len(members))]
-    table[["difference", "difference_low", "difference_high"]] = differences
+    better_first = {"ascending": not draws.measure.higher_is_better, "kind": "stable", "na_position": "last"}
+    order = table["value"].sort_values(**better_first).index
+    table[["difference", "difference_low", "difference_high"]] = draws.differences_to(order[0])
     table["tie"] = ~((table.difference_low > 0) | (table.difference_high < 0))  # unknown is a tie as well
+    best_on_val = table["val_value"].sort_values(**better_first).index[0]
+    table["chosen"] = (table.index == best_on_val) & table["val_value"].notna()
     table["confidence"] = draws.level
     table["metric"] = metric
     table = table.loc[order].reset_index(drop=True)
@@ -45,25 +46,16 @@ def _row(m: Member, metric: str, metrics: Iterable[str]) -> dict[str, object]:
         row |= {column: m.value("test", name)}
         row |= {f"{column}_{end}": m.value("test", name, end) for end in ("low", "high")}
     row["val_value"] = m.value("val", metric)
-    row |= one_class(m)
+    one_class = m.metrics["one_class"] or {}
+    row |= {"one_class": one_class.get("class"), "one_class_share": one_class.get("share")}
     row |= {name: m.summary.get(name) for name in COST}
     return {name: np.nan if value is None else value for name, value in row.items()}
 
 
-def best_on_validation(board: pd.DataFrame, measure: Measure) -> pd.Series | None:
+def best_on_validation(board: pd.DataFrame) -> pd.Series | None:
     """The row of the model that validation chooses; None where no model has a validation value."""
-    values = board["val_value"].dropna()
-    if values.empty:
-        return None
-    return board.loc[values.idxmax() if measure.higher_is_better else values.idxmin()]
-
-
-def one_class(m: Member) -> dict[str, object]:
-    """The class that a model predicts for (nearly) all test images, if there is one, and the share of its most frequent
-    prediction."""
-    shares = m.test["predicted"].astype(str).value_counts(normalize=True)
-    share = float(shares.iloc[0])
-    return {"one_class": shares.index[0] if share >= ONE_CLASS else None, "one_class_share": share}
+    chosen = board[board["chosen"]]
+    return None if chosen.empty else chosen.iloc[0]
 
 
 def with_missing(board: pd.DataFrame, missing: Sequence[Missing]) -> pd.DataFrame:

@@ -93,7 +93,7 @@ def analyse(params: Params) -> Study:
     """Raises UserError when files are missing, damaged, stale or of other images than the rest."""
     data, task, metric = read.data(), MEASURES[params.task], params.sort_by
     members, missing = read.members(params.matrix.keys(), data.meta["classes"], task)
-    draws = draws_of(members, metric, task, params.seed)
+    draws = draws_of(members, metric, task)
     board = leaderboard(members, draws, metric, task.metrics)
     by_key = {str(m.key): m for m in members}
     other = beside(params)

@@ -1,77 +1,119 @@
-"""The metric that decides, on every bootstrap draw that evaluate left: differences between models, with paired
-intervals.
+"""The metric that decides, on every bootstrap draw that evaluate left: means over repeats, and differences between
+models with intervals that hold for all of them at once.
 
-Shapes: M models, R draws. Draw i takes the same patients for every model, so what is hard about a draw is hard for all
-of them and cancels in the difference (DeLong et al. 1988 pair for that reason; drawing patients, not images, respects
-that images of one patient are alike).
+Draw i takes the same clusters (patients joined by duplicates) for every model, so what is hard about a draw is hard for
+all of them and cancels in a difference.
+
+Two kinds of chance make an interval wide: which patients were tested, whose variance is that over the draws, and which
+seed a model was trained with, whose variance is s²/S over S repeats. They add up, each with its own t quantile
+(Cochran & Cox). One training run says nothing about seeds: its interval is about this trained model.
+
+Where several differences are shown, chance alone would make some of them large. The intervals are simultaneous: their
+critical value is the quantile of the largest studentised deviation among all of them, over the draws (the single-step
+max-T of Westfall & Young 1993).
+
+Shapes: M models, R draws, C contrasts.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
 from ...shared.core.errors import UserError
-from ...shared.measures.measure import TaskMeasures
-from ...shared.measures.statistics import interval, once
+from ...shared.measures.intervals import bootstrap_variance, cochran, normal_probability, score_interval
+from ...shared.measures.measure import Measure, TaskMeasures
+from ...shared.measures.statistics import once
 from ..read import Member
 
 SHARED = ("bootstrap", "seed", "confidence")  # settings of evaluate that all models have to share
+Interval = tuple[float, float, float]  # estimate, low, high
+
+
+@dataclass(frozen=True)
+class Contrast:
+    """Mean over models `a` minus mean over models `b`. Paired: a[i] and b[i] were trained with the same seed."""
+
+    a: Sequence[int]
+    b: Sequence[int]
+    paired: bool = True
 
 
 @dataclass(frozen=True)
 class Draws:
-    """One metric of every model, on the test split (M,) and on each draw of its patients (M, R)."""
+    """One metric of every model, on the test split (M,) and on each draw of its clusters (M, R)."""
 
     point: np.ndarray
     replicates: np.ndarray
+    clusters: int  # of the test split
     level: float  # coverage of the intervals
-    seed: int = 0  # of the draws of repeats
-    higher_is_better: bool = True
+    measure: Measure
 
-    def difference(self, a: int, b: int) -> tuple[float, float, float]:
-        """Model a minus model b: estimate, low, high."""
-        return self.difference_of_means([a], [b])
+    def mean(self, at: Sequence[int], single: Sequence[tuple[float, float]]) -> Interval:
+        """Over models that are repeats. `single`: the interval of each, which is the answer where there is but one or
+        all have the same value on every draw."""
+        own, values, spread = self.replicates[list(at)].mean(axis=0), self.point[list(at)], self.measure.spread
+        value = float(values.mean())
+        variance, quantile = cochran(self._terms(own, [values]), (1 + self.level) / 2)
+        if len(at) > 1 and variance > 0 and spread is None:
+            return value, value - quantile * variance**0.5, value + quantile * variance**0.5
+        if len(at) > 1 and variance > 0 and spread and spread(value) > 0:
+            return value, *score_interval(value, spread(value) / variance, quantile, spread)
+        return value, min(low for low, _ in single), max(high for _, high in single)
 
-    def mean(self, at: Sequence[int], stream: int = 0) -> tuple[float, np.ndarray]:
-        """Over models that are repeats: estimate, and R draws of patients and seeds together."""
-        weights = seed_weights(len(at), self.replicates.shape[1], self.seed, stream)
-        return float(self.point[list(at)].mean()), (weights * self.replicates[list(at)].T).sum(1)
+    def differences(self, contrasts: Sequence[Contrast]) -> list[Interval]:
+        """Simultaneous over all of them."""
+        drawn = [self.replicates[list(c.a)].mean(axis=0) - self.replicates[list(c.b)].mean(axis=0) for c in contrasts]
+        probability = self._probability([np.array(drawn)]) if drawn else self.level
+        return [self._difference(c, own, probability) for c, own in zip(contrasts, drawn, strict=True)]
 
-    def mean_interval(self, at: Sequence[int]) -> tuple[float, float, float]:
-        """Estimate, low, high of a mean over repeats."""
-        point, replicates = self.mean(at)
-        return point, *interval(replicates, self.level)
-
-    def difference_of_means(
-        self, a: Sequence[int], b: Sequence[int], paired: bool = True
-    ) -> tuple[float, float, float]:
-        """Mean over models a minus mean over models b. Paired: a[i] and b[i] have the same seed, drawn together."""
-        (own, replicates), (other, replicates_of_other) = self.mean(a), self.mean(b, stream=0 if paired else 1)
-        return own - other, *interval(replicates - replicates_of_other, self.level)
+    def differences_to(self, best: int) -> list[Interval]:
+        """Every model minus model `best`; simultaneous over all pairs, since `best` was picked by its value."""
+        pairs = (self.replicates[i + 1 :] - self.replicates[i] for i in range(len(self.point) - 1))
+        probability = self._probability(pairs) if len(self.point) > 1 else self.level
+        drawn = self.replicates - self.replicates[best]
+        return [self._difference(Contrast([i], [best]), own, probability) for i, own in enumerate(drawn)]
 
     def verdict(self, low: float, high: float) -> str:
         """Of a difference: better or worse where its interval excludes zero, else (and where unknown) undecided."""
         if low > 0 or high < 0:
-            return "better" if (low > 0) == self.higher_is_better else "worse"
+            return "better" if (low > 0) == self.measure.higher_is_better else "worse"
         return "undecided"
 
+    def _difference(self, contrast: Contrast, drawn: np.ndarray, probability: float) -> Interval:
+        a, b = self.point[list(contrast.a)], self.point[list(contrast.b)]
+        variance, quantile = cochran(self._terms(drawn, [a - b] if contrast.paired else [a, b]), probability)
+        difference, half = float(a.mean() - b.mean()), quantile * variance**0.5
+        return difference, difference - half, difference + half
 
-def seed_weights(seeds: int, replicates: int, seed: int, stream: int = 0) -> np.ndarray:
-    """R × seeds weights, each row of sum 1: one draw fewer than there are seeds, with replacement.
+    def _terms(self, drawn: np.ndarray, repeats: Sequence[np.ndarray]) -> list[tuple[float, float]]:
+        """(variance, degrees of freedom) of the patients, from R draws, and of each group of repeats, from its values.
+        A single run has the spread of the other group."""
+        defined = drawn[np.isfinite(drawn)]
+        patients = bootstrap_variance(defined, self.clusters) if len(defined) > 1 else np.nan
+        spreads = [(float(values.var(ddof=1)), len(values) - 1) for values in repeats if len(values) > 1]
+        terms = [(patients, self.clusters - 1)]
+        for values in repeats if spreads else ():
+            s2, df = (float(values.var(ddof=1)), len(values) - 1) if len(values) > 1 else spreads[0]
+            terms.append((s2 / len(values), df))
+        return terms
 
-    n - 1 draws of n give the mean the variance s²/n; n draws would give (n - 1)/n of it, a third too little for three
-    seeds (Rao & Wu 1988, "Resampling inference with complex survey data"). Equal arguments give equal draws.
-    """
-    size = max(seeds - 1, 1)
-    rng = np.random.default_rng([seed, seeds, stream])
-    weights: np.ndarray = rng.multinomial(size, np.full(seeds, 1 / seeds), size=replicates) / size
-    return weights
+    def _probability(self, blocks: Iterable[np.ndarray]) -> float:
+        """Of the normal distribution below the critical value for all contrasts of the blocks C×R at once; a t
+        distribution has its critical value there."""
+        largest = np.zeros(self.replicates.shape[1])
+        for block in blocks:
+            block = block[np.isfinite(block).any(axis=1)]
+            deviation = block - np.nanmean(block, axis=1, keepdims=True)
+            error = np.sqrt(np.nanmean(deviation**2, axis=1, keepdims=True))
+            scaled = np.divide(np.abs(deviation), error, out=np.zeros_like(deviation), where=error > 0)
+            largest = np.fmax(largest, np.fmax.reduce(scaled, axis=0, initial=0.0))
+        return max(normal_probability(float(np.quantile(largest, self.level))), (1 + self.level) / 2)
 
 
-def draws_of(members: Sequence[Member], metric: str, task: TaskMeasures, seed: int) -> Draws:
+def draws_of(members: Sequence[Member], metric: str, task: TaskMeasures) -> Draws:
     """The draws of one metric.
 
     Raises:
@@ -85,15 +127,15 @@ def draws_of(members: Sequence[Member], metric: str, task: TaskMeasures, seed: i
     return Draws(
         point=np.array([m.value("test", metric) for m in members]),
         replicates=np.stack([m.draws[metric].to_numpy(float) for m in members]),
+        clusters=int(first.test["group"].nunique()),
         level=first.metrics["confidence"],
-        seed=seed,
-        higher_is_better=task.metrics[metric].higher_is_better,
+        measure=task.metrics[metric],
     )
 
 
 def _same_test(first: Member, other: Member) -> None:
-    """The same images of the same patients, drawn in the same way: then draw i is the same for both."""
-    if not other.test[["path", "patient"]].equals(first.test[["path", "patient"]]):
+    """The same images in the same clusters, drawn in the same way: then draw i is the same for both."""
+    if not other.test[["path", "group"]].equals(first.test[["path", "group"]]):
         raise UserError(
             f"compare: {first.key} and {other.key} were tested on different images, so they cannot be compared. "
             "Run `dvc repro`; samples may differ in their training images, never in the test split."

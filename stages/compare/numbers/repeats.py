@@ -1,7 +1,7 @@
 """Models that differ in nothing but the seed of their sample are repeats: their means, and contrasts of these means.
 
-The interval of a mean covers two kinds of luck, that of the test patients and that of the seeds: every draw takes
-patients with replacement, and seeds with replacement. One seed is no repeat; its interval is of patients alone.
+The interval of a mean covers two kinds of chance, that of the test patients and that of the seeds (draws.py). One seed
+is no repeat: its interval is of patients alone, and says nothing of another training.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from typing import Any
 import pandas as pd
 
 from ..read import Member
-from .draws import Draws
+from .draws import Contrast, Draws
 
 CELL = ["backbone", "strategy", "sample"]  # what the repeats of one training have in common
 
@@ -44,7 +44,8 @@ def trainings(members: Sequence[Member], metric: str, beside: str) -> pd.DataFra
     stands for both.
 
     `at`: position among the members; `sample`: the size; `name`: of the sample; `train_images`: rounded mean over the
-    samples of a size, since whole patients bring a few more or fewer; `val_value` and `beside`: metrics of the model.
+    samples of a size, since whole patients bring a few more or fewer; `val_value`, `beside`, and `low` and `high` of
+    the metric that decides: of the model.
     """
     size = sizes(members)
     rows = [
@@ -52,7 +53,8 @@ def trainings(members: Sequence[Member], metric: str, beside: str) -> pd.DataFra
             "at": at, "backbone": m.key.backbone, "strategy": m.key.strategy, "sample": size[m.key.sample],
             "name": m.key.sample, "seed": (m.summary.get("sample") or {}).get("seed", 0),
             "train_images": m.summary.get("train_images"), "val_value": m.value("val", metric),
-            beside: m.value("test", beside),
+            beside: m.value("test", beside), "low": m.value("test", metric, "low"),
+            "high": m.value("test", metric, "high"),
         }
         for at, m in enumerate(members)
     ]  # fmt: skip
@@ -67,7 +69,7 @@ def means(table: pd.DataFrame, draws: Draws, beside: str) -> pd.DataFrame:
     rows = []
     for cell, repeats in table.groupby(CELL, sort=False):
         at = repeats["at"].tolist()
-        value, low, high = draws.mean_interval(at)
+        value, low, high = _mean(draws, repeats)
         rows.append(
             dict(zip(CELL, cell, strict=True))
             | {
@@ -77,36 +79,46 @@ def means(table: pd.DataFrame, draws: Draws, beside: str) -> pd.DataFrame:
                 "confidence": draws.level, "samples": " ".join(repeats["name"]),
             }
         )  # fmt: skip
-    ascending = not draws.higher_is_better
+    ascending = not draws.measure.higher_is_better
     return pd.DataFrame(rows).sort_values("value", ascending=ascending, kind="stable", ignore_index=True)
+
+
+def _mean(draws: Draws, repeats: pd.DataFrame) -> tuple[float, float, float]:
+    return draws.mean(repeats["at"].tolist(), list(zip(repeats["low"], repeats["high"], strict=True)))
 
 
 def contrasts(table: pd.DataFrame, draws: Draws, baseline: str) -> pd.DataFrame:
     """Each strategy of `trainings` against `baseline` on the same backbone and size; empty without a baseline in the
     matrix. Where both have the same seeds, these are compared in pairs; otherwise all of one with all of the other.
 
-    `low` and `high` are of the difference, `value_…` and `baseline_…` of the two means of the metric that decides;
-    `verdict` is better, worse or undecided; `seeds`: how many either mean is over.
+    `low` and `high` are of the difference, simultaneous over the strategies of one backbone and size; `value_…` and
+    `baseline_…` of the two means of the metric that decides; `verdict` is better, worse or undecided; `seeds`: how many
+    either mean is over. With one, the contrast is of two trained models, not of two strategies.
     """
-    cells, rows = dict(list(table.groupby(CELL, sort=False))), []
-    for (backbone, strategy, sample), own in cells.items():
-        base = cells.get((backbone, baseline, sample))
-        if base is None or strategy == baseline:
-            continue
-        seeds = sorted({*own["seed"]} & {*base["seed"]})
-        if seeds:
-            own, base = (side.set_index("seed").loc[seeds] for side in (own, base))
-        at, base_at = own["at"].tolist(), base["at"].tolist()
-        difference, low, high = draws.difference_of_means(at, base_at, paired=bool(seeds))
-        value, value_low, value_high = draws.mean_interval(at)
-        base_value, base_low, base_high = draws.mean_interval(base_at)
-        rows.append(
-            {
+    rows = {}
+    for (backbone, sample), cells in table.groupby(["backbone", "sample"], sort=False):
+        base = cells[cells["strategy"] == baseline]
+        pairs = [_paired(own, base) for _, own in cells.drop(base.index).groupby("strategy", sort=False) if len(base)]
+        differences = draws.differences(
+            [Contrast(own["at"].tolist(), other["at"].tolist(), p) for own, other, p in pairs]
+        )
+        for (own, other, _), (difference, low, high) in zip(pairs, differences, strict=True):
+            value, value_low, value_high = _mean(draws, own)
+            base_value, base_low, base_high = _mean(draws, other)
+            rows[own["at"].min()] = {
                 "backbone": backbone, "sample": sample, "train_images": own["train_images"].iloc[0],
-                "strategy": strategy, "value": value, "baseline_value": base_value,
+                "strategy": own["strategy"].iloc[0], "value": value, "baseline_value": base_value,
                 "val_value": own["val_value"].mean(skipna=False), "difference": difference, "low": low, "high": high,
                 "value_low": value_low, "value_high": value_high, "baseline_low": base_low, "baseline_high": base_high,
-                "verdict": draws.verdict(low, high), "seeds": min(len(at), len(base_at)),
-            }
-        )  # fmt: skip
-    return pd.DataFrame(rows)
+                "verdict": draws.verdict(low, high), "seeds": min(len(own), len(other)),
+            }  # fmt: skip
+    return pd.DataFrame([rows[at] for at in sorted(rows)])  # in the order of the matrix
+
+
+def _paired(own: pd.DataFrame, base: pd.DataFrame) -> tuple[pd.DataFrame, pd.DataFrame, bool]:
+    """The trainings to compare, and whether they are pairs of the same seeds."""
+    seeds = sorted({*own["seed"]} & {*base["seed"]})
+    if not seeds:
+        return own, base, False
+    own, base = (side.set_index("seed").loc[seeds] for side in (own, base))
+    return own, base, True

@@ -37,7 +37,7 @@ def page(study: Study, figures: Mapping[str, Figure]) -> str:
     """The report as HTML. `figures`: by name."""
     params, board, first = study.params, study.board, study.ranked[0]
     means = study.means if study.repeated else study.means.iloc[:0]
-    chosen = best_on_validation(board, study.measure)
+    chosen = best_on_validation(board)
     picks = sentences.chosen(study.contrasts, study.measure)
     rows = examples.choose(first, max(params.samples, HEADER_IMAGES), params.seed)
     pixels = examples.pixels_of(study.data, first, rows)

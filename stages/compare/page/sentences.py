@@ -69,7 +69,7 @@ def findings(
         seeds = f"; {row.seeds} seeds" if row.seeds > 1 else ""
         answer = _contrast(row, baseline, images, coverage, measure.label)
         answers.append((f"{row.train_images:,.0f} training images ({row.sample}{seeds})", answer))
-    row = best_on_validation(board, measure)
+    row = best_on_validation(board)
     if row is not None and len(board) > 1:
         answers.append(("Chosen on validation", choice(row, len(board), measure)))
     best_mean = "" if means.empty else top_mean(means.iloc[0])

@@ -1,7 +1,8 @@
 """What models are judged by: the metrics of each task, weighted, so that a bootstrap is a matrix of weights.
 
 measure.py         what a metric is called and which way is better; what a task brings
-statistics.py      threshold curves, confusion counts, draws of patients, intervals
+statistics.py      threshold curves, confusion counts
+intervals.py       bootstrap draws of patients, intervals from them
 classification.py  the one list of the metrics of classification, and how they are computed
 """
 

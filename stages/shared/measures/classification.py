@@ -11,19 +11,22 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import cached_property
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from ..core.task import PROBABILITY
-from .measure import Curve, Measure, TaskMeasures
+from .intervals import area_spread
+from .measure import Curve, Measure, Name, TaskMeasures
 from .statistics import auroc, average_precision, confusion, precision_recall_curve, ratio, roc_curve
 
 if TYPE_CHECKING:
     import pandas as pd
 
+ONE_CLASS = 0.98  # share of the images
+
 METRICS = {
-    "auroc": Measure("AUROC", "AUROC", headline=True, chance=0.5),
+    "auroc": Measure("AUROC", "AUROC", headline=True, chance=0.5, spread=area_spread),
     "auprc": Measure("AUPRC", "AUPRC"),
     "balanced_accuracy": Measure("balanced accuracy", "bal.acc", headline=True),
     "accuracy": Measure("accuracy", "acc"),
@@ -114,6 +117,32 @@ def per_class(table: pd.DataFrame, weights: np.ndarray) -> dict[tuple[str, str],
     }
 
 
+def rated(table: pd.DataFrame) -> dict[Name, list[np.ndarray]]:
+    """The images of each rate, N booleans: of every metric, and of every (class, metric)."""
+    answers = Answers(table)
+    truth, predicted = (
+        codes == np.arange(len(answers.classes))[:, None] for codes in (answers.truth, answers.predicted)
+    )
+    of_class = {
+        "sensitivity": truth, "specificity": ~truth, "ppv": predicted, "npv": ~predicted, "f1": truth | predicted,
+        "auprc": truth,
+    }  # fmt: skip
+    parts: dict[Name, list[np.ndarray]] = {name: list(rows[answers.positives]) for name, rows in of_class.items()}
+    parts |= {"auroc": list(truth), "balanced_accuracy": list(truth), "accuracy": [np.ones(len(table), dtype=bool)]}
+    for column, name in {"precision": "ppv", "recall": "sensitivity", "f1": "f1"}.items():
+        parts |= {(label, column): [row] for label, row in zip(answers.classes, of_class[name], strict=True)}
+    return parts
+
+
+def one_class(table: pd.DataFrame) -> dict[str, Any] | None:
+    """{"class", "share"} of what at least ONE_CLASS of the images are predicted to be, else None: such a model has not
+    learned to tell the classes apart at its threshold, whatever its AUROC."""
+    shares = table["predicted"].astype(str).value_counts(normalize=True)
+    if not len(shares) or shares.iloc[0] < ONE_CLASS:
+        return None
+    return {"class": str(shares.index[0]), "share": float(shares.iloc[0])}
+
+
 def class_rates(counts: np.ndarray) -> dict[str, np.ndarray]:
     """R×K values of each rate, every class against the rest, from R×K×K confusion counts."""
     tp = counts.diagonal(axis1=1, axis2=2)
@@ -129,4 +158,4 @@ def class_rates(counts: np.ndarray) -> dict[str, np.ndarray]:
 
 
 WATCHED = {"val_accuracy": "validation accuracy", "val_auroc": "validation AUROC"}
-MEASURES = TaskMeasures(METRICS, measures, per_class, Answers, CURVES, WATCHED)
+MEASURES = TaskMeasures(METRICS, measures, per_class, rated, one_class, Answers, CURVES, WATCHED)

@@ -6,9 +6,14 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal
 
+from .intervals import binomial_spread
+
 if TYPE_CHECKING:
     import numpy as np
     import pandas as pd
+
+Name = str | tuple[str, str]
+"""A metric, or (class, metric)."""
 
 
 @dataclass(frozen=True)
@@ -22,6 +27,8 @@ class Measure:
     """Shown where only a few metrics are."""
     chance: float | None = None
     """Its value for a model that guesses, where that is the same for every data set."""
+    spread: Callable[[float], float] | None = binomial_spread
+    """Of metrics between 0 and 1: variance per image at a value, for score intervals. None: percentile intervals."""
 
 
 @dataclass(frozen=True)
@@ -54,6 +61,11 @@ class TaskMeasures:
     """(rows of predictions.parquet, weights) -> R values of each metric; NaN where it is not defined."""
     per_class: Callable[[pd.DataFrame, np.ndarray], dict[tuple[str, str], np.ndarray]]
     """(rows of predictions.parquet, weights) -> R values for each (class, metric)."""
+    rated: Callable[[pd.DataFrame], Mapping[Name, list[np.ndarray]]]
+    """Rows -> for each metric and each (class, metric): N booleans for each rate that it is the mean of, true for the
+    images that the rate is over. What has no entry gets a percentile interval."""
+    one_class: Callable[[pd.DataFrame], Mapping[str, Any] | None]
+    """Rows -> the class that nearly all of them are predicted to be, and their share."""
     answers: Callable[[pd.DataFrame], Any]
     """The rows as arrays, with the `classes` of the model, for what is drawn of this task alone."""
     curves: Mapping[str, Curve]

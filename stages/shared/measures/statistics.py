@@ -1,18 +1,11 @@
-"""Threshold curves, confusion counts, draws of patients, percentile intervals.
-
-A bootstrap by patient is the same as giving each image the weight of how often its patient was drawn. Patients, not
-images: images of one patient resemble each other, and counting them as independent makes every interval too narrow.
+"""Threshold curves and confusion counts of weighted images.
 
 Shapes: N images, K classes, R draws, T distinct scores. `weights` is R×N, not negative.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-
 import numpy as np
-
-CHUNK = 4_000_000  # weights in memory at once: 32 MB
 
 
 def once(images: int) -> np.ndarray:
@@ -85,25 +78,3 @@ def ratio(numerator: np.ndarray, denominator: np.ndarray) -> np.ndarray:
     values = np.full(np.shape(numerator), np.nan)
     np.divide(numerator, denominator, out=values, where=denominator > 0)
     return values
-
-
-def draws(patients: Sequence[str], replicates: int, seed: int) -> Iterator[np.ndarray]:
-    """Chunks of weights r×N: each row draws as many patients as there are, with replacement.
-
-    Equal patients, replicates and seed give equal draws, whatever the order of the images.
-    """
-    names, of_image = np.unique(np.asarray(patients, dtype=str), return_inverse=True)
-    rng = np.random.default_rng(seed)
-    step = max(1, CHUNK // max(len(of_image), 1))
-    for start in range(0, replicates, step):
-        size = min(step, replicates - start)
-        yield rng.multinomial(len(names), np.full(len(names), 1 / len(names)), size=size)[:, of_image]
-
-
-def interval(values: np.ndarray, level: float) -> tuple[float, float]:
-    """Percentile interval (low, high); draws without a value are left out, and without any both ends are NaN."""
-    defined = values[np.isfinite(values)]
-    if not len(defined):
-        return np.nan, np.nan
-    low, high = np.quantile(defined, [(1 - level) / 2, (1 + level) / 2])
-    return float(low), float(high)

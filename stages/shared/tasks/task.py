@@ -47,7 +47,7 @@ class Task(Protocol):
         them, and val_loss, may stop a training."""
 
     def predict(self, model: Classifier, arrays: Arrays, rows: np.ndarray) -> pd.DataFrame:
-        """The prediction table of these rows: path, label, patient, split, and what the model says."""
+        """The prediction table of these rows: path, label, patient, group, split, and what the model predicts."""
 
     def answer(self, model: Classifier, images: np.ndarray, classes: list[str]) -> pd.DataFrame:
         """What a server says about uint8 images N×H×W×C, one row per image."""
