@@ -1,7 +1,7 @@
 """Do the report's intervals and claims hold? Simulated studies with a known truth, judged by the project's functions.
 
-    python benchmarks/claims.py                 # about ten minutes on one core
-    python benchmarks/claims.py --studies 100   # quick look
+    python benchmarks/claims.py                  # 200 studies a line: some minutes on one core
+    python benchmarks/claims.py --studies 1000   # the digits stand still
 
 Prints two tables: how often an interval includes the truth, and how often a study of equal models claims a difference.
 README.md of this folder says what the columns mean.
@@ -151,7 +151,7 @@ def false_claims(studies: int) -> Iterator[tuple[str, float, float]]:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--studies", type=int, default=1000, help="simulated studies per line (default 1000)")
+    parser.add_argument("--studies", type=int, default=200, help="simulated studies per line (default 200)")
     studies = parser.parse_args().studies
     print(f"| interval of | coverage of {LEVEL:.0%} | mean width |\n|---|---|---|")
     for name, share, width in coverage(studies):
