@@ -37,7 +37,11 @@ def judge(table: pd.DataFrame, task: TaskMeasures, params: Params) -> Judgement:
     clusters = test["group"].to_numpy()
 
     def values(weights: np.ndarray) -> dict[Name, np.ndarray]:
-        return {**task.compute(test, weights), **task.per_class(test, weights)}
+        computed: list[tuple[Name, np.ndarray]] = [
+            *task.compute(test, weights).items(),
+            *task.per_class(test, weights).items(),
+        ]
+        return dict(computed)
 
     chunks = [values(weights) for weights in draws(clusters, params.bootstrap, params.seed)]
     drawn = {name: np.concatenate([chunk[name] for chunk in chunks]) for name in chunks[0]}

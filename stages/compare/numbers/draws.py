@@ -94,7 +94,7 @@ class Draws:
         defined = drawn[np.isfinite(drawn)]
         patients = bootstrap_variance(defined, self.clusters) if len(defined) > 1 else np.nan
         spreads = [(float(values.var(ddof=1)), len(values) - 1) for values in repeats if len(values) > 1]
-        terms = [(patients, self.clusters - 1)]
+        terms = [(patients, float(self.clusters - 1))]
         for values in repeats if spreads else ():
             s2, df = (float(values.var(ddof=1)), len(values) - 1) if len(values) > 1 else spreads[0]
             terms.append((s2 / len(values), df))
