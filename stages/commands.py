@@ -114,14 +114,14 @@ def run_stage(arguments: argparse.Namespace) -> None:
     key = Key(arguments.backbone, arguments.strategy, arguments.sample) if stage in study.PER_MEMBER else None
     raw, since = settings.read(), time.monotonic()
     keys = study.check_all(raw)
-    if key in keys:
-        print(f"{stage}: model {keys.index(key) + 1} of {len(keys)}", file=sys.stderr)
     resolved = study.resolve(stage, raw, key)
     if key is not None:  # a stage that computes with a network
         keep_freed_memory()
     if not is_main():  # another process of this training has the run and the outputs
         study.STAGES[stage].run(resolved, Job(key))
         return
+    if key in keys:
+        print(f"{stage}: model {keys.index(key) + 1} of {len(keys)}", file=sys.stderr)
     settings_of_study = {name: section for name, section in raw.items() if name not in study.TABLES}
     about = (study.STAGES[stage].__doc__ or "").partition("\n")[0]
     with recording(stage, key, logged_params(stage, key, resolved), settings_of_study, about) as recorder:
