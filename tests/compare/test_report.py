@@ -221,6 +221,7 @@ def test_what_the_data_say_of_themselves_is_on_the_first_screen(
     assert "small_cnn.safetensors were trained to tell haze and nodule apart" in first_screen
     assert "haze is a finding of this study as well" in first_screen
     assert "every image counts as a patient" in first_screen
+    assert '<th scope="row" class="l">patients</th>' not in html
 
 
 @pytest.mark.usefixtures("blank_figures")
