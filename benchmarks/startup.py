@@ -60,13 +60,13 @@ def measure(jobs: int, repro: bool) -> None:
     alone = Cost(sum(wall for _, wall, _ in stages), sum(cpu for *_, cpu in stages))
     print(f"{len(stages)} stages, {cores} cores, {jobs} models at a time")
     print(f"computing alone, one stage after the other: {alone.wall:.1f} s, {alone.cpu:.1f} s of CPU")
-    version = min((cost_of([*dvc, "--version"]) for _ in range(3)), key=lambda cost: cost.wall)
+    version = best_wall([*dvc, "--version"])
     forget()
     whole = cost_of(study)
     row("whole study / (computing / cores)", whole.wall / (alone.cpu / cores), 1.3)
     row("CPU of a stage beyond its computing, s", (whole.cpu - alone.cpu) / len(stages), 1.5)
-    row("nothing to do / dvc --version", cost_of(study).wall / version.wall, 3.0)
-    row("nothing to do, dvc repro / dvc --version", cost_of([*dvc, "repro", "--quiet"]).wall / version.wall, 3.0)
+    row("nothing to do / dvc --version", best_wall(study) / version, 3.0)
+    row("nothing to do, dvc repro / dvc --version", best_wall([*dvc, "repro", "--quiet"]) / version, 3.0)
     if repro:
         forget()
         plain = cost_of([*dvc, "repro"])
@@ -83,6 +83,11 @@ def cost_of(command: Sequence[str]) -> Cost:
     after = resource.getrusage(resource.RUSAGE_CHILDREN)
     used = after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
     return Cost(time.perf_counter() - since, used)
+
+
+def best_wall(command: Sequence[str]) -> float:
+    """Seconds of the fastest of three: another program on the machine makes some of them slower."""
+    return min(cost_of(command).wall for _ in range(3))
 
 
 def computing() -> list[tuple[str, float, float]]:
