@@ -18,7 +18,7 @@ class Params(Settings):
     matrix: Matrix
     """The models to compare (the top-level `matrix`)."""
     seed: int = Field(0, ge=0)
-    """Seed of the draws of repeats and of the choice of sample images (the top-level `seed`)."""
+    """Seed of the choice of sample images (the top-level `seed`)."""
     title: str | None = None
     """Heading of the report; null: the question that the matrix asks."""
     sort_by: str = "auroc"
