@@ -209,7 +209,8 @@ def _digest(raw: Mapping[str, Any]) -> str:
     """What the answers of the libraries depend on: the settings, this code, and which libraries they are."""
     digest = hashlib.sha256(f"{raw} {[version(name) for name in LIBRARIES]}".encode())
     for path in sorted(Path(__file__).parent.rglob("*.py")):
-        digest.update(path.read_bytes())
+        if path.is_file():  # and no editor's lock file, a link to nowhere
+            digest.update(path.read_bytes())
     return digest.hexdigest()
 
 

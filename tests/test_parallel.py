@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import itertools
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -459,11 +460,16 @@ def test_an_edit_of_any_file_that_dvc_watches_is_noticed(workspace):
     (workspace / "stages/__pycache__").mkdir()
     (workspace / "stages/__pycache__/x.pyc").touch()
     (workspace / "notes.txt").touch()
+    (workspace / "stages/.#commands.py").symlink_to("user@host.1")  # an editor's lock file
     assert stamp.is_up_to_date(source)
     for name in watched:
         stamp.remember(source)
         (workspace / name).write_text("2")
         assert not stamp.is_up_to_date(source), name
+    stamp.remember(source)
+    shutil.copy2(workspace / "data/raw.zip", workspace / "copy")
+    (workspace / "copy").rename(workspace / "data/raw.zip")  # another file of the same time and size
+    assert not stamp.is_up_to_date(source)
     stamp.remember(source)
     (workspace / "data/raw.zip").unlink()
     assert not stamp.is_up_to_date(source)

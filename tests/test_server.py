@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import shutil
 import signal
+import socket
 import subprocess
 import sys
 import time
@@ -32,8 +33,8 @@ def main(arguments):
         return 7
     if command == "wait":
         child = subprocess.Popen([sys.executable, "-c", "import time; time.sleep(60)"])
-        print(os.getpid(), child.pid, flush=True)
         try:
+            print(os.getpid(), child.pid, flush=True)
             time.sleep(60)
         except KeyboardInterrupt:
             child.kill()
@@ -116,6 +117,40 @@ def test_a_client_that_is_killed_takes_the_fork_and_its_children_with_it(environ
     process.kill()
     assert process.wait() == -signal.SIGKILL
     assert gone(fork, child)
+
+
+@pytest.mark.parametrize("request_", [b"", b"\0", b"\0\0\0\x09[]"])
+def test_a_client_that_ends_before_it_has_said_what_it_wants_ends_nothing_else(environment, request_):
+    with socket.socket(socket.AF_UNIX) as connection:
+        connection.connect(environment[server.ADDRESS])
+        if request_:
+            socket.send_fds(connection, [request_], [0, 1, 2])
+    process, fork, child = waiting(environment)
+    assert fork != process.pid  # the server is there and has forked
+    process.kill()
+    process.wait()
+    assert gone(fork, child)
+
+
+def test_a_long_name_of_the_folder_for_temporary_files_does_not_matter(project, tmp_path, monkeypatch):
+    folder = tmp_path / ("long" * 25)
+    folder.mkdir()
+    monkeypatch.setattr(server.tempfile, "tempdir", str(folder))
+    monkeypatch.chdir(project)
+    with server.running({**os.environ, "PYTHONPATH": str(project)}, ["stages.commands"]) as environment:
+        process, fork, child = waiting(environment)
+        assert fork != process.pid
+        process.kill()
+        process.wait()
+        assert gone(fork, child)
+
+
+def test_an_editors_lock_file_is_no_code(project, monkeypatch):
+    lock = project / "stages/.#study.py"
+    lock.symlink_to("user@host.1")
+    monkeypatch.setattr(server, "__file__", str(project / "stages/parallel/server.py"))
+    assert str(lock) not in server.code_now()
+    lock.unlink()
 
 
 def test_a_server_that_is_killed_ends_no_command_and_the_next_runs_by_itself(environment, project):

@@ -9,6 +9,7 @@ import signal
 import socket
 import struct
 from collections.abc import Sequence
+from contextlib import suppress
 
 ADDRESS = "LIGHTBOX_SERVER"  # environment variable: the path of the server's socket
 FORWARDED = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
@@ -30,7 +31,8 @@ def run(arguments: Sequence[str]) -> int | None:
 
         def forward(number: int, _: object) -> None:
             received.append(number)
-            server.sendall(bytes([number]))
+            with suppress(OSError):  # it has just ended; its answer is read below
+                server.sendall(bytes([number]))
 
         handlers = {number: signal.getsignal(number) for number in FORWARDED}
         try:
@@ -45,7 +47,10 @@ def run(arguments: Sequence[str]) -> int | None:
         except OSError:
             accepted = False
         if accepted:
-            code = server.recv(1)
+            try:
+                code = server.recv(1)
+            except ConnectionResetError:  # it was killed before it read a signal
+                code = b""
             if not code:
                 os.kill(os.getpid(), signal.SIGKILL)
             return code[0]

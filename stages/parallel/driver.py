@@ -33,8 +33,8 @@ def run_study(raw: Mapping[str, Any], keys: Sequence[Key], jobs: int | None) -> 
         if stamp.is_up_to_date(source):
             print(f"{len(keys)} models and their comparison are up to date.")
         else:
-            slots = slots_for(raw, len(keys), jobs)
             inputs = stamp.inputs(source)
+            slots = slots_for(raw, len(keys), jobs)
             with server.running(member.environment(slots[0])) as environment:
                 make(keys, slots, environment, received)
             if stamp.inputs(source) == inputs:  # nobody has edited a file meanwhile

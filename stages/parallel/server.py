@@ -35,6 +35,7 @@ COMMANDS = "stages.commands"
 RUNS = "stages.shared.tracking.worker"
 MODULES = [COMMANDS, RUNS, "stages.download.stage", "albumentations", *(f"stages.{stage}.stage" for stage in STAGES)]
 PATIENCE = 10.0  # seconds for a client to send its request, and for the server to end
+LONGEST = 80  # bytes of the name of a folder for temporary files; with a socket's name Linux takes 107
 Code = dict[str, tuple[int, int]]  # path -> time of the last change, size
 
 
@@ -44,7 +45,8 @@ def running(environment: Mapping[str, str], modules: Sequence[str] = MODULES) ->
     if sys.platform != "linux":  # on macOS a fork of a process that has imported Apple's libraries crashes
         yield dict(environment)
         return
-    with tempfile.TemporaryDirectory(prefix="lightbox-") as folder:  # nobody else may look into it
+    short = None if len(os.fsencode(tempfile.gettempdir())) <= LONGEST else "/tmp"
+    with tempfile.TemporaryDirectory(prefix="lightbox-", dir=short) as folder:  # nobody else may look into it
         address = f"{folder}/server"
         with socket.socket(socket.AF_UNIX) as listener:
             listener.bind(address)
@@ -106,8 +108,12 @@ def reap(options: int = 0) -> None:
 
 
 def code_now() -> Code:
-    files = Path(__file__).parents[1].rglob("*.py")
-    return {str(path): (info.st_mtime_ns, info.st_size) for path in files if (info := path.stat())}
+    code: Code = {}
+    for path in Path(__file__).parents[1].rglob("*.py"):
+        with suppress(FileNotFoundError):  # an editor's lock file, or one that has just gone
+            info = path.stat()
+            code[str(path)] = info.st_mtime_ns, info.st_size
+    return code
 
 
 def load(waiting: list[str], last: str) -> None:
@@ -133,6 +139,8 @@ def start_worker() -> int:
             os.dup2(2, 1)
             os.environ.pop("MLFLOW_RUN_ID", None)
             sys.modules[RUNS].listen(os.environ[WORKER], store()[0], lifeline)
+        except BaseException:
+            traceback.print_exc()  # each stage then starts a worker of its own
         finally:
             os._exit(0)
     os.close(lifeline)
@@ -161,12 +169,19 @@ def answer(connection: socket.socket, code: Code, waiting: list[str]) -> None:
 def receive(connection: socket.socket) -> tuple[list[str], str, dict[str, str], list[int]]:
     """(arguments, working directory, environment, stdin and stdout and stderr) of a client."""
     head, files, _, _ = socket.recv_fds(connection, LENGTH.size, 3)
-    (size,) = LENGTH.unpack(head)
-    with connection.makefile("rb", buffering=0) as stream:
-        body = b""
-        while len(body) < size and (part := stream.read(size - len(body))):
-            body += part
-    return (*json.loads(body), files)
+    try:
+        if len(head) < LENGTH.size or len(files) < 3:
+            raise ValueError("the client has ended before it said what it wants")
+        (size,) = LENGTH.unpack(head)
+        with connection.makefile("rb", buffering=0) as stream:
+            body = b""
+            while len(body) < size and (part := stream.read(size - len(body))):
+                body += part
+        return (*json.loads(body), files)
+    except BaseException:
+        for file in files:
+            os.close(file)
+        raise
 
 
 def run(connection: socket.socket, arguments: Sequence[str], environment: Mapping[str, str], files: list[int]) -> None:
@@ -192,18 +207,21 @@ def run(connection: socket.socket, arguments: Sequence[str], environment: Mappin
     except BaseException:
         traceback.print_exc()
     finally:
-        with suppress(OSError):  # nobody listens any more
-            atexit._run_exitfuncs()
-            sys.stdout.flush()
-            sys.stderr.flush()
-            connection.sendall(bytes([code]))
-        os._exit(code)
+        try:
+            with suppress(OSError):  # nobody listens any more
+                atexit._run_exitfuncs()
+                sys.stdout.flush()
+                sys.stderr.flush()
+                connection.sendall(bytes([code]))
+        finally:  # also at a signal in these lines: a fork never goes back to where the server was
+            os._exit(code)
 
 
 def follow(connection: socket.socket) -> None:
     """Pass the client's signals on; when it has ended before us, it was killed, and we end with all that we started."""
-    while number := connection.recv(1):
-        signal.pthread_kill(threading.main_thread().ident or 0, number[0])
+    with suppress(ConnectionResetError):  # it was killed before it read that we have accepted
+        while number := connection.recv(1):
+            signal.pthread_kill(threading.main_thread().ident or 0, number[0])
     os.killpg(0, signal.SIGKILL)
 
 

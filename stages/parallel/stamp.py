@@ -1,11 +1,13 @@
 """Has anything changed since the study was last brought up to date? DVC needs seconds to say that nothing has, most of
-them to read params.yaml once per stage; the times and sizes of all files need a fraction of one."""
+them to read params.yaml once per stage. What tells DVC that a file has changed (inode, time, size) is asked here of
+every file, in a fraction of one."""
 
 from __future__ import annotations
 
 import hashlib
 import os
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 
 from ..shared.core.paths import find_input
@@ -31,11 +33,12 @@ def inputs(source: str) -> str:
 
 
 def digest(*places: str | Path) -> str:
-    """Of the names, times and sizes of all files there."""
+    """Of the names, inodes, times and sizes of all files there."""
     sha = hashlib.sha256()
     for path in sorted(path for place in places for path in files(Path(place))):
-        info = path.stat()
-        sha.update(f"{path} {info.st_mtime_ns} {info.st_size}\n".encode())
+        with suppress(FileNotFoundError):  # an editor's lock file, or one that has just gone
+            info = path.stat()
+            sha.update(f"{path} {info.st_ino} {info.st_mtime_ns} {info.st_size}\n".encode(errors="surrogateescape"))
     return sha.hexdigest()
 
 

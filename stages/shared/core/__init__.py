@@ -1,14 +1,15 @@
 """What everything else uses: errors for people, whole files, paths, settings, jobs, progress.
 
-errors.py     UserError: the file or key, the bad value, the valid ones, the remedy
-files.py      whole files or none; JSON
-paths.py      where the files between stages lie, and the key of a matrix member
-settings.py   params.yaml, and messages for what is wrong in it
-task.py       the names of the tasks
-matrix.py     which models the study trains
-job.py        what a stage is given and what it gives back
-progress.py   progress bars
-process.py    several processes that train one model; SIGTERM
-code.py       digest of source code without comments and docstrings
-allocator.py  memory kept between the steps of a training
+errors.py       UserError: the file or key, the bad value, the valid ones, the remedy
+files.py        whole files or none; JSON
+paths.py        where the files between stages lie, and the key of a matrix member
+settings.py     params.yaml, and messages for what is wrong in it
+task.py         the names of the tasks
+matrix.py       which models the study trains
+job.py          what a stage is given and what it gives back
+progress.py     progress bars
+environment.py  where a result was made: commit, versions, hardware
+process.py      several processes that train one model; SIGTERM
+code.py         digest of source code without comments and docstrings
+allocator.py    memory kept between the steps of a training
 """
