@@ -55,7 +55,7 @@ def show(folder: Path | None = None, console: Console | None = None) -> None:
         label = measures[metric].label
         lines += [f"= : the {level} interval of its difference in {label} to the first row includes zero, a tie"]
     if any(row["one_class"] for row in complete):
-        lines += ["! : predicts one class for at least 98% of the test images, so its predictions decide nothing"]
+        lines += ["! : predicts one class for at least 98% of the test images, so do not use its predictions"]
     if missing:
         lines += [f"missing: {len(missing)} of {len(rows)} models are incomplete; the others are compared without them"]
     if len(complete) > ROWS:

@@ -25,7 +25,7 @@ def signed(value: float | None) -> str:
 
 
 def span(low: float | None, high: float | None) -> str:
-    return f"{number(low)}–{number(high)}"
+    return f"{number(low)}–{number(high)}" if number(low) != DASH or number(high) != DASH else DASH
 
 
 def signed_span(low: float | None, high: float | None) -> str:

@@ -152,6 +152,11 @@ def test_the_mean_of_models_that_are_all_right_keeps_the_interval_of_one(scored:
     assert draws.mean([0, 1], [(0.8, 1), (0.85, 1)]) == (1, 0.8, 1)
 
 
+def test_a_mean_with_an_undefined_value_has_no_interval() -> None:
+    draws = Draws(np.array([np.nan, 0.9]), np.full((2, 200), 0.9), 20, 0.95, AUROC)
+    assert np.isnan(draws.mean([0, 1], [(np.nan, np.nan), (0.8, 0.95)])).all()
+
+
 def test_contrasts_are_of_sizes_and_their_differences_those_of_the_means(repeats: Path) -> None:
     table = pd.read_csv(repeats / "reports/compare/contrasts.csv")
     assert len(table) == 2 * 4

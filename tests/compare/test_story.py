@@ -85,6 +85,9 @@ def test_findings_carry_numbers_and_intervals() -> None:
     picks = sentences.chosen(TABLE, AUROC)
     heading, finding = sentences.findings(picks, BOARD, "from_scratch", 120, TABLE.iloc[:0], AUROC)[0]
     assert heading == "40 training images (n40)"
+    assert finding.startswith(
+        "Of the models compared with from_scratch, feature_extraction (cnn) is the best on validation."
+    )
     assert "0.880 [0.700–0.900], from_scratch 0.800 [0.750–0.850]" in finding
     assert "+0.080, 90% interval +0.030 to +0.130, which excludes zero." in finding
 
@@ -148,6 +151,22 @@ def test_the_first_place_is_shared_where_the_intervals_say_so(ties: list[bool], 
         {"key": list("abc")[: len(ties)], "value": 0.9, "value_low": low, "value_high": 0.95, "tie": ties, "one_class": None}
     )  # fmt: skip
     assert sentences.top(board, AUROC).endswith(end)
+
+
+def test_what_is_not_defined_is_told_as_such() -> None:
+    nothing = float("nan")
+    board = BOARD.assign(value=nothing, value_low=nothing, value_high=nothing)
+    assert sentences.top(board, AUROC) == "The test AUROC is not defined for any model, so no model is first."
+    picks = sentences.chosen(TABLE.assign(low=nothing, high=nothing, verdict="undecided"), AUROC)
+    (_, finding), *_ = sentences.findings(picks, BOARD, "from_scratch", 120, TABLE.iloc[:0], AUROC)
+    assert "The difference is +0.080, without an interval. This is" in finding
+    assert text.span(nothing, nothing) == text.DASH
+
+
+def test_a_size_without_a_validation_value_has_no_headline() -> None:
+    without = TABLE["val_value"].where(TABLE["train_images"] == 400)
+    assert list(sentences.chosen(TABLE.assign(val_value=without), AUROC).train_images) == [400]
+    assert sentences.chosen(TABLE.assign(val_value=float("nan")), AUROC).empty
 
 
 @pytest.mark.parametrize("sort_by", ["f1", "balanced_accuracy"])

@@ -101,6 +101,17 @@ def test_a_model_that_calls_one_class_is_marked(shift: float, expected: str | No
     assert found == (expected and {"class": expected, "share": 1.0})
 
 
+@pytest.mark.parametrize(("right", "expected"), [(1, None), (0, "normal")])
+def test_a_model_that_finds_the_few_of_a_rare_class_is_not_marked(right: int, expected: str | None):
+    """One of 60 test images is sick."""
+    rows = table()
+    sick = np.where(np.arange(120) == 119, "sick", "normal")
+    rows["label"] = pd.Categorical(sick, ["normal", "sick"])
+    rows["predicted"] = pd.Categorical(sick if right else np.full(120, "normal"), ["normal", "sick"])
+    found = judge(rows, TASK, PARAMS).numbers["one_class"]
+    assert (found and found["class"]) == expected
+
+
 def test_what_is_not_defined_is_none_and_not_sent_to_mlflow():
     rows = table()
     rows["label"] = pd.Categorical(np.full(len(rows), "normal"), ["normal", "sick"])

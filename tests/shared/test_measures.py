@@ -224,6 +224,14 @@ def test_the_interval_covers_the_truth_as_often_as_it_says(truth: float):
     assert 0.92 <= hits / 300 <= 0.99
 
 
+@pytest.mark.parametrize("value", [1 / 3, 2 / 3, 0.92])
+def test_draws_that_differ_by_rounding_alone_are_equal_draws(value: float):
+    """A model that calls one of three classes: 1/3 on every draw, whose variance is 3e-33 and not 0."""
+    rests_on = Support(90, 90, 87)
+    low, high = rate_interval(value, np.full(10_000, value), rests_on, binomial_spread, 0.95)
+    assert (low, high) == pytest.approx(score_interval(value, 90, stats.t.ppf(0.975, 87), binomial_spread))
+
+
 def test_an_interval_leaves_out_draws_without_a_value():
     assert percentile_interval(np.array([np.nan, 1.0, 2.0, 3.0, np.nan]), 0.5) == (1.5, 2.5)
     assert np.isnan(percentile_interval(np.array([np.nan]), 0.95)).all()

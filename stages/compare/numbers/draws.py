@@ -56,6 +56,8 @@ class Draws:
         all have the same value on every draw."""
         own, values, spread = self.replicates[list(at)].mean(axis=0), self.point[list(at)], self.measure.spread
         value = float(values.mean())
+        if np.isnan(value):
+            return value, np.nan, np.nan
         variance, quantile = cochran(self._terms(own, [values]), (1 + self.level) / 2)
         if len(at) > 1 and variance > 0 and spread is None:
             return value, value - quantile * variance**0.5, value + quantile * variance**0.5

@@ -103,6 +103,6 @@ def _environment() -> Environment:
         trim_blocks=True, lstrip_blocks=True,
     )  # fmt: skip
     environment.globals["inline"] = lambda name: Markup((TEMPLATES / name).read_text(encoding="utf-8"))
-    environment.filters |= {name: getattr(text, name) for name in ("number", "signed", "duration", "count")}
+    environment.filters |= {name: getattr(text, name) for name in ("number", "signed", "span", "duration", "count")}
     environment.filters |= {"svg": svg, "sentence": lambda label: label[:1].upper() + label[1:]}
     return environment

@@ -8,6 +8,7 @@ that decides.
 from __future__ import annotations
 
 from collections.abc import Mapping
+from math import isnan
 from pathlib import Path
 from typing import Any
 
@@ -35,11 +36,11 @@ def question(picks: pd.DataFrame, baseline: str) -> str:
 
 def chosen(contrasts: pd.DataFrame, measure: Measure) -> pd.DataFrame:
     """Per sample, fewest images first, the strategy that is best on the *validation* split: choosing it on the test
-    split would flatter it."""
+    split would flatter it. None for a sample without any validation value."""
     if contrasts.empty:
         return contrasts
-    values = contrasts.groupby("sample", sort=False)["val_value"]
-    best = (values.idxmax() if measure.higher_is_better else values.idxmin()).dropna()
+    values = contrasts.dropna(subset="val_value").groupby("sample", sort=False)["val_value"]
+    best = values.idxmax() if measure.higher_is_better else values.idxmin()
     return contrasts.loc[best].sort_values("train_images", kind="stable")
 
 
@@ -79,7 +80,9 @@ def findings(
 def _contrast(row: Any, baseline: str, images: int, coverage: str, label: str) -> str:
     values = f"{number(row.value)} [{span(row.value_low, row.value_high)}]"
     values += f", {baseline} {number(row.baseline_value)} [{span(row.baseline_low, row.baseline_high)}]"
-    difference = f"{signed(row.difference)}, {coverage} interval {signed_span(row.low, row.high)}"
+    known = not isnan(row.low)
+    interval = f"{coverage} interval {signed_span(row.low, row.high)}" if known else "without an interval"
+    difference = f"{signed(row.difference)}, {interval}"
     if row.seeds > 1:
         apart = f" {images:,} test images and {row.seeds} seeds cannot tell the two apart."
         return (
@@ -87,10 +90,10 @@ def _contrast(row: Any, baseline: str, images: int, coverage: str, label: str) -
             f"It reaches a mean test {label} of {values}."
             f"{apart if row.verdict == 'undecided' else ''}"
         )
-    end = "includes" if row.verdict == "undecided" else "excludes"
+    end = "" if not known else ", which includes zero" if row.verdict == "undecided" else ", which excludes zero"
     return (
-        f"The {row.strategy} model ({row.backbone}), the best on validation, reaches a test {label} of {values}. "
-        f"The difference is {difference}, which {end} zero. "
+        f"Of the models compared with {baseline}, {row.strategy} ({row.backbone}) is the best on validation. "
+        f"It reaches a test {label} of {values}. The difference is {difference}{end}. "
         f"This is about these two models, not about the two strategies: each was trained once."
     )
 
@@ -106,6 +109,8 @@ def choice(row: pd.Series, models: int, measure: Measure) -> str:
 def top(board: pd.DataFrame, measure: Measure) -> str:
     """On the first row: how many others may be as good, and a warning where it may be no better than a guess."""
     first, others = board.iloc[0], len(board) - 1
+    if isnan(first.value):
+        return f"The test {measure.label} is not defined for any model, so no model is first."
     ties = int(board.tie.iloc[1:].sum())
     lead = f"{first.key} {'leads with' if others else 'has'} a test {measure.label} of {number(first.value)}"
     if not others:
@@ -117,6 +122,8 @@ def top(board: pd.DataFrame, measure: Measure) -> str:
     else:
         rest = f"but {ties} of the {others} other models cannot be told apart from it on these images"
     text, chance = f"{lead} [{span(first.value_low, first.value_high)}], {rest}.", measure.chance
+    if isnan(first.value_low):
+        return text + _one_class(first)
     if chance is not None and not (first.value_low > chance if measure.higher_is_better else first.value_high < chance):
         text += f" Its interval includes {chance:g}, the {measure.label} of a model that guesses."
     return text + _one_class(first)

@@ -136,11 +136,14 @@ def rated(table: pd.DataFrame) -> dict[Name, list[np.ndarray]]:
 
 def one_class(table: pd.DataFrame) -> dict[str, Any] | None:
     """{"class", "share"} of what at least ONE_CLASS of the images are predicted to be, else None: such a model has not
-    learned to tell the classes apart at its threshold, whatever its AUROC."""
+    learned to tell the classes apart at its threshold, whatever its AUROC. Where nearly all images are of one class, so
+    are right predictions: then less than half as many have to be predicted to be of another class as are of another."""
     shares = table["predicted"].astype(str).value_counts(normalize=True)
     if not len(shares) or shares.iloc[0] < ONE_CLASS:
         return None
-    return {"class": str(shares.index[0]), "share": float(shares.iloc[0])}
+    name, share = str(shares.index[0]), float(shares.iloc[0])
+    others = float((table["label"].astype(str) != name).mean())
+    return {"class": name, "share": share} if 1 - share < others / 2 else None
 
 
 def class_rates(counts: np.ndarray) -> dict[str, np.ndarray]:
