@@ -1,9 +1,10 @@
 """python -m stages.parallel.server FD: imports what the stages import, once, and forks a process for each command.
 
 Half of a short study is otherwise spent in imports: torch, Lightning and MLflow take seconds in each of its processes.
-A fork has them at once. The server lives as long as the command that started it, computes nothing and starts no
-threads, so that a fork of it is what a fresh process would be. Where it cannot offer that, the client runs the command
-itself: when code has changed since, in another folder, with another number of threads, or when the server is gone.
+A fork has them at once. The server lives as long as the command that started it and computes nothing. The threads that
+imports leave, of OpenBLAS and Arrow, are idle, and these libraries prepare themselves for a fork. So a fork is what a
+fresh process would be. Where the server cannot offer that, the client runs the command itself: when code has changed
+since, in another folder, with another number of threads, or when the server is gone.
 """
 
 from __future__ import annotations
@@ -22,6 +23,7 @@ import sys
 import tempfile
 import threading
 import traceback
+import warnings
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -71,6 +73,8 @@ def main(descriptor: str, *modules: str) -> None:
     os.environ.update({**QUIET, **os.environ})  # MLflow reads it while it is imported
     # whether there is a GPU is asked without starting CUDA, which a fork could not use then
     os.environ["PYTORCH_NVML_BASED_CUDA_CHECK"] = "1"
+    # Python 3.12 warns at every fork of a process with threads; of these, see above
+    warnings.filterwarnings("ignore", "This process .* is multi-threaded", DeprecationWarning)
     with socket.socket(fileno=int(descriptor)) as listener:
         os.register_at_fork(after_in_child=listener.close)
         serve(listener, list(modules))
