@@ -59,10 +59,10 @@ class Draws:
         if np.isnan(value):
             return value, np.nan, np.nan
         variance, quantile = cochran(self._terms(own, [values]), (1 + self.level) / 2)
-        if len(at) > 1 and variance > 0 and spread is None:
-            return value, value - quantile * variance**0.5, value + quantile * variance**0.5
         if len(at) > 1 and variance > 0 and spread and spread(value) > 0:
             return value, *score_interval(value, spread(value) / variance, quantile, spread)
+        if len(at) > 1 and variance > 0:
+            return value, value - quantile * variance**0.5, value + quantile * variance**0.5
         return value, min(low for low, _ in single), max(high for _, high in single)
 
     def differences(self, contrasts: Sequence[Contrast]) -> list[Interval]:
