@@ -125,6 +125,11 @@ def test_the_ui_says_what_is_missing(root):
         (root / "mlflow.db").touch()
         with pytest.raises(UserError, match="is in use"):
             ui.show(other.getsockname()[1])
+    with pytest.raises(UserError, match="--port: 99999: give 1 to 65535"):
+        ui.show(99999)
+    (root / "mlflow.db").write_text("no database, but long enough to be read as one" * 100)
+    with pytest.raises(UserError, match="MLflow cannot write to its database"):
+        ui.show(free_port())
 
 
 def test_the_commit_is_a_tag_and_names_the_run_without_an_experiment(root):

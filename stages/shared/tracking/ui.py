@@ -14,7 +14,7 @@ from urllib.parse import quote, urlencode
 
 from ..core.errors import UserError
 from ..core.paths import project_root
-from .store import QUIET, experiment_name
+from .store import QUIET, check_usable, experiment_name
 
 HOST = "127.0.0.1"
 PATIENCE = 60  # seconds until the server has to answer
@@ -31,11 +31,15 @@ def show(port: int) -> None:
     """Serve the local store until Ctrl-C; print the address of the models, and open it where there is a screen.
 
     Raises:
-        UserError: there are no runs yet, the port is taken, or the server does not start.
+        UserError: there are no runs yet, their file is damaged, the port is taken or no port, or the server does not
+            start.
     """
+    if not 0 < port < 2**16:
+        raise UserError(f"--port: {port}: give 1 to 65535.")
     database = project_root() / "mlflow.db"
     if not database.is_file():
         raise UserError(f"{database}: no runs yet. Make some with `make run` (or `dvc repro`).")
+    check_usable(f"sqlite:///{database}")
     if answers(port):
         raise UserError(f"port {port} is in use. Take another one: python -m stages ui --port {port + 1}")
     server = start(database, port)
