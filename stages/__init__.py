@@ -11,6 +11,6 @@ One module per stage of dvc.yaml, under the same name:
     compare      the files of every key                  -> reports/compare/
 
 A stage exposes `Params`, its settings, and `run(params, job) -> Result`; where only a library knows what is valid, also
-`check(params)`. What lies above the stages (`__main__`, `study`, `parallel`) may import them; a stage imports `shared`
+`check(params)`. What lies above the stages (`commands`, `study`, `parallel`) may import them; a stage imports `shared`
 and its own parts, never another stage.
 """
