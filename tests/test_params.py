@@ -332,6 +332,7 @@ def test_a_value_of_an_odd_kind_is_named(raw, dotted, value, message):
     [
         ("1: {}", r"params\.yaml: 1 is a key and not text\. Write it in quotes: '1'"),
         ("validate: {classes: {0: a, 1: b}}", r"params\.yaml: validate\.classes: 0 is a key and not text"),
+        ("train: &x {inner: *x}", r"params\.yaml: an alias .* inside its own anchor"),
         ("a: [{b: {null: 1}}]", r"params\.yaml: a\.0\.b: None is a key"),
     ],
 )

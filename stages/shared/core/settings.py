@@ -38,7 +38,12 @@ def read(path: Path = PARAMS) -> dict[str, Any]:
         raise UserError(f"{path}: not readable as YAML. {message}") from None
     if not isinstance(values, dict):
         raise UserError(f"{path}: expected a mapping of sections, found {type(values).__name__}.")
-    _check_keys(values, f"{path}")
+    try:
+        _check_keys(values, f"{path}")
+    except RecursionError:
+        raise UserError(
+            f"{path}: an alias (*name) stands inside its own anchor (&name). Write the values out."
+        ) from None
     return values
 
 
