@@ -35,8 +35,11 @@ def test_the_first_run_makes_every_stage_and_the_leaderboard(finished):
     assert (finished.folder / "reports/compare/index.html").stat().st_size > 10_000
 
 
-def test_nothing_but_dvc_lock_is_new_to_git(finished):
-    assert finished.git("show", "--name-only", "--format=", "HEAD").split() == ["dvc.lock"]
+def test_nothing_but_dvc_lock_and_the_metrics_is_new_to_git(finished):
+    assert finished.git("show", "--name-only", "--format=", "HEAD").split() == [
+        "dvc.lock",
+        "reports/compare/metrics.json",
+    ]
     assert finished.git("status", "--porcelain") == ""
 
 
@@ -112,7 +115,7 @@ def experiments(clone):
     text = clone.dvc("exp", "show", "--csv")
     rows = list(csv.DictReader(text[text.index("Experiment,") :].splitlines()))
     epochs = next(column for column in rows[0] if column.endswith("train.epochs"))
-    auroc = next(column for column in rows[0] if column.endswith("full.auroc"))
+    auroc = next(column for column in rows[0] if column.endswith("chosen.val_auroc"))
     return {row["Experiment"]: (row[epochs], row[auroc]) for row in rows if row["Experiment"]}
 
 
