@@ -67,6 +67,8 @@ def test_without_repeats_the_verdict_is_about_the_models_and_says_that_each_was_
         "With 400, the fine_tune model and the from_scratch model cannot be told apart. "
         "Each model was trained once: another run may give another result."
     )
+    named = sentences.verdict(picks.assign(backbone="vgg16"), "from_scratch", AUROC, several_backbones=True)
+    assert "the vgg16 fine_tune model and the vgg16 from_scratch model cannot be told apart" in named
     mixed = sentences.verdict(picks.assign(seeds=[1, 3]), "from_scratch", AUROC)
     assert mixed.endswith("Where there is no range, each model was trained once: another run may give another result.")
 

@@ -39,6 +39,7 @@ def page(study: Study, figures: Mapping[str, Figure]) -> str:
     means = study.means if study.repeated else study.means.iloc[:0]
     chosen = best_on_validation(board)
     picks = sentences.chosen(study.contrasts, study.measure)
+    several_backbones = board["backbone"].nunique() > 1
     rows = examples.choose(first, max(params.samples, HEADER_IMAGES), params.seed)
     pixels = examples.pixels_of(study.data, first, rows)
     images = [pictures.data_uri(Image.fromarray(image.squeeze())) for image in pixels]
@@ -49,7 +50,7 @@ def page(study: Study, figures: Mapping[str, Figure]) -> str:
     return _environment().get_template("report.html.j2").render(
         study=study,
         title=params.title or sentences.question(picks, params.baseline),
-        verdict=sentences.verdict(picks, params.baseline, study.measure) if params.title is None else "",
+        verdict="" if params.title else sentences.verdict(picks, params.baseline, study.measure, several_backbones),
         notices=sentences.notices(study.data.validation, board, {m.summary["start"]: m.start for m in study.ranked}),
         chosen=None if chosen is None else chosen["key"],
         findings=sentences.findings(picks, board, params.baseline, len(first.answers.truth), means, study.measure),

@@ -44,15 +44,16 @@ def chosen(contrasts: pd.DataFrame, measure: Measure) -> pd.DataFrame:
     return contrasts.loc[best].sort_values("train_images", kind="stable")
 
 
-def verdict(picks: pd.DataFrame, baseline: str, measure: Measure) -> str:
+def verdict(picks: pd.DataFrame, baseline: str, measure: Measure, several_backbones: bool = False) -> str:
     """The answer under the heading: one sentence per number of training images."""
     sentences: list[str] = []
     for row in picks.itertuples():
+        backbone = f"{row.backbone} " if several_backbones else ""
         if row.seeds > 1:
             change = f"{measure.label} {signed(row.difference)} [{signed_span(row.low, row.high)}]"
-            answer = f"{ANSWER[row.verdict]}: {change} with {row.strategy}"
+            answer = f"{ANSWER[row.verdict]}: {change} with {backbone}{row.strategy}"
         else:
-            answer = ONE_RUN[row.verdict].format(row.strategy, baseline)
+            answer = ONE_RUN[row.verdict].format(backbone + row.strategy, backbone + baseline)
         sentences.append(f"With {row.train_images:,.0f}{'' if sentences else ' training images'}, {answer}.")
     if len(picks) and (picks["seeds"] == 1).any():
         who = "Each model" if (picks["seeds"] == 1).all() else "Where there is no range, each model"
