@@ -38,10 +38,11 @@ def use(name: str | None, images: str | None = None) -> None:
         return
     if name not in presets:
         raise unknown("python -m stages use", name, presets)
-    yaml = YAML()  # with nothing set, as DVC writes params.yaml: `-S` then changes the lines it has to
+    # nothing set, and lists over lines: the layout in which DVC writes params.yaml, so that `-S` changes what it has to
+    yaml, plain = YAML(), YAML(typ="safe")
     document = yaml.load(PARAMS.read_text(encoding="utf-8"))
     for layer in (DEFAULT, name):
-        overlay(document, yaml.load(presets[layer].read_text(encoding="utf-8")) or {})
+        overlay(document, plain.load(presets[layer].read_text(encoding="utf-8")) or {})
     if images is not None:
         path = Path(images).expanduser().resolve()
         if not path.exists():
