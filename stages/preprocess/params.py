@@ -28,10 +28,10 @@ class Split(Settings):
 class Params(PreprocessSpec):
     """What is done to every image, and the split."""
 
-    resize: Literal["first", "last"] = "first"
-    """first: the steps see every image in `size`, whatever its file's. last: they see the image in its own size, e.g.
-    to crop it in pixels of the file; but what CLAHE does then depends on that: 40 chest films, mean grey level 132,
-    come out with 135 from files of 512 pixels and with 158 from files of 150 (first: 139 and 140)."""
+    steps_on: Literal["resized", "original"] = "resized"
+    """resized: the steps see every image in `size`, whatever its file's. original: they see it in the size of its file,
+    e.g. to crop it in pixels of the file; but what CLAHE does then depends on that size: 40 chest films, mean grey
+    level 132, come out with 135 from files of 512 pixels and with 158 from files of 150 (resized: 139 and 140)."""
     split: Split = Split()
     """Test, train and validation parts."""
 

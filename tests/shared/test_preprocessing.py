@@ -35,12 +35,12 @@ def test_default_is_area_averaging_then_opencvs_clahe_and_the_order_can_be_turne
     def smaller(image: np.ndarray) -> np.ndarray:
         return cv2.resize(image, (64, 64), interpolation=cv2.INTER_AREA)
 
-    first = Preprocessor(Params(size=64).spec)(png(film), "a.png")
-    assert first.shape == (64, 64, 1)
-    assert first.dtype == np.uint8
-    assert np.array_equal(first[..., 0], clahe(smaller(film)))
-    last = Preprocessor(PreprocessSpec(size=64))(png(film), "a.png")
-    assert np.array_equal(last[..., 0], smaller(clahe(film))), "a recipe from before there was a choice"
+    resized = Preprocessor(Params(size=64).spec)(png(film), "a.png")
+    assert resized.shape == (64, 64, 1)
+    assert resized.dtype == np.uint8
+    assert np.array_equal(resized[..., 0], clahe(smaller(film)))
+    original = Preprocessor(PreprocessSpec(size=64))(png(film), "a.png")
+    assert np.array_equal(original[..., 0], smaller(clahe(film))), "a recipe from before there was a choice"
 
 
 def test_a_film_is_as_bright_from_a_small_file_as_from_a_large_one():
@@ -50,15 +50,15 @@ def test_a_film_is_as_bright_from_a_small_file_as_from_a_large_one():
     large = cv2.normalize(smooth, None, 0, 255, cv2.NORM_MINMAX).astype(np.uint8)
     small = cv2.resize(large, (100, 100), interpolation=cv2.INTER_AREA)
     means = {}
-    for order in ("first", "last"):
-        make = Preprocessor(PreprocessSpec(size=224, resize=order))
-        means[order] = abs(make(png(large), "l.png").mean() - make(png(small), "s.png").mean())
-    assert means["first"] < 1 < means["last"] / 2
+    for steps_on in ("resized", "original"):
+        make = Preprocessor(PreprocessSpec(size=224, steps_on=steps_on))
+        means[steps_on] = abs(make(png(large), "l.png").mean() - make(png(small), "s.png").mean())
+    assert means["resized"] < 1 < means["original"] / 2
 
 
 def test_padding_is_no_part_of_what_the_steps_see():
     noise = np.random.default_rng(0).integers(0, 256, (30, 60), dtype=np.uint8)
-    spec = PreprocessSpec(size=40, steps=["InvertImg"], keep_aspect=True, resize="first")
+    spec = PreprocessSpec(size=40, steps=["InvertImg"], keep_aspect=True, steps_on="resized")
     array = Preprocessor(spec)(png(noise), "a.png")[..., 0]
     assert not array[:10].any()
     assert not array[30:].any()

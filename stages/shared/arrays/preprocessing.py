@@ -37,8 +37,9 @@ class PreprocessSpec(Settings):
     steps: list[Any] = Field(default=[{"CLAHE": {"clip_limit": [2.0, 2.0], "tile_grid_size": [8, 8]}}])
     """albumentations transforms by name with their arguments, applied in this order. CLAHE 2.0 on 8×8 tiles is usual
     for films; [] for none."""
-    resize: Literal["first", "last"] = "last"
-    """Before the steps or after them; recipes from before there was a choice lack it, and mean last."""
+    steps_on: Literal["resized", "original"] = "original"
+    """What the steps work on: the image in `size`, or as it is in its file. Recipes from before there was a choice lack
+    it, and mean original."""
     keep_aspect: bool = False
     """false: squeeze the image to `size`, as nearly all published comparisons do. true: keep its proportions and pad
     with black; anatomy keeps its shape, but the bars tell the model the proportions of the file, and in several public
@@ -82,7 +83,7 @@ class Preprocessor:
         image, size, keep = self.original(data, name), self.spec.height_width, self.spec.keep_aspect
         seed = _seed(image)
         inner = fit(image.shape[:2], size) if keep else size
-        start = inner if self.spec.resize == "first" else image.shape[:2]
+        start = inner if self.spec.steps_on == "resized" else image.shape[:2]
         outline = None
         if mask is not None:
             outline = resize(to_array(decode(mask, mask_name), "grey")[..., 0], image.shape[:2], mask=True)
