@@ -15,7 +15,7 @@ from PIL import Image
 def importable(repository, monkeypatch):
     monkeypatch.syspath_prepend(str(repository / "benchmarks"))
     yield
-    for name in ("films", "meter", "pipeline", "startup", "tables", "training", "usual"):
+    for name in ("claims", "films", "meter", "pipeline", "resizing", "startup", "tables", "training", "usual"):
         sys.modules.pop(name, None)
 
 
@@ -187,3 +187,64 @@ def test_a_measured_run_begins_with_nothing_but_the_weights_to_start_from(worksp
     startup.forget()
     assert {str(p.relative_to(workspace)) for p in workspace.rglob("*") if p.is_file()} == {"models/pretrained/a"}
     assert (workspace / "data/folder").is_dir()
+
+
+def resizing_options(**changes):
+    options = {"backbone": "small_cnn", "from_scratch": True, "epochs": 2, "lr": 0.001, "cpu_time": False}
+    return argparse.Namespace(**options | changes)
+
+
+def test_the_time_to_a_level_is_that_of_the_first_epoch_that_both_ways_reach(monkeypatch):
+    """The level is the lower of the two best scores; full size reaches it in 20 s of 30, resized in 8 s of 12."""
+    import pandas as pd
+    import resizing
+
+    order, curves = [], {
+        None: pd.DataFrame({"val_auroc": [0.6, 0.85, 0.9], "elapsed": [10.0, 20.0, 30.0]}),
+        0.5: pd.DataFrame({"val_auroc": [0.7, 0.8, 0.85], "elapsed": [3.0, 6.0, 12.0]}),
+    }  # fmt: skip
+
+    def history(options, seed, resize):
+        order.append(resize and resize["start"])
+        return curves[order[-1]]
+
+    monkeypatch.setattr(resizing, "history", history)
+    for seed in (0, 1):
+        ratios = resizing.compare(resizing_options(), seed)
+        assert ratios == {"to the same AUROC": pytest.approx(20 / 12), "of the whole training": pytest.approx(30 / 12)}
+    assert order == [None, 0.5, 0.5, None]  # the first is not always the same: a machine slows down as it warms up
+
+
+def test_resized_trainings_see_small_images_first(processed, monkeypatch):
+    """Images of 32 px, half of that in the first of two epochs; no CPU time passes, so none is counted."""
+    import resizing
+
+    from stages.train.loop import module
+
+    sides = []
+    monkeypatch.setattr(
+        module, "resized", lambda images, size: sides.append(size[0]) or images[..., : size[0], : size[1]]
+    )
+    monkeypatch.setattr(resizing, "time", SimpleNamespace(process_time=lambda: 7.0))
+    curve = resizing.history(resizing_options(cpu_time=True), 0, resizing.RESIZE)
+    assert list(dict.fromkeys(sides)) == [16, 32]
+    assert list(curve["elapsed"]) == [0.0, 0.0]
+
+
+def test_simulated_scores_have_the_area_that_the_table_names():
+    """By a count of all pairs, with patients whose images resemble each other."""
+    import claims
+
+    truth, patients = claims.cohort(1500, 1500, 2)
+    score = claims.scores(truth, patients, 0.8, 0.5, np.random.default_rng(0))
+    assert (score[truth == 1][:, None] > score[truth == 0]).mean() == pytest.approx(0.8, abs=0.02)
+    ill = score[truth == 1].reshape(-1, 2)
+    assert np.corrcoef(ill.T)[0, 1] == pytest.approx(0.5, abs=0.07)
+
+
+def test_a_simulated_study_does_not_depend_on_how_many_there_are_or_on_the_processes():
+    import claims
+
+    few, many = (claims.repeated(lambda rng: (rng.random(), rng.random()), n, jobs, 7) for n, jobs in ((2, 1), (5, 2)))
+    assert (few == many[:2]).all()
+    assert len(np.unique(many)) == 10

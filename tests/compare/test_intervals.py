@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -11,6 +11,7 @@ import pandas as pd
 import pytest
 from scipy import stats
 
+from benchmarks.claims import predictions, sigmoid
 from stages import compare, evaluate
 from stages.compare.numbers.board import leaderboard
 from stages.compare.numbers.comparison import analyse
@@ -22,29 +23,9 @@ from stages.shared.core.paths import Key
 from stages.shared.measures import MEASURES
 from stages.shared.measures.intervals import percentile_interval
 from stages.shared.measures.measure import Measure
-from stages.shared.tasks import classification
 
 TASK = MEASURES["classification"]
 CLASSES = ["normal", "pneumonia"]
-
-
-def predictions(truth: np.ndarray, patients: Sequence[str], score: np.ndarray) -> pd.DataFrame:
-    """A table of one test image per score, the probability of pneumonia; validation is the same images."""
-    index = pd.DataFrame(
-        {
-            "path": [f"{i:04d}.png" for i in range(len(truth))],
-            "label": pd.Categorical.from_codes(truth, CLASSES),
-            "patient": patients,
-            "group": patients,
-            "split": "test",
-        }
-    )
-    both = pd.concat([index.assign(split="train"), index])
-    return classification.predictions(both, np.tile(np.stack([1 - score, score], axis=1), (2, 1)), CLASSES)
-
-
-def sigmoid(x: np.ndarray) -> np.ndarray:
-    return 1 / (1 + np.exp(-x))
 
 
 @pytest.mark.parametrize(
@@ -67,7 +48,7 @@ def test_the_interval_of_a_difference_agrees_with_a_plain_loop_over_patients(
     scores = [sigmoid((2 * truth - 1) * skill + common + 0.5 * rng.normal(size=n)) for skill in (0.8, 0.4)]
 
     params = evaluate.Params(bootstrap=2000)
-    judged = [judge(predictions(truth, patients, score), TASK, params) for score in scores]
+    judged = [judge(predictions(truth, patients, score, CLASSES), TASK, params) for score in scores]
     point = np.array([j.numbers["test"][metric]["value"] for j in judged])
     draws = Draws(point, np.stack([j.draws[metric] for j in judged]), 80, 0.95, TASK.metrics[metric])
     ((difference, low, high),) = draws.differences([Contrast([0], [1])])
@@ -142,7 +123,7 @@ def two_metrics(project: Path) -> Path:
         "fine_tune": sigmoid(3 + 2.5 * (2 * truth - 1) + 1.0 * rng.normal(size=n)),
     }
     for strategy, score in scores.items():
-        table = predictions(truth, patients, score)
+        table = predictions(truth, patients, score, CLASSES)
         judgement = judge(table, TASK, evaluate.Params(bootstrap=300))
         write(project / f"reports/evaluate/small_cnn-{strategy}-full", table, judgement)
     return project
