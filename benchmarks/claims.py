@@ -23,10 +23,9 @@ from scipy import stats
 sys.path.insert(0, str(Path(__file__).parents[1]))
 
 from stages.compare.numbers.draws import Contrast, Draws
-from stages.evaluate import Params
-from stages.evaluate.judge import judge
 from stages.shared.measures import MEASURES
 from stages.shared.measures.intervals import draws
+from stages.shared.measures.judge import Resampling, judge
 from stages.shared.measures.statistics import auroc, once
 from stages.shared.tasks import classification
 
@@ -87,7 +86,7 @@ def area_study(area: float, patients: int, images: int, rng: Rng) -> tuple[float
 
 
 def interval(truth: np.ndarray, score: np.ndarray, patients: np.ndarray, metric: str, rng: Rng) -> tuple[float, float]:
-    params = Params(bootstrap=500, confidence=LEVEL, seed=int(rng.integers(2**31)))
+    params = Resampling(bootstrap=500, confidence=LEVEL, seed=int(rng.integers(2**31)))
     estimate = judge(predictions(truth, patients, sigmoid(score)), TASK, params).numbers["test"][metric]
     return estimate["low"], estimate["high"]
 

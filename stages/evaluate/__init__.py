@@ -1,8 +1,7 @@
 """Evaluate one model on patients it did not learn from: reports/evaluate/<key>/.
 
 params.py  how many draws, and the coverage of the intervals
-judge.py   predictions -> metrics, intervals, bootstrap draws
-stage.py   reads, predicts, writes predictions.parquet, metrics.json and draws.parquet
+stage.py   reads, predicts, judges (shared/measures/judge.py), writes predictions.parquet, metrics.json, draws.parquet
 """
 
 from __future__ import annotations

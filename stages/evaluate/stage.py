@@ -2,21 +2,17 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
 import numpy as np
-import pandas as pd
 
 from ..shared.arrays.arrays import Arrays, load_arrays
 from ..shared.core import paths
 from ..shared.core.errors import UserError
-from ..shared.core.files import atomic, write_json
 from ..shared.core.job import Job, Result
 from ..shared.measures import MEASURES
+from ..shared.measures.judge import Resampling, flat, judge, write
 from ..shared.model.recipe import Recipe
 from ..shared.tasks import TASKS
 from ..shared.tasks.models import load
-from .judge import Judgement, flat, judge
 from .params import Params
 
 
@@ -26,7 +22,8 @@ def run(params: Params, job: Job) -> Result:
     check_fit(recipe, arrays)
     rows = np.concatenate([validation_rows(recipe, arrays), arrays.rows("test")])
     table = TASKS[recipe.task].predict(model, arrays, rows)
-    judgement = judge(table, MEASURES[recipe.task], params)
+    how = Resampling(params.bootstrap, params.confidence, params.seed)
+    judgement = judge(table, MEASURES[recipe.task], how)
     write(paths.report_dir("evaluate", job.member), table, judgement)
     datasets = {use: table[table["split"] == split] for use, split in (("validation", "val"), ("test", "test"))}
     return Result(metrics=flat(judgement.numbers), datasets=datasets)
@@ -44,11 +41,3 @@ def check_fit(recipe: Recipe, arrays: Arrays) -> None:
 def validation_rows(recipe: Recipe, arrays: Arrays) -> np.ndarray:
     """The fold this model stopped on, which need not be the index's own `val`."""
     return np.flatnonzero(arrays.index["fold"] == recipe.params["sample"]["fold"])
-
-
-def write(folder: Path, table: pd.DataFrame, judgement: Judgement) -> None:
-    """predictions.parquet, draws.parquet, metrics.json."""
-    for name, rows in (("predictions", table), ("draws", judgement.draws)):
-        with atomic(folder / f"{name}.parquet") as partial:
-            rows.to_parquet(partial, index=False)
-    write_json(folder / "metrics.json", judgement.numbers)

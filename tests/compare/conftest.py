@@ -16,14 +16,14 @@ import pytest
 from matplotlib.figure import Figure
 from PIL import Image
 
-from stages import compare, evaluate
+from stages import compare
 from stages.compare import stage as compare_stage
 from stages.compare.page import render
-from stages.evaluate import judge, stage
 from stages.shared.arrays.arrays import load_arrays
 from stages.shared.core.job import Job
 from stages.shared.core.paths import Key
 from stages.shared.measures import MEASURES
+from stages.shared.measures.judge import Resampling, judge, write
 from stages.shared.model.model import Classifier
 from stages.shared.model.recipe import Architecture
 from stages.shared.tasks import classification
@@ -170,8 +170,8 @@ def write_model(
     prob = scores(index.label.cat.codes.to_numpy().astype(int), len(classes), skill, shared, rng)
     keep = (index.split != "train").to_numpy()
     table = classification.predictions(index[keep], prob[keep], classes)
-    judgement = judge.judge(table, MEASURES["classification"], evaluate.Params(bootstrap=300))
-    stage.write(root / "reports/evaluate" / key, table, judgement)
+    judgement = judge(table, MEASURES["classification"], Resampling(300, 0.95, seed=0))
+    write(root / "reports/evaluate" / key, table, judgement)
     write_training(root, Key(*key.split("-")), index, skill, rng, sample)
     write_cases(root, key, table[table.split == "test"], index, rng)
 

@@ -13,13 +13,12 @@ import pytest
 from PIL import Image
 from sklearn import metrics as reference
 
-from stages import compare, evaluate
+from stages import compare
 from stages.compare.numbers.comparison import analyse
-from stages.evaluate.judge import judge
-from stages.evaluate.stage import write
 from stages.shared.core.errors import UserError
 from stages.shared.core.job import Job
 from stages.shared.measures import MEASURES
+from stages.shared.measures.judge import Resampling, judge, write
 
 TABLES = ["leaderboard.csv", "repeats.csv", "contrasts.csv", "histories.csv", "roc.csv", "confusion.csv"]
 
@@ -258,7 +257,7 @@ def test_what_cannot_be_computed_is_a_tie_never_a_victory(project: Path, params:
     for folder in (project / "reports/evaluate").iterdir():
         table = pd.read_parquet(folder / "predictions.parquet")
         table = table[(table.split == "val") | (table.label == "normal")]  # no AUROC on the test split
-        judgement = judge(table, MEASURES["classification"], evaluate.Params(bootstrap=100))
+        judgement = judge(table, MEASURES["classification"], Resampling(100, 0.95, seed=0))
         write(folder, table, judgement)
     study = analyse(params())
     assert study.board.auroc.isna().all()

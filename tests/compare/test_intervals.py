@@ -12,16 +12,15 @@ import pytest
 from scipy import stats
 
 from benchmarks.claims import predictions, sigmoid
-from stages import compare, evaluate
+from stages import compare
 from stages.compare.numbers.board import leaderboard
 from stages.compare.numbers.comparison import analyse
 from stages.compare.numbers.draws import Contrast, Draws
-from stages.evaluate.judge import judge
-from stages.evaluate.stage import write
 from stages.shared.core.errors import UserError
 from stages.shared.core.paths import Key
 from stages.shared.measures import MEASURES
 from stages.shared.measures.intervals import percentile_interval
+from stages.shared.measures.judge import Resampling, judge, write
 from stages.shared.measures.measure import Measure
 
 TASK = MEASURES["classification"]
@@ -47,7 +46,7 @@ def test_the_interval_of_a_difference_agrees_with_a_plain_loop_over_patients(
     common = rng.normal(size=n)
     scores = [sigmoid((2 * truth - 1) * skill + common + 0.5 * rng.normal(size=n)) for skill in (0.8, 0.4)]
 
-    params = evaluate.Params(bootstrap=2000)
+    params = Resampling(2000, 0.95, seed=0)
     judged = [judge(predictions(truth, patients, score, CLASSES), TASK, params) for score in scores]
     point = np.array([j.numbers["test"][metric]["value"] for j in judged])
     draws = Draws(point, np.stack([j.draws[metric] for j in judged]), 80, 0.95, TASK.metrics[metric])
@@ -159,7 +158,7 @@ def test_a_tie_is_of_the_metric_that_sorts(two_metrics: Path, params: Callable[.
     table["prob_normal"], table["prob_pneumonia"] = 1 - score, score
     table["predicted"] = pd.Categorical(np.where(score > 0.5, "pneumonia", "normal"), CLASSES)
     other = two_metrics / "reports/evaluate/small_cnn-feature_extraction-full"
-    write(other, table, judge(table, TASK, evaluate.Params(bootstrap=300)))
+    write(other, table, judge(table, TASK, Resampling(300, 0.95, seed=0)))
     assert list(analyse(params(sort_by="auroc", **matrix)).board.tie) == [True, False]
     assert list(analyse(params(sort_by="sensitivity", **matrix)).board.tie) == [True, True]
 
@@ -188,7 +187,7 @@ def test_draws_that_cannot_be_paired_are_refused(
 ) -> None:
     folder = project / "reports/evaluate/small_cnn-fine_tune-full"
     table = pd.read_parquet(folder / "predictions.parquet")
-    write(folder, table, judge(table, TASK, evaluate.Params(**{"bootstrap": 300} | change)))
+    write(folder, table, judge(table, TASK, Resampling(**{"bootstrap": 300, "confidence": 0.95, "seed": 0} | change)))
     with pytest.raises(UserError, match=rf"{message}.*dvc repro -f evaluate@small_cnn"):
         analyse(params())
 

@@ -10,11 +10,10 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
-from stages import compare, evaluate
-from stages.evaluate.judge import judge
-from stages.evaluate.stage import write
+from stages import compare
 from stages.shared.core.job import Job
 from stages.shared.measures import MEASURES
+from stages.shared.measures.judge import Resampling, judge, write
 
 FETCHED = {"src", "href", "srcset", "poster", "action", "data", "background", "xlink:href"}
 VOID = {"meta", "img", "br", "link", "input", "hr"}
@@ -233,7 +232,7 @@ def test_a_winner_that_calls_all_images_one_class_is_marked(
         table["prob_pneumonia"] /= 2.5
         table["prob_normal"] = 1 - table.prob_pneumonia
         table["predicted"] = "normal"
-        judgement = judge(table, MEASURES["classification"], evaluate.Params(bootstrap=100))
+        judgement = judge(table, MEASURES["classification"], Resampling(100, 0.95, seed=0))
         write(folder, table, judgement)
     compare.run(params(samples=0), Job())
     text = " ".join(Page((project / "reports/compare/index.html").read_text()).text.split())

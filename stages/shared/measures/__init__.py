@@ -3,6 +3,7 @@
 measure.py         what a metric is called and which way is better; what a task brings
 statistics.py      threshold curves, confusion counts
 intervals.py       bootstrap draws of patients, intervals from them
+judge.py           a table of predictions -> metrics with intervals, and their draws
 classification.py  the one list of the metrics of classification, and how they are computed
 """
 

@@ -1,18 +1,22 @@
-"""From a table of predictions to metrics with intervals, and the bootstrap draws behind them."""
+"""From a table of predictions to metrics with intervals, the bootstrap draws behind them, and the three files of both.
+
+Two stages judge: evaluate a model, embed the neighbours in its features.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pandas as pd
 
-from ..shared.measures.intervals import binomial_spread, draws, percentile_interval, rate_interval, support
-from ..shared.measures.measure import Name, TaskMeasures
-from ..shared.measures.statistics import once
-from .params import Params
+from ..core.files import atomic, write_json
+from .intervals import binomial_spread, draws, percentile_interval, rate_interval, support
+from .measure import Name, TaskMeasures
+from .statistics import once
 
 
 @dataclass(frozen=True)
@@ -23,7 +27,16 @@ class Judgement:
     draws: pd.DataFrame
 
 
-def judge(table: pd.DataFrame, task: TaskMeasures, params: Params) -> Judgement:
+@dataclass(frozen=True)
+class Resampling:
+    """bootstrap: draws. confidence: coverage of the intervals. seed: of the draws."""
+
+    bootstrap: int
+    confidence: float
+    seed: int
+
+
+def judge(table: pd.DataFrame, task: TaskMeasures, how: Resampling) -> Judgement:
     """`table`: one row per validation and test image, as predictions.parquet has them.
 
     The numbers are {"val": {metric: value}, "test": {metric: {value, low, high}}, "per_class": {class: {metric:
@@ -43,16 +56,16 @@ def judge(table: pd.DataFrame, task: TaskMeasures, params: Params) -> Judgement:
         ]
         return dict(computed)
 
-    chunks = [values(weights) for weights in draws(clusters, params.bootstrap, params.seed)]
+    chunks = [values(weights) for weights in draws(clusters, how.bootstrap, how.seed)]
     drawn = {name: np.concatenate([chunk[name] for chunk in chunks]) for name in chunks[0]}
     rated, metrics = task.rated(test), {}
     classes: dict[str, dict[str, Any]] = {}
     for name, (value,) in values(once(len(test))).items():
         spread = task.metrics[name].spread if isinstance(name, str) else binomial_spread
         if spread is None or name not in rated:
-            low, high = percentile_interval(drawn[name], params.confidence)
+            low, high = percentile_interval(drawn[name], how.confidence)
         else:
-            low, high = rate_interval(value, drawn[name], support(rated[name], clusters), spread, params.confidence)
+            low, high = rate_interval(value, drawn[name], support(rated[name], clusters), spread, how.confidence)
         ends = {"low": number(np.minimum(low, value)), "high": number(np.maximum(high, value))}
         estimate = {"value": number(value), **ends}
         if isinstance(name, str):
@@ -68,11 +81,19 @@ def judge(table: pd.DataFrame, task: TaskMeasures, params: Params) -> Judgement:
             split: {"images": len(part), "patients": int(part["patient"].nunique())}
             for split, part in (("val", validation), ("test", test))
         },
-        "confidence": params.confidence,
-        "bootstrap": params.bootstrap,
-        "seed": params.seed,
+        "confidence": how.confidence,
+        "bootstrap": how.bootstrap,
+        "seed": how.seed,
     }
     return Judgement(numbers, pd.DataFrame({name: drawn[name] for name in task.metrics}, dtype=np.float32))
+
+
+def write(folder: Path, table: pd.DataFrame, judgement: Judgement) -> None:
+    """predictions.parquet, draws.parquet, metrics.json."""
+    for name, rows in (("predictions", table), ("draws", judgement.draws)):
+        with atomic(folder / f"{name}.parquet") as partial:
+            rows.to_parquet(partial, index=False)
+    write_json(folder / "metrics.json", judgement.numbers)
 
 
 def number(value: float) -> float | None:

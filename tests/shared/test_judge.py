@@ -5,15 +5,13 @@ import pandas as pd
 import pytest
 from sklearn import metrics as sk
 
-from stages.evaluate import Params
-from stages.evaluate.judge import flat, judge
-from stages.evaluate.stage import write
 from stages.shared.core.files import read_json
 from stages.shared.measures import MEASURES
+from stages.shared.measures.judge import Resampling, flat, judge, write
 from stages.shared.tasks.classification import predictions
 
 TASK = MEASURES["classification"]
-PARAMS = Params(bootstrap=200, seed=3)
+PARAMS = Resampling(bootstrap=200, confidence=0.95, seed=3)
 
 
 def table(skill: float = 1.5, seed: int = 0) -> pd.DataFrame:
@@ -65,7 +63,10 @@ def test_clusters_are_drawn_whole_though_they_have_several_patients():
     rows = table()
     joined = rows.assign(group=rows["group"] // 3)
     for name in ("accuracy", "auroc"):
-        apart, together = (judge(t, TASK, Params(bootstrap=1000)).numbers["test"][name] for t in (rows, joined))
+        apart, together = (
+            judge(t, TASK, Resampling(bootstrap=1000, confidence=0.95, seed=0)).numbers["test"][name]
+            for t in (rows, joined)
+        )
         assert apart["value"] == together["value"]
         assert together["high"] - together["low"] > 1.05 * (apart["high"] - apart["low"])
 
