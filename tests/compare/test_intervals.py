@@ -123,7 +123,7 @@ def two_metrics(project: Path) -> Path:
     }
     for strategy, score in scores.items():
         table = predictions(truth, patients, score, CLASSES)
-        judgement = judge(table, TASK, evaluate.Params(bootstrap=300))
+        judgement = judge(table, TASK, Resampling(300, 0.95, seed=0))
         write(project / f"reports/evaluate/small_cnn-{strategy}-full", table, judgement)
     return project
 
