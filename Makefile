@@ -58,7 +58,8 @@ COMPILE := $(BIN)/uv pip compile --universal --python-version 3.11 --no-header -
 
 lock: $(DEV_STAMP) ## write requirements.txt and requirements-dev.txt anew
 	$(COMPILE) requirements.in -o requirements.txt
-	$(COMPILE) requirements-dev.in -o requirements-dev.txt
+	@# monai asks for torch, which requirements.txt brings, with CUDA or without
+	echo torch | $(COMPILE) requirements-dev.in --excludes - -o requirements-dev.txt
 
 clean: ## delete what the pipeline made (DVC's cache and MLflow's store stay)
 	rm -rf data/raw.zip data/manifest.parquet data/processed reports

@@ -16,5 +16,9 @@ class Params(Settings):
     """Bootstrap draws of the test patients behind each interval: so many that another seed hardly moves it."""
     confidence: Annotated[float, Field(gt=0.5, lt=1)] = 0.95
     """Coverage of the intervals."""
+    surface_tolerance: Annotated[float, Field(ge=0, lt=1)] = 0.005
+    """Segmentation: how far a boundary may be off and still count as right in the surface Dice, as a share of the
+    diagonal of the image, so that it means the same at every size; at least one pixel. 0.005 is about 3 mm on a chest
+    film of 35 × 43 cm, and 1.6 px of an image of 224 × 224."""
     seed: Annotated[int, Field(ge=0)] = 0
     """Of the resampling."""

@@ -5,6 +5,10 @@ statistics.py      threshold curves, confusion counts
 intervals.py       bootstrap draws of patients, intervals from them
 judge.py           a table of predictions -> metrics with intervals, and their draws
 classification.py  the one list of the metrics of classification, and how they are computed
+segmentation.py    the same of segmentation, from scores of single images
+scoring.py         those scores: overlap and distances, at the size of the network and of the file
+decision.py        from probability maps to masks: threshold and components, chosen on validation images
+surfaces.py        distances between the boundaries of two masks
 """
 
 from __future__ import annotations

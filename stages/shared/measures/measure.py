@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, Literal, Protocol
 
 from .intervals import binomial_spread
 
@@ -29,6 +29,8 @@ class Measure:
     """Its value for a model that guesses, where that is the same for every data set."""
     spread: Callable[[float], float] | None = binomial_spread
     """Of metrics between 0 and 1: variance per image at a value, for score intervals. None: percentile intervals."""
+    unit: str = ""
+    """Of metrics that are not between 0 and 1."""
 
 
 @dataclass(frozen=True)
@@ -49,6 +51,38 @@ class Curve:
     """Share of the class -> the heights at x = 0 and x = 1 of the line of a model that guesses."""
     free_corner: Literal["lower left", "lower right"]
     """Where a good curve leaves room for a legend."""
+
+
+class Options(Protocol):
+    """What the `evaluate` section says about scores of single images."""
+
+    @property
+    def surface_tolerance(self) -> float:
+        """Share of the diagonal of an image by which a boundary may be off."""
+
+
+@dataclass(frozen=True)
+class Truth:
+    """The annotated masks of the rows of a table. n rows, H×W the size that the network reads. Masks hold class
+    numbers: 0 background, k the k-th of `structures`."""
+
+    masks: np.ndarray
+    """n×H×W."""
+    structures: list[str]
+    original: Callable[[int], np.ndarray | None]
+    """Row -> the mask at the size of its file, h×w; None where there is none. Called from several threads."""
+    restore: Callable[[np.ndarray, tuple[int, int]], np.ndarray]
+    """(map H×W as the network gives it, (h, w) of the file) -> map h×w."""
+
+
+def unscored(table: pd.DataFrame, maps: np.ndarray, truth: Truth, options: Options) -> pd.DataFrame:
+    """For a task whose predictions are the table itself."""
+    return table
+
+
+def uncounted(table: pd.DataFrame) -> dict[str, dict[str, int]]:
+    """For a task without special cases."""
+    return {}
 
 
 @dataclass(frozen=True)
@@ -72,3 +106,8 @@ class TaskMeasures:
     """By the name of the figure."""
     watched: Mapping[str, str]
     """Validation metrics in a training history, and what they are called; the last one matters most."""
+    scored: Callable[[pd.DataFrame, np.ndarray, Truth, Options], pd.DataFrame] = unscored
+    """(what the task predicts: one row per image, and maps n×K×H×W where it has any; truth; options) -> what
+    predictions.parquet holds."""
+    counts: Callable[[pd.DataFrame], Mapping[str, Mapping[str, int]]] = uncounted
+    """Rows -> for each class: how many images are a special case, by its name."""

@@ -1,0 +1,97 @@
+"""From probability maps to masks: a threshold, and how many components of each structure are kept.
+
+Both are chosen for each model on its validation images. Pixels of one component touch at a side or a corner.
+
+Shapes: n images, K structures, H×W pixels. Maps are uint8, in 255ths. Masks hold class numbers: 0 background, k the
+k-th structure.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from os import cpu_count
+from typing import TypeVar
+
+import numpy as np
+
+T = TypeVar("T")
+
+LEVELS = sorted(range(11, 255, 13), key=lambda level: abs(level - 128))
+"""Thresholds to choose from, in 255ths: from 0.04 to 0.96 in steps of 0.05; the plainest, 0.5, is first."""
+KEPT = (0, 1, 2)
+"""Components to keep: all, the largest, the two largest."""
+
+
+@dataclass(frozen=True)
+class Decision:
+    """`level`: a pixel belongs to a structure where 1 - p(background) reaches this many 255ths. `kept`: for each
+    structure, how many of its largest components stay; 0: all."""
+
+    level: int
+    kept: tuple[int, ...]
+
+    def mask(self, maps: np.ndarray) -> np.ndarray:
+        """uint8 h×w of class numbers, from K×h×w. Where the threshold is reached it is the likeliest structure, the
+        first of equals."""
+        foreground, likeliest = _pixels(maps)
+        classes = np.where(foreground >= self.level, likeliest, np.uint8(0))
+        for k, kept in enumerate(self.kept, start=1):
+            if kept:
+                structure = classes == k
+                classes[structure & ~largest(structure, kept)] = 0
+        return classes
+
+
+def choose(maps: np.ndarray, masks: np.ndarray) -> Decision:
+    """The decision with the best Dice on these images, n×K×H×W and n×H×W: the mean over structures of the mean over
+    images. Among equals: the threshold nearest to 0.5, then all components before fewer. A structure for which no Dice
+    is defined keeps all."""
+    dice = np.stack(each_image(lambda i: dice_of_decisions(maps[i], masks[i]), len(maps))) if len(maps) else None
+    if dice is None:
+        return Decision(LEVELS[0], (0,) * maps.shape[1])
+    defined = ~np.isnan(dice)
+    means = np.nansum(dice, axis=0) / np.maximum(defined.sum(axis=0), 1)  # levels × kept × K
+    means = means.round(12)  # sums in another order are equal
+    level = int(means.max(axis=1).mean(axis=1).argmax())
+    return Decision(LEVELS[level], tuple(KEPT[i] for i in means[level].argmax(axis=0)))
+
+
+def dice_of_decisions(maps: np.ndarray, mask: np.ndarray) -> np.ndarray:
+    """LEVELS × KEPT × K Dice of one image, K×H×W and H×W. Both empty: NaN."""
+    foreground, likeliest = _pixels(maps)
+    dice = np.full((len(LEVELS), len(KEPT), len(maps)), np.nan)
+    for k in range(len(maps)):
+        own, truth = likeliest == k + 1, mask == k + 1
+        total = int(truth.sum())
+        for i, level in enumerate(LEVELS):
+            structure = own & (foreground >= level)
+            for j, kept in enumerate(KEPT):
+                part = largest(structure, kept) if kept else structure
+                if size := int(part.sum()) + total:
+                    dice[i, j, k] = 2 * int((part & truth).sum()) / size
+    return dice
+
+
+def largest(mask: np.ndarray, count: int) -> np.ndarray:
+    """Boolean H×W: the `count` largest components of a mask. Among equals: the one that begins further up."""
+    import cv2
+
+    _, labels, stats, _ = cv2.connectedComponentsWithStats(mask.view(np.uint8), connectivity=8)
+    order = np.argsort(-stats[1:, cv2.CC_STAT_AREA], kind="stable")[:count] + 1
+    keep = np.zeros(len(stats), dtype=bool)
+    keep[order] = True
+    kept: np.ndarray = keep[labels]
+    return kept
+
+
+def each_image(work: Callable[[int], T], images: int) -> list[T]:
+    """The results of each image, in order, on all cores: what is called here leaves Python for most of its time."""
+    with ThreadPoolExecutor(cpu_count() or 1) as pool:
+        return list(pool.map(work, range(images)))
+
+
+def _pixels(maps: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """(1 - p(background) in 255ths, number of the likeliest structure), h×w each, from K×h×w."""
+    return maps.sum(axis=0, dtype=np.uint16), (maps.argmax(axis=0) + 1).astype(np.uint8)
