@@ -253,6 +253,15 @@ def test_a_metric_without_a_value_is_shown_as_missing(project: Path, params: Cal
     assert table.auprc.notna().sum() == 2
 
 
+@pytest.mark.usefixtures("blank_figures")
+def test_a_study_without_the_baseline_writes_the_header_of_the_contrasts(
+    project: Path, compared: dict[str, Path], params: Callable[..., compare.Params]
+) -> None:
+    compare.run(params(strategy=["fine_tune"]), Job())
+    (header,) = (project / "reports/compare/contrasts.csv").read_text().splitlines()
+    assert header == (compared["binary"] / "contrasts.csv").read_text().splitlines()[0]
+
+
 def test_what_cannot_be_computed_is_a_tie_never_a_victory(project: Path, params: Callable[..., compare.Params]) -> None:
     for folder in (project / "reports/evaluate").iterdir():
         table = pd.read_parquet(folder / "predictions.parquet")

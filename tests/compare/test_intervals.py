@@ -111,6 +111,31 @@ def test_of_many_equal_models_hardly_any_study_has_one_behind_the_first() -> Non
     assert wrong / studies <= 0.09  # 0.05 and chance
 
 
+def test_models_that_differ_on_no_draw_may_still_differ(project: Path, params: Callable[..., compare.Params]) -> None:
+    """Both find all 12 ill patients: another one may be found by one alone. As wide as Wilson's interval of 0 of 12."""
+    truth, patients = np.repeat([1, 1, 0, 0, 0], 12), [f"p{i:02d}" for i in np.repeat(np.arange(30), 2)]
+    for strategy, shift in (("from_scratch", 0.0), ("fine_tune", 0.1)):
+        score = np.where(truth == 1, 0.8, np.linspace(0.2, 0.7, 60)) + shift
+        table = predictions(truth, patients, score, CLASSES)
+        judgement = judge(table, TASK, Resampling(300, 0.95, seed=0))
+        write(project / f"reports/evaluate/small_cnn-{strategy}-full", table, judgement)
+    study = analyse(params(strategy=["from_scratch", "fine_tune"], sample=["full"], sort_by="sensitivity"))
+    (row,) = study.contrasts.itertuples()
+    level = 2 * stats.norm.cdf(stats.t.ppf(0.975, 29)) - 1
+    wilson = stats.binomtest(0, 12).proportion_ci(level, method="wilson").high
+    assert (row.value, row.baseline_value, row.difference) == (1, 1, 0)
+    assert [row.low, row.high] == pytest.approx([-wilson, wilson])
+    assert list(study.board.difference_low) == pytest.approx([0, -wilson])
+    assert study.board.tie.all()
+
+
+def test_a_metric_that_is_no_rate_has_no_interval_where_no_draw_differs() -> None:
+    draws = Draws(np.full(2, 3.0), np.full((2, 50), 3.0), 20, 0.95, Measure("Hausdorff", "HD", spread=None), support=20)
+    ((difference, low, high),) = draws.differences([Contrast([0], [1])])
+    assert difference == 0
+    assert np.isnan([low, high]).all()
+
+
 @pytest.fixture
 def two_metrics(project: Path) -> Path:
     """The AUROC says that fine_tune is better, for sure; balanced accuracy says the opposite: its good scores lie above

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -115,8 +116,10 @@ def test_the_interval_of_a_difference_agrees_with_a_plain_loop(scored: SimpleNam
 
 def test_seeds_are_paired(scored: SimpleNamespace) -> None:
     scored.scores[3:] = scored.scores[:3]
-    draws = draws_of(scored, 200)
-    assert draws.differences([Contrast([3, 4, 5], [0, 1, 2])]) == [(0, 0, 0)]
+    draws = replace(draws_of(scored, 200), support=60)
+    ((difference, low, high),) = draws.differences([Contrast([3, 4, 5], [0, 1, 2])])
+    assert difference == 0
+    assert -0.07 < low < 0 < high < 0.07  # no draw differs: 60 patients, as for a rate of 0
     ((_, low, high),) = draws.differences([Contrast([3, 4, 5], [0, 1, 2], paired=False)])
     assert low < 0 < high
 
@@ -204,6 +207,26 @@ def test_a_missing_repeat_is_left_out_of_the_pair_but_not_of_the_mean(
     means = study.means.set_index(["strategy", "sample"]).seeds
     assert means["fine_tune", "4 a class"] == 2
     assert means["from_scratch", "4 a class"] == 3
+
+
+def test_a_baseline_with_one_seed_is_compared_with_one_model(
+    repeats_project: Path, params: Callable[..., compare.Params], repeated_samples: list[str]
+) -> None:
+    """Of the same seed where there is one, else with the first of the matrix."""
+    models = repeats_project / "reports/train"
+    for key, own in [("from_scratch-few_1", 0), ("from_scratch-few_2", 0), ("fine_tune-few_0", 1)]:
+        (models / f"small_cnn-{key}/summary.json").unlink()
+        contrasts = analyse(params(sample=repeated_samples)).contrasts
+        row = contrasts.query("strategy == 'fine_tune' and sample == '4 a class'").iloc[0]
+        if key == "from_scratch-few_1":
+            assert (row.seeds, row.runs, row.baseline_runs) == (2, 3, 2)
+            continue
+        areas = [
+            area(predictions(repeats_project, f"small_cnn-{s}-few_{i}"))
+            for s, i in [("fine_tune", own), ("from_scratch", 0)]
+        ]
+        assert [row.value, row.baseline_value] == pytest.approx(areas)
+        assert (row.seeds, row.runs, row.baseline_runs) == (1, 3 - own, 1)
 
 
 def test_figures_show_the_first_seed_whatever_its_score(

@@ -17,6 +17,7 @@ def contrast(strategy: str, images: int, val: float, difference: float, verdict:
         "backbone": "cnn", "sample": f"n{images}", "train_images": images, "strategy": strategy, "value": 0.8 + difference,
         "value_low": 0.7, "value_high": 0.9, "baseline_value": 0.8, "baseline_low": 0.75, "baseline_high": 0.85,
         "val_value": val, "difference": difference, "low": low, "high": high, "verdict": verdict, "seeds": 1,
+        "runs": 1, "baseline_runs": 1,
     }  # fmt: skip
 
 
@@ -71,6 +72,34 @@ def test_without_repeats_the_verdict_is_about_the_models_and_says_that_each_was_
     assert "the vgg16 fine_tune model and the vgg16 from_scratch model cannot be told apart" in named
     mixed = sentences.verdict(picks.assign(seeds=[1, 3]), "from_scratch", AUROC)
     assert mixed.endswith("Where there is no range, each model was trained once: another run may give another result.")
+
+
+@pytest.mark.parametrize(
+    ("runs", "baseline_runs", "reason"),
+    [(3, 1, "from_scratch was trained once"), (1, 2, "feature_extraction was trained once"),
+     (2, 2, "they have only one seed in common")],
+)  # fmt: skip
+def test_where_only_one_of_the_two_was_trained_once_the_words_say_so(
+    runs: int, baseline_runs: int, reason: str
+) -> None:
+    picks = sentences.chosen(TABLE.assign(runs=runs, baseline_runs=baseline_runs), AUROC)
+    said = sentences.verdict(picks, "from_scratch", AUROC)
+    assert said.endswith("Two trained models are compared: another run may give another result.")
+    mixed = sentences.verdict(picks.assign(seeds=[1, 3]), "from_scratch", AUROC)
+    assert mixed.endswith(
+        "Where there is no range, two trained models are compared: another run may give another result."
+    )
+    (_, finding), *_ = sentences.findings(picks, BOARD, "from_scratch", 120, TABLE.iloc[:0], AUROC)
+    assert finding.endswith(f"This is about these two models, not about the two strategies: {reason}.")
+
+
+def test_sizes_that_their_numbers_do_not_tell_apart_are_named() -> None:
+    """Folds of 300 and 301 images are no learning curve."""
+    folds = pd.DataFrame([contrast("fine_tune", n, 0.8, 0.1, "better") for n in (300, 301)]).assign(seeds=3)
+    picks = sentences.chosen(folds, AUROC)
+    assert sentences.verdict(picks, "from_scratch", AUROC).startswith("With 300 training images (n300), yes: ")
+    assert ". With 301 (n301), yes: " in sentences.verdict(picks, "from_scratch", AUROC)
+    assert sentences.question(picks, "from_scratch") == "Does transfer help?"
 
 
 @pytest.mark.parametrize("verdict", ["better", "worse", "undecided"])

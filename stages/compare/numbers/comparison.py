@@ -57,7 +57,7 @@ class Study:
     @property
     def grows(self) -> bool:
         """Models were trained on different numbers of images, so there is a learning curve to draw."""
-        return bool(self.means["train_images"].nunique() > 1)
+        return repeats.several_sizes(self.means["train_images"])
 
     @property
     def repeated(self) -> bool:

@@ -8,6 +8,9 @@ Two kinds of chance make an interval wide: which patients were tested, whose var
 seed a model was trained with, whose variance is s²/S over S repeats. They add up, each with its own t quantile
 (Cochran & Cox). One training run says nothing about seeds: its interval is about this trained model.
 
+Where no draw of a difference differs (two models that are right about every image), the patients show no variance, but
+others might: as for a rate of 0, each cluster counts once, and the interval goes to the end of a score interval.
+
 Where several differences are shown, chance alone would make some of them large. The intervals are simultaneous: their
 critical value is the quantile of the largest studentised deviation among all of them, over the draws (the single-step
 max-T of Westfall & Young 1993).
@@ -23,7 +26,14 @@ from dataclasses import dataclass
 import numpy as np
 
 from ...shared.core.errors import UserError
-from ...shared.measures.intervals import bootstrap_variance, cochran, normal_probability, score_interval
+from ...shared.measures.intervals import (
+    bootstrap_variance,
+    cochran,
+    normal_probability,
+    score_interval,
+    support,
+    t_quantile,
+)
 from ...shared.measures.measure import Measure, TaskMeasures
 from ...shared.measures.statistics import once
 from ..read import Member
@@ -50,6 +60,7 @@ class Draws:
     clusters: int  # of the test split
     level: float  # coverage of the intervals
     measure: Measure
+    support: float = np.nan  # clusters with images that the metric is a rate of; NaN: it is no rate
 
     def mean(self, at: Sequence[int], single: Sequence[tuple[float, float]]) -> Interval:
         """Over models that are repeats. `single`: the interval of each, which is the answer where there is but one or
@@ -76,7 +87,10 @@ class Draws:
         pairs = (self.replicates[i + 1 :] - self.replicates[i] for i in range(len(self.point) - 1))
         probability = self._probability(pairs) if len(self.point) > 1 else self.level
         drawn = self.replicates - self.replicates[best]
-        return [self._difference(Contrast([i], [best]), own, probability) for i, own in enumerate(drawn)]
+        return [
+            self._difference(Contrast([i], [best]), own, probability) if i != best else (float(own[0]),) * 3
+            for i, own in enumerate(drawn)
+        ]
 
     def verdict(self, low: float, high: float) -> str:
         """Of a difference: better or worse where its interval excludes zero, else (and where unknown) undecided."""
@@ -86,21 +100,27 @@ class Draws:
 
     def _difference(self, contrast: Contrast, drawn: np.ndarray, probability: float) -> Interval:
         a, b = self.point[list(contrast.a)], self.point[list(contrast.b)]
-        variance, quantile = cochran(self._terms(drawn, [a - b] if contrast.paired else [a, b]), probability)
+        terms = self._terms(drawn, [a - b] if contrast.paired else [a, b])
+        if terms[0][0] == 0:
+            terms[0] = self._unseen(probability), terms[0][1]
+        variance, quantile = cochran(terms, probability)
         difference, half = float(a.mean() - b.mean()), quantile * variance**0.5
         return difference, difference - half, difference + half
 
     def _terms(self, drawn: np.ndarray, repeats: Sequence[np.ndarray]) -> list[tuple[float, float]]:
-        """(variance, degrees of freedom) of the patients, from R draws, and of each group of repeats, from its values.
-        A single run has the spread of the other group."""
+        """(variance, degrees of freedom) of the patients, from R draws, and of each group of repeats."""
         defined = drawn[np.isfinite(drawn)]
         patients = bootstrap_variance(defined, self.clusters) if len(defined) > 1 else np.nan
-        spreads = [(float(values.var(ddof=1)), len(values) - 1) for values in repeats if len(values) > 1]
-        terms = [(patients, float(self.clusters - 1))]
-        for values in repeats if spreads else ():
-            s2, df = (float(values.var(ddof=1)), len(values) - 1) if len(values) > 1 else spreads[0]
-            terms.append((s2 / len(values), df))
-        return terms
+        seeds = [(float(v.var(ddof=1)) / len(v), float(len(v) - 1)) for v in repeats if len(v) > 1]
+        return [(patients, float(self.clusters - 1)), *seeds]
+
+    def _unseen(self, probability: float) -> float:
+        """Variance of a difference that no draw shows: its interval is as wide as that of a rate of 0. NaN: no rate."""
+        spread = self.measure.spread
+        if spread is None or not self.support > 0:
+            return np.nan
+        quantile = t_quantile(probability, self.clusters - 1)
+        return float((score_interval(0.0, self.support, quantile, spread)[1] / quantile) ** 2)
 
     def _probability(self, blocks: Iterable[np.ndarray]) -> float:
         """Of the normal distribution below the critical value for all contrasts of the blocks C×R at once; a t
@@ -132,7 +152,17 @@ def draws_of(members: Sequence[Member], metric: str, task: TaskMeasures) -> Draw
         clusters=int(first.test["group"].nunique()),
         level=first.metrics["confidence"],
         measure=task.metrics[metric],
+        support=_support(members, metric, task),
     )
+
+
+def _support(members: Sequence[Member], metric: str, task: TaskMeasures) -> float:
+    """Clusters that the metric rests on, for the model with the fewest: a PPV is a rate of what a model calls ill. NaN:
+    the metric is no rate."""
+    groups = members[0].test["group"].to_numpy()
+    rated = [parts for m in members if (parts := task.rated(m.test).get(metric))]
+    clusters = [support(parts, groups).clusters for parts in rated]
+    return min((n for n in clusters if n > 0), default=np.nan)
 
 
 def _same_test(first: Member, other: Member) -> None:

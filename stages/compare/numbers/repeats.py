@@ -15,6 +15,11 @@ from ..read import Member
 from .draws import Contrast, Draws
 
 CELL = ["backbone", "strategy", "sample"]  # what the repeats of one training have in common
+CONTRAST = [
+    "backbone", "sample", "train_images", "strategy", "value", "baseline_value", "val_value",
+    "difference", "low", "high", "value_low", "value_high", "baseline_low", "baseline_high",
+    "verdict", "seeds", "runs", "baseline_runs",
+]  # fmt: skip
 
 
 def sizes(members: Sequence[Member]) -> dict[str, str]:
@@ -37,6 +42,11 @@ def _size(sample: Mapping[str, Any], with_fold: bool) -> str:
     whole = "all" if sample["fraction"] == 1 else f"{100 * sample['fraction']:g}%"
     size = f"{sample['per_class']} a class" if sample["per_class"] else whole
     return f"{size}, fold {sample['fold']}" if with_fold else size
+
+
+def several_sizes(train_images: pd.Series) -> bool:
+    """The training sets differ in size. Folds, and samples of whole patients, have a few images more or fewer."""
+    return bool(train_images.max() > 1.1 * train_images.min())
 
 
 def trainings(members: Sequence[Member], metric: str, beside: str) -> pd.DataFrame:
@@ -89,20 +99,22 @@ def _mean(draws: Draws, repeats: pd.DataFrame) -> tuple[float, float, float]:
 
 def contrasts(table: pd.DataFrame, draws: Draws, baseline: str) -> pd.DataFrame:
     """Each strategy of `trainings` against `baseline` on the same backbone and size; empty without a baseline in the
-    matrix. Where both have the same seeds, these are compared in pairs; otherwise all of one with all of the other.
+    matrix. Seeds that both have are compared in pairs; where there are none, all of one with all of the other.
 
     `low` and `high` are of the difference, simultaneous over the strategies of one backbone and size; `value_…` and
     `baseline_…` of the two means of the metric that decides; `verdict` is better, worse or undecided; `seeds`: how many
-    either mean is over. With one, the contrast is of two trained models, not of two strategies.
+    either mean is over. With one, the contrast is of two trained models, not of two strategies. `runs` and
+    `baseline_runs`: how often each was trained, also with seeds that the other does not have.
     """
-    rows = {}
+    rows: dict[int, dict[str, object]] = {}
     for (backbone, sample), cells in table.groupby(["backbone", "sample"], sort=False):
         base = cells[cells["strategy"] == baseline]
-        pairs = [_paired(own, base) for _, own in cells.drop(base.index).groupby("strategy", sort=False) if len(base)]
+        others = [own for _, own in cells.drop(base.index).groupby("strategy", sort=False) if len(base)]
+        pairs = [_paired(own, base) for own in others]
         differences = draws.differences(
             [Contrast(own["at"].tolist(), other["at"].tolist(), p) for own, other, p in pairs]
         )
-        for (own, other, _), (difference, low, high) in zip(pairs, differences, strict=True):
+        for (own, other, _), (difference, low, high), every in zip(pairs, differences, others, strict=True):
             value, value_low, value_high = _mean(draws, own)
             base_value, base_low, base_high = _mean(draws, other)
             rows[own["at"].min()] = {
@@ -111,13 +123,17 @@ def contrasts(table: pd.DataFrame, draws: Draws, baseline: str) -> pd.DataFrame:
                 "val_value": own["val_value"].mean(skipna=False), "difference": difference, "low": low, "high": high,
                 "value_low": value_low, "value_high": value_high, "baseline_low": base_low, "baseline_high": base_high,
                 "verdict": draws.verdict(low, high), "seeds": min(len(own), len(other)),
+                "runs": len(every), "baseline_runs": len(base),
             }  # fmt: skip
-    return pd.DataFrame([rows[at] for at in sorted(rows)])  # in the order of the matrix
+    return pd.DataFrame([rows[at] for at in sorted(rows)], columns=CONTRAST)  # in the order of the matrix
 
 
 def _paired(own: pd.DataFrame, base: pd.DataFrame) -> tuple[pd.DataFrame, pd.DataFrame, bool]:
-    """The trainings to compare, and whether they are pairs of the same seeds."""
+    """The trainings to compare, and whether they are pairs: of the same seeds, or one training of each, the first of
+    the matrix, where one has no more and there is no such pair."""
     seeds = sorted({*own["seed"]} & {*base["seed"]})
+    if not seeds and min(len(own), len(base)) == 1:
+        return own.iloc[:1], base.iloc[:1], True
     if not seeds:
         return own, base, False
     own, base = (side.set_index("seed").loc[seeds] for side in (own, base))

@@ -8,6 +8,7 @@ that decides.
 from __future__ import annotations
 
 from collections.abc import Mapping
+from itertools import pairwise
 from math import isnan
 from pathlib import Path
 from typing import Any
@@ -16,6 +17,7 @@ import pandas as pd
 
 from ...shared.measures.measure import Measure
 from ..numbers.board import best_on_validation
+from ..numbers.repeats import several_sizes
 from ..text import level, number, signed, signed_span, span
 
 LEAD = {"better": "is better than", "worse": "is worse than", "undecided": "is not shown to differ from"}
@@ -31,7 +33,7 @@ def question(picks: pd.DataFrame, baseline: str) -> str:
     if picks.empty or picks["seeds"].max() == 1:
         return "Which of these models reads the images best?"
     help_of = "Does transfer help" if baseline == "from_scratch" else f"Is another strategy better than {baseline}"
-    return help_of + (", and with how few images?" if picks["train_images"].nunique() > 1 else "?")
+    return help_of + (", and with how few images?" if several_sizes(picks["train_images"]) else "?")
 
 
 def chosen(contrasts: pd.DataFrame, measure: Measure) -> pd.DataFrame:
@@ -45,8 +47,11 @@ def chosen(contrasts: pd.DataFrame, measure: Measure) -> pd.DataFrame:
 
 
 def verdict(picks: pd.DataFrame, baseline: str, measure: Measure, several_backbones: bool = False) -> str:
-    """The answer under the heading: one sentence per number of training images."""
+    """The answer under the heading: one sentence per number of training images. Where that does not tell two of them
+    apart, as with folds, each has its name as well."""
     sentences: list[str] = []
+    counts = sorted(picks["train_images"]) if len(picks) else []
+    named = any(not several_sizes(pd.Series(pair)) for pair in pairwise(counts))
     for row in picks.itertuples():
         backbone = f"{row.backbone} " if several_backbones else ""
         if row.seeds > 1:
@@ -54,10 +59,14 @@ def verdict(picks: pd.DataFrame, baseline: str, measure: Measure, several_backbo
             answer = f"{ANSWER[row.verdict]}: {change} with {backbone}{row.strategy}"
         else:
             answer = ONE_RUN[row.verdict].format(backbone + row.strategy, backbone + baseline)
-        sentences.append(f"With {row.train_images:,.0f}{'' if sentences else ' training images'}, {answer}.")
-    if len(picks) and (picks["seeds"] == 1).any():
-        who = "Each model" if (picks["seeds"] == 1).all() else "Where there is no range, each model"
-        sentences.append(f"{who} was trained once: another run may give another result.")
+        images = f"{row.train_images:,.0f}{'' if sentences else ' training images'}"
+        sentences.append(f"With {images}{f' ({row.sample})' if named else ''}, {answer}.")
+    single = picks[picks["seeds"] == 1] if len(picks) else picks
+    if len(single):
+        once = (single[["runs", "baseline_runs"]] == 1).all(axis=None)
+        where = "" if len(single) == len(picks) else "where there is no range, "
+        caution = where + ("each model was trained once" if once else "two trained models are compared")
+        sentences.append(f"{caution[0].upper()}{caution[1:]}: another run may give another result.")
     return " ".join(sentences)
 
 
@@ -95,8 +104,17 @@ def _contrast(row: Any, baseline: str, images: int, coverage: str, label: str) -
     return (
         f"Of the models compared with {baseline}, {row.strategy} ({row.backbone}) is the best on validation. "
         f"It reaches a test {label} of {values}. The difference is {difference}{end}. "
-        f"This is about these two models, not about the two strategies: each was trained once."
+        f"This is about these two models, not about the two strategies: {_why_not(row, baseline)}."
     )
+
+
+def _why_not(row: Any, baseline: str) -> str:
+    """Why a contrast says nothing about two strategies."""
+    if row.runs == row.baseline_runs == 1:
+        return "each was trained once"
+    if row.baseline_runs == 1:
+        return f"{baseline} was trained once"
+    return f"{row.strategy} was trained once" if row.runs == 1 else "they have only one seed in common"
 
 
 def choice(row: pd.Series, models: int, measure: Measure) -> str:
