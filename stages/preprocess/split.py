@@ -71,6 +71,7 @@ def _folds(counts: np.ndarray, split: Split) -> np.ndarray:
     """int64 G: the fold of each group. The folds are numbered at random, but one that is unlike the others comes last:
     fold 0 validates unless a sample says otherwise, and a patient with a large part of the images should train."""
     fold = deal(counts, [1 / split.folds] * split.folds, [1] * split.folds, split.seed)
+    counts = counts[:, counts.any(axis=0)]  # a class that is in the test part alone is refused later, with a table
     images = np.stack([counts[fold == k].sum(0) for k in range(split.folds)])
     unlike = np.abs(images * split.folds / counts.sum(0) - 1).max(1)
     order = np.random.default_rng(split.seed).permutation(split.folds)

@@ -132,6 +132,14 @@ def test_a_class_missing_from_a_part_is_refused_with_the_table_of_counts():
     assert [line.split() for line in message.splitlines() if line.startswith("test")] == [["test", "4", "0"]]
 
 
+@pytest.mark.filterwarnings("error")
+def test_a_class_that_is_in_the_provided_test_part_alone_is_refused_without_a_warning():
+    manifest = small({"well": 20, "sick": 12})
+    manifest["provided_split"] = np.where(manifest["patient"].str.startswith("sick"), "test", "train")
+    with pytest.raises(UserError, match=r"(?s)every part needs images of every class.*fold 0 +\d+ +0"):
+        assign(manifest, Split(method="provided", folds=2))
+
+
 def test_a_class_that_is_gone_altogether_is_refused():
     manifest = small({"well": 20, "sick": 12})
     with pytest.raises(UserError, match="sick has 0"):
