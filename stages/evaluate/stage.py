@@ -20,8 +20,10 @@ def run(params: Params, job: Job) -> Result:
     model, recipe = load(paths.model_dir(job.member))
     arrays = load_arrays()
     check_fit(recipe, arrays)
+    task = TASKS[recipe.task]
     rows = np.concatenate([validation_rows(recipe, arrays), arrays.rows("test")])
-    table = TASKS[recipe.task].predict(model, arrays, rows)
+    rows = rows[task.usable(arrays.index)[rows]]
+    table = task.predict(model, arrays, rows).table
     how = Resampling(params.bootstrap, params.confidence, params.seed)
     judgement = judge(table, MEASURES[recipe.task], how)
     write(paths.report_dir("evaluate", job.member), table, judgement)
@@ -31,7 +33,7 @@ def run(params: Params, job: Job) -> Result:
 
 def check_fit(recipe: Recipe, arrays: Arrays) -> None:
     """Raises UserError when the arrays are not those that the model was trained on."""
-    if (recipe.classes, recipe.data) != (arrays.classes, arrays.fingerprint):
+    if (recipe.classes, recipe.data) != (TASKS[recipe.task].outputs(arrays), arrays.fingerprint):
         raise UserError(
             f"models/{recipe.key} was trained on other arrays than those in {paths.PROCESSED} (fingerprint "
             f"{recipe.data[:12]} instead of {arrays.fingerprint[:12]}). Run `dvc repro train@{recipe.key}`."

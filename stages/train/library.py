@@ -28,7 +28,12 @@ def check_libraries(params: Params) -> None:
     from .start.start import fetch
 
     Transform(params.augment, "augment")
-    monitors = ["val_loss", *TASKS[params.task].watch(2)]
+    task = TASKS[params.task]
+    if params.loss.name not in task.LOSSES:
+        raise unknown(f"loss.name (task: {params.task})", params.loss.name, task.LOSSES)
+    if params.mix and not task.MIXES:
+        raise UserError(f"mix: {params.mix.name}: images of task: {params.task} cannot be mixed. Set mix: null.")
+    monitors = ["val_loss", *task.watch(2)]
     if params.early_stopping.monitor not in monitors:
         raise unknown("early_stopping.monitor", params.early_stopping.monitor, monitors)
     backbone = params.backbone
@@ -60,7 +65,7 @@ def check_libraries(params: Params) -> None:
             f"resize: {backbone.name} takes images of {size[0]}×{size[1]} alone. Set resize: null, or take another "
             "backbone."
         )
-    make_plan(params.strategy, _blocks(backbone.source, backbone.architecture.name), params.epochs)
+    make_plan(params.strategy, _blocks(params.task, backbone.architecture.model_dump_json()), params.epochs)
 
 
 @cache  # printed once for all members of the matrix
@@ -73,17 +78,18 @@ def _note_unwatched(weights: str) -> None:
 
 
 @cache
-def _blocks(source: str, name: str) -> tuple[str, ...]:
+def _blocks(task: str, settings: str) -> tuple[str, ...]:
+    """Of the backbone, in a model of the task. `settings`: the architecture's, as JSON."""
     import torch
 
-    from ..shared.model.backbones import build
+    from ..shared.tasks.models import create
 
-    architecture = Architecture.model_validate({"source": source, "name": name})
+    architecture = Architecture.model_validate_json(settings)
     try:
         try:
             with torch.device("meta"):  # its shape alone, without memory or random numbers
-                return tuple(build(architecture).blocks)
+                return tuple(create(task, architecture, outputs=2).backbone.blocks)
         except (NotImplementedError, RuntimeError):  # it computes with its weights while it is built
-            return tuple(build(architecture).blocks)
+            return tuple(create(task, architecture, outputs=2).backbone.blocks)
     except UserError as error:
         raise UserError(f"backbone.name: {str(error).removeprefix('backbones: ')}") from None

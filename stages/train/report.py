@@ -15,7 +15,7 @@ from ..shared.core import paths
 from ..shared.core.environment import environment
 from ..shared.core.files import write_json
 from ..shared.core.job import Job, Result
-from ..shared.model.model import Classifier
+from ..shared.model.model import Model
 from .loop.checkpoints import CHOICES
 from .loop.history import History
 from .machine.machine import Machine
@@ -31,7 +31,7 @@ LIBRARIES = ("torch", "torchvision", "lightning", "timm", "numpy")  # that the n
 class Trained:
     """A model with the weights of its best epoch, and how it came to them."""
 
-    model: Classifier
+    model: Model
     plan: Plan
     machine: Machine
     history: History

@@ -19,8 +19,8 @@ class Rows:
     validation: np.ndarray
 
 
-def select(index: pd.DataFrame, sample: Sample) -> Rows:
-    """The rows of one sample.
+def select(index: pd.DataFrame, sample: Sample, usable: np.ndarray | None = None) -> Rows:
+    """The rows of one sample, among those that are `usable`, N booleans; None: all are.
 
     A part is taken in whole groups (a patient and all duplicates of its images), class by class, in an order that
     the sample's seed fixes: with one seed, smaller parts are subsets of larger ones.
@@ -28,7 +28,7 @@ def select(index: pd.DataFrame, sample: Sample) -> Rows:
     Raises:
         UserError: there is no such fold, or a class has no training image left, or fewer than asked for.
     """
-    fold = index["fold"]
+    fold = index["fold"] if usable is None else index["fold"].where(usable, -1)
     validation = fold == sample.fold
     if not validation.any():
         folds = ", ".join(map(str, sorted(set(fold[fold >= 0]))))

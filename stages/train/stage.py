@@ -6,7 +6,6 @@ import sys
 from dataclasses import replace
 from functools import partial
 
-import numpy as np
 import pandas as pd
 import torch
 
@@ -14,7 +13,7 @@ from ..shared.arrays.arrays import Arrays, load_arrays
 from ..shared.core import paths
 from ..shared.core.errors import UserError
 from ..shared.core.job import Job, Result
-from ..shared.model.model import Classifier
+from ..shared.model.model import Model
 from ..shared.model.recipe import Recipe
 from ..shared.model.store import save
 from ..shared.tasks import TASKS
@@ -51,7 +50,8 @@ NAMED_FILES = 8  # of a batch, at most, in a message
 def run(params: Params, job: Job) -> Result:
     """Of several processes that train one model together, the first writes the model and the report."""
     arrays = load_arrays()
-    rows = select(arrays.index, params.sample)
+    task = TASKS[params.task]
+    rows = select(arrays.index, params.sample, task.usable(arrays.index))
     start = None if params.strategy.plan == "from_scratch" else find_start(params.backbone)
     machine = this_machine(params.trainer, params.precision, params.channels_last, params.accumulate, params.workers)
     if machine.is_main:
@@ -102,10 +102,11 @@ def learn(
     return Trained(model, plan, machine, history, int(state["epoch"]))
 
 
-def prepare(params: Params, arrays: Arrays, start: Start | None) -> tuple[Classifier, Plan]:
+def prepare(params: Params, arrays: Arrays, start: Start | None) -> tuple[Model, Plan]:
     """The model with the weights it starts from, and who learns when."""
     torch.manual_seed(params.training_seed)
-    model = create(params.task, params.backbone.architecture, len(arrays.classes))
+    outputs = TASKS[params.task].outputs(arrays)
+    model = create(params.task, params.backbone.architecture, len(outputs))
     check_size(model, arrays, params)
     if start:
         load_weights(model.backbone, start)
@@ -113,7 +114,7 @@ def prepare(params: Params, arrays: Arrays, start: Start | None) -> tuple[Classi
 
 
 def train(
-    model: Classifier,
+    model: Model,
     plan: Plan,
     params: Params,
     arrays: Arrays,
@@ -123,9 +124,8 @@ def train(
     saved: Checkpoints,
 ) -> None:
     model.to(memory_format=machine.memory_format)
-    task, classes = TASKS[params.task], len(arrays.classes)
-    targets = task.target(arrays, np.arange(len(arrays.index)))
-    images = Images(arrays, params.training_seed, params.augment)
+    task = TASKS[params.task]
+    images = Images(arrays, task.target(arrays), params.training_seed, params.augment)
     # a mixed image is new every time, and features are of one size
     frozen = () if params.mix or params.resize else frozen_throughout(plan)
     with make_feed(model, frozen, images, rows, params.cache, params.epochs, machine) as feed:
@@ -133,13 +133,12 @@ def train(
         quick_gradients(model)  # after the cut: the tracer knows torch's own layers
         data = loaders(
             feed.source,
-            targets,
             rows,
             machine,
             params.training_seed,
             batch_size=params.batch_size,
             min_steps=params.min_steps_per_epoch,
-            balanced=params.sampling == "balanced",
+            labels=arrays.targets if params.sampling == "balanced" else None,
             views=feed.views,
         )
         forward = compiled(feed.forward or model, machine.device) if params.compile else feed.forward
@@ -147,8 +146,8 @@ def train(
         learner = Learner(
             model,
             plan,
-            loss=task.losses(params.loss, params.class_weights, targets[rows.train], classes),
-            watched=task.watch(classes),
+            loss=task.losses(params.loss, params.class_weights, arrays, rows.train),
+            watched=task.watch(len(task.outputs(arrays))),
             optimizer=params.optimizer,
             schedule=Schedule(params.schedule, params.epochs, steps, rule.mode),
             monitor=rule.monitor,
@@ -177,7 +176,7 @@ def training_sizes(params: Params, full: Size) -> list[Size]:
     return sizes(params.resize.start, params.resize.until, full, params.epochs) if params.resize else []
 
 
-def check_size(model: Classifier, arrays: Arrays, params: Params) -> None:
+def check_size(model: Model, arrays: Arrays, params: Params) -> None:
     """Raises UserError when the backbone cannot take images of this size, or one of `resize`."""
     for size in dict.fromkeys([arrays.size, *training_sizes(params, arrays.size)]):
         try:
@@ -208,7 +207,7 @@ def recipe_of(params: Params, job: Job, arrays: Arrays, start: Start | None, bes
         key=str(job.member),
         task=params.task,
         architecture=params.backbone.architecture,
-        classes=arrays.classes,
+        classes=TASKS[params.task].outputs(arrays),
         size=arrays.size,
         preprocess=arrays.preprocess,
         params=params.model_dump(mode="json"),

@@ -55,7 +55,7 @@ def test_parts_and_processes_together_show_the_batches_that_one_process_shows(ac
 
 def test_balanced_sampling_shows_all_classes_equally_often_whatever_their_number():
     targets = np.array([0] * 900 + [1] * 90 + [2] * 10)
-    sampler = EpochSampler(np.arange(1000), 50, 60, seed=0, targets=targets)
+    sampler = EpochSampler(np.arange(1000), 50, 60, seed=0, labels=targets)
     shares = np.bincount(targets[flat(rows_of(sampler))]) / sampler.total
     assert shares == pytest.approx([1 / 3] * 3, abs=0.03)  # 3 standard errors of 3,000 draws
 
@@ -69,8 +69,8 @@ def test_views_are_as_many_as_asked_for_and_fresh_ones_never_repeat():
 
 def test_a_view_of_an_image_is_always_the_same_and_no_view_is_the_image_itself(processed):
     arrays = load_arrays()
-    source = Images(arrays, 7, [{"Rotate": {"limit": [5, 15], "p": 1.0}}])
-    ((first,), (again,), (other,), (plain,)) = (source.read([(3, view)]) for view in (0, 0, 1, None))
+    source = Images(arrays, arrays.targets, 7, [{"Rotate": {"limit": [5, 15], "p": 1.0}}])
+    ((first,), (again,), (other,), (plain,)) = (source.read([(3, view)])[0] for view in (0, 0, 1, None))
     assert first.equal(again)
     assert not first.equal(other)
     assert np.array_equal(plain[0].permute(1, 2, 0).numpy(), arrays.images[3])

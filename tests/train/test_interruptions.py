@@ -393,7 +393,7 @@ def test_more_processes_than_validation_images_say_so(processed, train_params):
     arrays = load_arrays()
     rows = Rows(arrays.rows("train"), arrays.rows("val")[:3])
     with pytest.raises(UserError, match=r"4 processes cannot share 3 validation images"):
-        loaders(None, arrays.targets, rows, Machine(world=4), 0, batch_size=64)
+        loaders(None, rows, Machine(world=4), 0, batch_size=64)
 
 
 def test_devices_by_their_numbers_are_gpus(processed, train_params):

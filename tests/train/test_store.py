@@ -37,9 +37,9 @@ def make_store(
     torch.manual_seed(weights)
     model = create("classification", Architecture(source="lightbox", name="small_cnn"), 2)
     prefix, _ = split(model, list(model.backbone.blocks)[:blocks], (1, 32, 32))
-    return FeatureStore(
-        prefix, Images(load_arrays(), seed, steps), max_gb, Machine(precision=precision, scratch=SCRATCH.resolve())
-    )
+    arrays = load_arrays()
+    images = Images(arrays, arrays.targets, seed, steps)
+    return FeatureStore(prefix, images, max_gb, Machine(precision=precision, scratch=SCRATCH.resolve()))
 
 
 @pytest.fixture
@@ -65,10 +65,10 @@ def test_what_is_read_is_what_the_prefix_gives_in_any_order_and_with_any_view(pr
     items = [(row, view) for row in ROWS for view in (None, 0, 1)]
     store.fill(items)
     batch = [items[i] for i in np.random.default_rng(0).permutation(len(items))[:11]]
-    (features,), (expected,) = store.read(batch), store.compute(store.images.read(batch)[0])
+    (features,), (expected,) = store.read(batch)[0], store.compute(store.images.read(batch)[0][0])
     torch.testing.assert_close(features, expected, rtol=1e-5, atol=1e-6)
     assert features.stride() == expected.stride()  # channels last, as the network has it
-    (plain,), (one,), (other,) = (store.read([(r, v) for r in ROWS]) for v in (None, 0, 1))
+    (plain,), (one,), (other,) = (store.read([(r, v) for r in ROWS])[0] for v in (None, 0, 1))
     assert not torch.equal(one, other)
     assert not torch.equal(one, plain)
 
@@ -77,7 +77,7 @@ def test_without_augmentation_every_view_is_the_plain_image(processed, computed)
     store = make_store()
     store.fill([(3, 0), (3, 7), (3, None), (4, 1)])
     assert len(entries()) == len(computed) == 1
-    assert torch.equal(store.read([(3, 9)])[0], store.read([(3, None)])[0])
+    assert torch.equal(store.read([(3, 9)])[0][0], store.read([(3, None)])[0][0])
 
 
 def test_a_second_fill_computes_what_is_new_and_nothing_else(processed, computed):
@@ -128,7 +128,7 @@ def test_other_images_are_other_entries(processed, make_processed):
 def test_bfloat16_comes_back_bit_by_bit(processed):
     store = make_store(precision="bf16-mixed")
     store.fill(PLAIN)
-    (features,), (expected,) = store.read(PLAIN[:16]), store.compute(store.images.read(PLAIN[:16])[0])
+    (features,), (expected,) = store.read(PLAIN[:16])[0], store.compute(store.images.read(PLAIN[:16])[0][0])
     assert features.dtype == expected.dtype == store.specs[0].dtype
     torch.testing.assert_close(features, expected, rtol=1e-2, atol=1e-2)
     spec = Spec.of(values := torch.randn(5, 3, 2, 2).bfloat16().contiguous(memory_format=torch.channels_last))
@@ -173,13 +173,13 @@ def test_a_killed_fill_goes_on_where_it_was_and_ends_the_same(processed, compute
     monkeypatch.setattr(store_module, "BATCH", 8)
     store.fill(PLAIN)
     assert len(computed) == 3  # of five batches two were marked before the third was interrupted
-    interrupted = store.read(PLAIN)[0]
+    interrupted = store.read(PLAIN)[0][0]
     store.close()
     for path in next(iter(entries())).iterdir():
         path.unlink()
     whole = make_store()
     whole.fill(PLAIN)
-    assert torch.allclose(interrupted, whole.read(PLAIN)[0], atol=1e-6)
+    assert torch.allclose(interrupted, whole.read(PLAIN)[0][0], atol=1e-6)
 
 
 def test_two_processes_at_once_compute_each_row_once(processed):
@@ -194,7 +194,7 @@ def test_two_processes_at_once_compute_each_row_once(processed):
 def test_a_damaged_entry_is_computed_again_and_says_so(processed, computed, capsys, harm):
     store = make_store()
     store.fill(PLAIN)
-    folder, expected, calls = store.entries[None].folder, store.read(PLAIN)[0], len(computed)
+    folder, expected, calls = store.entries[None].folder, store.read(PLAIN)[0][0], len(computed)
     store.close()
     if harm == "cut":
         os.truncate(folder / "0.bin", 5000)
@@ -204,7 +204,7 @@ def test_a_damaged_entry_is_computed_again_and_says_so(processed, computed, caps
     again.fill(PLAIN)
     assert "damaged" in capsys.readouterr().err
     assert len(computed) == 2 * calls
-    assert torch.equal(again.read(PLAIN)[0], expected)
+    assert torch.equal(again.read(PLAIN)[0][0], expected)
 
 
 def test_too_much_for_the_limit_is_refused_with_the_numbers(processed):

@@ -7,13 +7,13 @@ import torch
 from torch.nn import functional as F
 
 from ...shared.core.errors import UserError
-from ...shared.model.model import Classifier
+from ...shared.model.model import Model
 from ...shared.model.predict import as_tensor
 
 # Shapes: B batch, C channels, H×W pixels, h×w cells of the layer's map
 
 
-def grad_cam(model: Classifier, images: np.ndarray, targets: np.ndarray) -> np.ndarray:
+def grad_cam(model: Model, images: np.ndarray, targets: np.ndarray) -> np.ndarray:
     """Heat maps, float32 B×H×W in 0…1, of uint8 images B×H×W×C; `targets` (B) is the class each map is about.
 
     Where nothing speaks for the class the map is zero everywhere. Raises UserError for a network without a map of the

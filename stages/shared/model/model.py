@@ -1,18 +1,22 @@
-"""A model: normalise, backbone, head."""
+"""A model: normalise, backbone, head. Tasks differ in what the head reads of the backbone, and in what it gives."""
 
 from __future__ import annotations
+
+from abc import ABC, abstractmethod
 
 import torch
 from torch import nn
 
 from .backbones.base import Backbone
 
-# Shapes: B batch, C channels (1 or 3), H×W pixels, K outputs
+# Shapes: B batch, C channels (1 or 3), H×W pixels, K outputs, F features
 
 
-class Classifier(nn.Module):
-    """uint8 images B×C×H×W -> the head's outputs, B×K for a classification. A grey image goes in as three equal
-    channels."""
+class Model(nn.Module, ABC):
+    """uint8 images B×C×H×W -> outputs, batch first. A grey image goes in as three equal channels.
+
+    decode(encode(x), size) is the whole model: what `encode` gives can be kept where the backbone never learns.
+    """
 
     mean: torch.Tensor
     std: torch.Tensor
@@ -29,6 +33,39 @@ class Classifier(nn.Module):
         """uint8 B×C×H×W -> float B×3×H×W as the weights expect it."""
         return (images.expand(-1, 3, -1, -1) / 255 - self.mean) / self.std
 
+    @abstractmethod
+    def encode(self, x: torch.Tensor) -> tuple[torch.Tensor, ...]:
+        """Normalised images B×3×H×W -> what the head reads, batch first."""
+
+    @abstractmethod
+    def decode(self, encoded: tuple[torch.Tensor, ...], size: tuple[int, int]) -> torch.Tensor:
+        """What `encode` gave of images of `size` (height, width) -> outputs."""
+
+    def of_normalised(self, x: torch.Tensor) -> torch.Tensor:
+        """Normalised images -> outputs."""
+        return self.decode(self.encode(x), (x.shape[2], x.shape[3]))
+
     def forward(self, images: torch.Tensor) -> torch.Tensor:
-        outputs: torch.Tensor = self.head(self.backbone(self.normalise(images)))
+        return self.of_normalised(self.normalise(images))
+
+
+class Classifier(Model):
+    """Its head reads the features B×F, and gives B×K."""
+
+    def encode(self, x: torch.Tensor) -> tuple[torch.Tensor, ...]:
+        return (self.backbone(x),)
+
+    def decode(self, encoded: tuple[torch.Tensor, ...], size: tuple[int, int]) -> torch.Tensor:
+        outputs: torch.Tensor = self.head(*encoded)
+        return outputs
+
+
+class Segmenter(Model):
+    """Its head reads the pyramid, finest map first, and gives B×K×H×W."""
+
+    def encode(self, x: torch.Tensor) -> tuple[torch.Tensor, ...]:
+        return tuple(self.backbone.pyramid(x))
+
+    def decode(self, encoded: tuple[torch.Tensor, ...], size: tuple[int, int]) -> torch.Tensor:
+        outputs: torch.Tensor = self.head(encoded, size)
         return outputs

@@ -8,7 +8,7 @@ import numpy as np
 import torch
 
 from ..core.progress import progress
-from .model import Classifier
+from .model import Model
 
 # Shapes: N images, n of them chosen, B of a batch, H×W pixels, C channels
 
@@ -29,7 +29,7 @@ def best_device() -> torch.device:
 
 
 @torch.inference_mode()
-def outputs(model: Classifier, images: np.ndarray, rows: np.ndarray | None = None) -> Iterator[torch.Tensor]:
+def batched(model: Model, images: np.ndarray, rows: np.ndarray | None = None) -> Iterator[torch.Tensor]:
     """The model's outputs in eval mode, batch by batch, for `rows` (default all) of uint8 images N×H×W×C. They stay on
     the device."""
     device = best_device()

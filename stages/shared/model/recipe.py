@@ -26,6 +26,16 @@ class Head(Settings):
     """Of the hidden layers."""
 
 
+class Decoder(Settings):
+    """Of a U-Net: from the backbone's pyramid of maps to one map of the image's size."""
+
+    channels: list[Annotated[int, Field(ge=1)]] | None = None
+    """Of each of its steps, coarsest first, one for each resolution of the backbone; null: 16 in the finest, and twice
+    as many in each coarser one, as usual."""
+    attention: Literal["none", "scse"] = "none"
+    """scse: squeeze and excitation over channels and over cells (Roy et al. 2018)."""
+
+
 class Architecture(Settings):
     """The network, without its weights."""
 
@@ -37,7 +47,9 @@ class Architecture(Settings):
     dropout: float = 0.0
     """Share of the numbers dropped before each linear layer of the head, while training."""
     head: Head = Head()
-    """Layers of the head."""
+    """Layers of the head that classifies."""
+    decoder: Decoder = Decoder()
+    """The head that segments."""
 
 
 class Recipe(Settings):
@@ -49,7 +61,8 @@ class Recipe(Settings):
     """What it was trained for; recipes from before there was a choice lack it."""
     architecture: Architecture
     classes: list[str]
-    """In the order of the model's outputs. In a binary problem the last one is the positive one."""
+    """In the order of the model's outputs. In a binary problem the last one is the positive one. Of a segmentation:
+    background, then the structures."""
     size: tuple[int, int]
     """Height and width of the input, pixels."""
     preprocess: PreprocessSpec

@@ -10,11 +10,11 @@ from safetensors.torch import save as to_bytes
 
 from ..core.errors import UserError
 from ..core.files import atomic, sha256
-from .model import Classifier
+from .model import Model
 from .recipe import WEIGHTS, Recipe
 
 
-def save(model: Classifier, recipe: Recipe, folder: Path) -> None:
+def save(model: Model, recipe: Recipe, folder: Path) -> None:
     """Writes the weights, then the recipe with their checksum."""
     folder.mkdir(parents=True, exist_ok=True)
     path = folder / WEIGHTS
@@ -24,7 +24,7 @@ def save(model: Classifier, recipe: Recipe, folder: Path) -> None:
     recipe.model_copy(update={"weights_sha256": sha256(path)}).write(folder)
 
 
-def load_weights(model: Classifier, recipe: Recipe, folder: Path) -> None:
+def load_weights(model: Model, recipe: Recipe, folder: Path) -> None:
     """Puts the saved weights into `model`, which was created from `recipe`.
 
     Raises:

@@ -6,7 +6,7 @@ losses p is the softmax of the logits, t the targets, w the class weights.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -20,12 +20,20 @@ from ..arrays.arrays import Arrays
 from ..core.settings import Settings
 from ..core.task import PROBABILITY
 from ..model.backbones.base import Backbone
-from ..model.model import Classifier
-from ..model.predict import outputs
+from ..model.model import Classifier, Model
+from ..model.predict import batched
 from ..model.recipe import Architecture
+from .task import Predictions, described
 
 if TYPE_CHECKING:
     from torchmetrics import MetricCollection
+
+MIXES: bool = True
+REQUIREMENTS: Sequence[str] = ()
+
+
+def model(backbone: Backbone, settings: Architecture, outputs: int) -> Model:
+    return Classifier(backbone, head(backbone, settings, outputs))
 
 
 def head(backbone: Backbone, settings: Architecture, classes: int) -> nn.Module:
@@ -41,15 +49,23 @@ def head(backbone: Backbone, settings: Architecture, classes: int) -> nn.Module:
     return nn.Sequential(*layers, nn.Dropout(settings.dropout), nn.Linear(features, classes))
 
 
-def target(arrays: Arrays, rows: np.ndarray) -> np.ndarray:
-    """int64: the position of each row's label in `arrays.classes`."""
-    targets: np.ndarray = arrays.targets[rows]
-    return targets
+def outputs(arrays: Arrays) -> list[str]:
+    return arrays.classes
 
 
-def losses(settings: Settings, weights: Literal["balanced", "none"], targets: np.ndarray, classes: int) -> Loss:
-    """The loss that `settings` name, for the targets that are trained on."""
-    return make_loss(settings, class_weights(targets, classes) if weights == "balanced" else torch.ones(classes))
+def usable(index: pd.DataFrame) -> np.ndarray:
+    return np.ones(len(index), dtype=bool)
+
+
+def target(arrays: Arrays) -> np.ndarray:
+    """int64 N: the position of each label in `arrays.classes`."""
+    return arrays.targets
+
+
+def losses(settings: Settings, weights: Literal["balanced", "none"], arrays: Arrays, rows: np.ndarray) -> Loss:
+    classes = len(arrays.classes)
+    balanced = weights == "balanced"
+    return make_loss(settings, class_weights(arrays.targets[rows], classes) if balanced else torch.ones(classes))
 
 
 def class_weights(targets: np.ndarray, classes: int) -> Tensor:
@@ -111,14 +127,14 @@ def cost_sensitive(logits: Tensor, targets: Tensor, weights: Tensor, miss_cost: 
     return cross_entropy(logits, targets, weights * costs)
 
 
-LOSSES: dict[str, Callable[..., Tensor]] = {
+LOSSES: Mapping[str, Callable[..., Tensor]] = {
     "cross_entropy": cross_entropy,
     "focal": focal,
     "cost_sensitive": cost_sensitive,
 }
 
 
-def watch(classes: int) -> MetricCollection:
+def watch(outputs: int) -> MetricCollection:
     """What is logged after every epoch beside val_loss, and may stop a training: each is better when it is higher. The
     AUROC is exact: the mean over classes, one against the rest, of the area under the empirical curve."""
     from torchmetrics import Metric, MetricCollection  # here: it takes seconds, and only training needs it
@@ -131,32 +147,29 @@ def watch(classes: int) -> MetricCollection:
             super().update(outputs.softmax(dim=1), targets)
 
     metrics: dict[str, Metric | MetricCollection] = {
-        "val_accuracy": MulticlassAccuracy(classes, average="micro", validate_args=False),
-        "val_auroc": MulticlassAUROC(classes, validate_args=False),
+        "val_accuracy": MulticlassAccuracy(outputs, average="micro", validate_args=False),
+        "val_auroc": MulticlassAUROC(outputs, validate_args=False),
     }
     return Watched(metrics, compute_groups=False)
 
 
-def probabilities(model: Classifier, images: np.ndarray, rows: np.ndarray | None = None) -> np.ndarray:
+def probabilities(model: Model, images: np.ndarray, rows: np.ndarray | None = None) -> np.ndarray:
     """float64 n×K, each row sums to 1, for `rows` (default all) of uint8 images N×H×W×C."""
-    batches = [torch.softmax(logits.double(), dim=1).cpu().numpy() for logits in outputs(model, images, rows)]
+    batches = [torch.softmax(logits.double(), dim=1).cpu().numpy() for logits in batched(model, images, rows)]
     return np.concatenate(batches)
 
 
 def predictions(index: pd.DataFrame, probabilities: np.ndarray, classes: list[str]) -> pd.DataFrame:
-    """The prediction table: one row per image of `index`, with path, label, patient, group (what the split keeps
-    together: patients joined by duplicates), split (test, or val for all others), predicted, prob_<class>…
+    """The prediction table: the columns of `described`, predicted, prob_<class>…
 
     `probabilities`: N×K, in the order of `index` and of `classes`.
     """
-    table = index[["path", "label", "patient", "group"]].reset_index(drop=True)
-    table["split"] = np.where(index["split"] == "test", "test", "val")
-    return table.join(answers(probabilities, classes))
+    return described(index).join(answers(probabilities, classes))
 
 
-def predict(model: Classifier, arrays: Arrays, rows: np.ndarray) -> pd.DataFrame:
-    """The prediction table of these rows."""
-    return predictions(arrays.index.iloc[rows], probabilities(model, arrays.images, rows), arrays.classes)
+def predict(model: Model, arrays: Arrays, rows: np.ndarray) -> Predictions:
+    known = probabilities(model, arrays.images, rows)
+    return Predictions(predictions(arrays.index.iloc[rows], known, arrays.classes))
 
 
 def answers(probabilities: np.ndarray, classes: list[str]) -> pd.DataFrame:
@@ -167,7 +180,7 @@ def answers(probabilities: np.ndarray, classes: list[str]) -> pd.DataFrame:
     )
 
 
-def answer(model: Classifier, images: np.ndarray, classes: list[str]) -> pd.DataFrame:
+def answer(model: Model, images: np.ndarray, classes: list[str]) -> pd.DataFrame:
     """What a server says about uint8 images N×H×W×C: columns predicted and prob_<class>…"""
     return answers(probabilities(model, images), classes)
 

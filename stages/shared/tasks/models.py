@@ -8,21 +8,20 @@ import torch
 
 from ..core.errors import unknown
 from ..model.backbones import build
-from ..model.model import Classifier
+from ..model.model import Model
 from ..model.recipe import Architecture, Recipe
 from ..model.store import load_weights
 from . import TASKS
 
 
-def create(task: str, architecture: Architecture, classes: int) -> Classifier:
+def create(task: str, architecture: Architecture, outputs: int) -> Model:
     """With random weights from torch's current seed, the backbone's before the head's. Channels last: the layout images
     have, and the faster one."""
     backbone = build(architecture)
-    model = Classifier(backbone, TASKS[task].head(backbone, architecture, classes))
-    return model.to(memory_format=torch.channels_last)
+    return TASKS[task].model(backbone, architecture, outputs).to(memory_format=torch.channels_last)
 
 
-def load(folder: Path) -> tuple[Classifier, Recipe]:
+def load(folder: Path) -> tuple[Model, Recipe]:
     """The model of models/<key> as trained, in eval mode on the CPU.
 
     Raises:

@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal, Protocol
 
 import numpy as np
 import pandas as pd
-from torch import Tensor, nn
+from torch import Tensor
 
 from ..arrays.arrays import Arrays
 from ..core.settings import Settings
 from ..model.backbones.base import Backbone
-from ..model.model import Classifier
+from ..model.model import Model
 from ..model.recipe import Architecture
 
 if TYPE_CHECKING:
@@ -28,29 +30,60 @@ class Loss(Protocol):
         """The targets as numbers that can be mixed with one another, and given to the loss."""
 
 
+@dataclass(frozen=True)
+class Predictions:
+    """table: one row per image: path, label, patient, group (what the split keeps together: patients joined by
+    duplicates), split (test, or val for all others), and what the task predicts. maps: what it predicts pixel by pixel,
+    n×…, in the order of the rows; None: nothing."""
+
+    table: pd.DataFrame
+    maps: np.ndarray | None = None
+
+
 class Task(Protocol):
-    """A module with these functions is a task."""
+    """A module with these names is a task. Shapes: N images of the arrays, K outputs of the model."""
 
-    def head(self, backbone: Backbone, settings: Architecture, classes: int) -> nn.Module:
-        """What is put on the backbone, with random weights from torch's current seed."""
+    LOSSES: Mapping[str, Callable[..., Tensor]]
+    """By name in params.yaml."""
+    MIXES: bool
+    """Whether training images may be mixed with one another (train.mix)."""
+    REQUIREMENTS: Sequence[str]
+    """Packages that its models need beside torch, to be served."""
 
-    def target(self, arrays: Arrays, rows: np.ndarray) -> np.ndarray:
-        """What the model should give for these rows, one entry per row."""
+    def model(self, backbone: Backbone, settings: Architecture, outputs: int) -> Model:
+        """With a head that has random weights from torch's current seed. Raises UserError for a backbone that the task
+        cannot use."""
+
+    def outputs(self, arrays: Arrays) -> list[str]:
+        """Names of the model's outputs, K."""
+
+    def usable(self, index: pd.DataFrame) -> np.ndarray:
+        """N booleans: the images that can be learned from, and judged."""
+
+    def target(self, arrays: Arrays) -> np.ndarray:
+        """What the model should give, one entry per image: N numbers, or N×H×W, which may be mapped from a file."""
 
     def losses(
-        self, settings: Settings, weights: Literal["balanced", "none"], targets: np.ndarray, classes: int
+        self, settings: Settings, weights: Literal["balanced", "none"], arrays: Arrays, rows: np.ndarray
     ) -> Loss:
-        """The loss that `settings` name. `targets`: all that are trained on, for the balance between them."""
+        """The loss that `settings` name. `rows`: all that are trained on, for the balance between the classes."""
 
-    def watch(self, classes: int) -> MetricCollection:
+    def watch(self, outputs: int) -> MetricCollection:
         """Metrics by their logged names (val_…), updated with (outputs, targets), each better when it is higher: any of
         them, and val_loss, may stop a training."""
 
-    def predict(self, model: Classifier, arrays: Arrays, rows: np.ndarray) -> pd.DataFrame:
-        """The prediction table of these rows: path, label, patient, group, split, and what the model predicts."""
+    def predict(self, model: Model, arrays: Arrays, rows: np.ndarray) -> Predictions:
+        """For these rows."""
 
-    def answer(self, model: Classifier, images: np.ndarray, classes: list[str]) -> pd.DataFrame:
+    def answer(self, model: Model, images: np.ndarray, classes: list[str]) -> pd.DataFrame:
         """What a server says about uint8 images N×H×W×C, one row per image."""
 
     def columns(self, classes: list[str]) -> dict[str, type]:
         """Of `answer`: their names, and str or float."""
+
+
+def described(index: pd.DataFrame) -> pd.DataFrame:
+    """The columns of a prediction table that say which images they are."""
+    table = index[["path", "label", "patient", "group"]].reset_index(drop=True)
+    table["split"] = np.where(index["split"] == "test", "test", "val")
+    return table

@@ -36,7 +36,10 @@ def log_model(folder: Path) -> None:
 
 
 def requirements(recipe: Recipe) -> list[str]:
-    needed = [*REQUIREMENTS, *(["timm"] if recipe.architecture.source == "timm" else [])]
+    from ..tasks import TASKS
+
+    network = ["timm"] if recipe.architecture.source == "timm" else []
+    needed = dict.fromkeys([*REQUIREMENTS, *network, *TASKS[recipe.task].REQUIREMENTS])
     return [f"{name}=={version(name)}" for name in needed]
 
 

@@ -22,7 +22,8 @@ Part = tuple[list[Item], int]  # what is computed at once, and the images of the
 
 
 class Batch(NamedTuple):
-    """inputs: of the model, batch first. targets: int64 B. rows: int64 B. whole: images of the optimiser's step."""
+    """inputs: of the model, batch first. targets: int64 B, or uint8 B×H×W. rows: int64 B. whole: images of the
+    optimiser's step."""
 
     inputs: tuple[torch.Tensor, ...]
     targets: torch.Tensor
@@ -31,29 +32,42 @@ class Batch(NamedTuple):
 
 
 class Source(Protocol):
-    """Gives the inputs of a batch: images, or what a frozen prefix makes of them."""
+    """Gives the inputs of a batch, images or what a frozen prefix makes of them, and its targets."""
 
-    def read(self, items: Sequence[Item]) -> tuple[torch.Tensor, ...]: ...
+    def read(self, items: Sequence[Item]) -> tuple[tuple[torch.Tensor, ...], torch.Tensor]: ...
 
 
 class Images:
     """uint8 B×C×H×W. A view is an augmentation by `steps`, those of train.augment, seeded by
-    `view_seed(seed, row, view)`."""
+    `view_seed(seed, row, view)`. `targets`: of all rows, N numbers, or masks N×H×W, which are moved with their
+    images."""
 
-    def __init__(self, arrays: Arrays, seed: int, steps: Sequence[Any] = ()) -> None:
-        self.arrays, self.seed, self.steps = arrays, seed, tuple(steps)
+    def __init__(self, arrays: Arrays, targets: np.ndarray, seed: int, steps: Sequence[Any] = ()) -> None:
+        self.arrays, self.targets, self.seed, self.steps = arrays, targets, seed, tuple(steps)
+        self.masked = targets.ndim == 3
         if steps:  # albumentations is imported only for them
             from ...shared.arrays.transforms import Transform
 
             channels = arrays.images.shape[3]
             self.augment = Transform(steps, where="params.yaml: train.augment", channels=channels, keep_size=True)
 
-    def read(self, items: Sequence[Item]) -> tuple[torch.Tensor, ...]:
-        images = self.arrays.images[[row for row, _ in items]]  # B×H×W×C, a copy
+    def targets_of(self, items: Sequence[Item]) -> torch.Tensor:
+        if self.masked and self.steps and any(view is not None for _, view in items):
+            return self.read(items)[1]
+        return torch.from_numpy(self.targets[[row for row, _ in items]])
+
+    def read(self, items: Sequence[Item]) -> tuple[tuple[torch.Tensor, ...], torch.Tensor]:
+        rows = [row for row, _ in items]
+        images, targets = self.arrays.images[rows], self.targets[rows]  # B×H×W×C and B or B×H×W, copies
         for i, (row, view) in enumerate(items):
-            if view is not None and self.steps:
-                images[i] = self.augment(images[i], seed=view_seed(self.seed, row, view))
-        return (as_tensor(images),)
+            if view is None or not self.steps:
+                continue
+            seed = view_seed(self.seed, row, view)
+            if self.masked:
+                images[i], targets[i] = self.augment(images[i], targets[i], seed=seed)
+            else:
+                images[i] = self.augment(images[i], seed=seed)
+        return (as_tensor(images),), torch.from_numpy(targets)
 
 
 def view_seed(seed: int, row: int, view: int) -> int:
@@ -64,13 +78,13 @@ def view_seed(seed: int, row: int, view: int) -> int:
 class BatchDataset(Dataset[Batch]):
     """Whole batches at a time: an index is a part of a step, as the sampler gives it."""
 
-    def __init__(self, source: Source, targets: np.ndarray) -> None:
-        self.source, self.targets = source, targets
+    def __init__(self, source: Source) -> None:
+        self.source = source
 
     def __getitem__(self, part: Part) -> Batch:
         items, whole = part
-        rows = np.array([row for row, _ in items])
-        return Batch(self.source.read(items), torch.from_numpy(self.targets[rows]), torch.from_numpy(rows), whole)
+        inputs, targets = self.source.read(items)
+        return Batch(inputs, targets, torch.tensor([row for row, _ in items]), whole)
 
 
 def epoch_size(count: int, batch_size: int, min_steps: int) -> tuple[int, int]:
@@ -84,7 +98,8 @@ def epoch_size(count: int, batch_size: int, min_steps: int) -> tuple[int, int]:
 class EpochSampler(Sampler[Part]):
     """Batches of nearly equal size (a last batch of one image would break BatchNorm), each cut into `accumulate` parts
     for each of `world` processes. A small sample is passed through several times until the epoch has `min_steps`
-    steps. `views`: how many augmented views an image has; None: as many as it is shown. Lightning calls `set_epoch`."""
+    steps. `views`: how many augmented views an image has; None: as many as it is shown. `labels`: of all rows of the
+    arrays, where classes are to be drawn equally often. Lightning calls `set_epoch`."""
 
     def __init__(
         self,
@@ -94,12 +109,12 @@ class EpochSampler(Sampler[Part]):
         seed: int,
         *,
         views: int | None = None,
-        targets: np.ndarray | None = None,
+        labels: np.ndarray | None = None,
         accumulate: int = 1,
         rank: int = 0,
         world: int = 1,
     ) -> None:
-        self.rows, self.seed, self.views, self.targets, self.epoch = rows, seed, views, targets, 0
+        self.rows, self.seed, self.views, self.labels, self.epoch = rows, seed, views, labels, 0
         self.accumulate, self.rank, self.world = accumulate, rank, world
         self.steps, self.total = epoch_size(len(rows), batch_size, min_steps)
 
@@ -111,7 +126,7 @@ class EpochSampler(Sampler[Part]):
 
     def __iter__(self) -> Iterator[Part]:
         rng = np.random.default_rng([self.seed, self.epoch])
-        order = self._shuffled(rng) if self.targets is None else self._balanced(rng, self.targets)
+        order = self._shuffled(rng) if self.labels is None else self._balanced(rng, self.labels)
         views = rng.integers(2**31 if self.views is None else self.views, size=self.total)
         for step in np.array_split(np.arange(self.total), self.steps):
             for part in np.array_split(step, self.accumulate * self.world)[self.rank :: self.world]:
@@ -121,26 +136,25 @@ class EpochSampler(Sampler[Part]):
         passes = -(-self.total // len(self.rows))
         return np.concatenate([rng.permutation(self.rows) for _ in range(passes)])[: self.total]
 
-    def _balanced(self, rng: np.random.Generator, targets: np.ndarray) -> np.ndarray:
+    def _balanced(self, rng: np.random.Generator, labels: np.ndarray) -> np.ndarray:
         """With replacement, every class equally often: the weights of torch's WeightedRandomSampler."""
-        counts = np.bincount(targets[self.rows])
-        chances = 1 / counts[targets[self.rows]]
+        counts = np.bincount(labels[self.rows])
+        chances = 1 / counts[labels[self.rows]]
         return rng.choice(self.rows, size=self.total, p=chances / chances.sum())
 
 
 def loaders(
     source: Source,
-    targets: np.ndarray,
     rows: Rows,
     machine: Machine,
     seed: int,
     *,
     batch_size: int,
     min_steps: int = 1,
-    balanced: bool = False,
+    labels: np.ndarray | None = None,
     views: int | None = None,
 ) -> tuple[DataLoader[Batch], DataLoader[Batch]]:
-    """(training, validation), of this process's share of the work. `targets`: of all rows of the arrays.
+    """(training, validation), of this process's share of the work. `labels`: see EpochSampler.
 
     Raises:
         UserError: a step has too few images for its parts, or there are fewer validation images than processes.
@@ -151,7 +165,7 @@ def loaders(
         min_steps,
         seed,
         views=views,
-        targets=targets if balanced else None,
+        labels=labels,
         accumulate=machine.accumulate,
         rank=machine.rank,
         world=machine.world,
@@ -172,7 +186,7 @@ def loaders(
     most = min(VALIDATION_BATCH, 2 * -(-batch_size // machine.parts))
     parts = np.array_split(own, -(-len(own) // most))
     in_order = [([(int(row), None) for row in part], len(part)) for part in parts]
-    dataset, pin = BatchDataset(source, targets), machine.device.type == "cuda"
+    dataset, pin = BatchDataset(source), machine.device.type == "cuda"
     # as `sampler`, not `batch_sampler`: Lightning tells the epoch to the former alone
     train = DataLoader(
         dataset,

@@ -1,4 +1,4 @@
-"""Cut a classifier where its learning part begins.
+"""Cut a model where its learning part begins.
 
     tail(*prefix(images)) == model(images)
 
@@ -22,12 +22,13 @@ from torch import nn
 from torch.fx import Graph, GraphModule, Interpreter, Node, Tracer
 
 from ...shared.model.backbones.base import Backbone, belongs
-from ...shared.model.model import Classifier
+from ...shared.model.model import Classifier, Model
 from ..plan.apply import modes_kept, set_modes
 
 BATCHES = (2, 3)  # two batch sizes tell what grows with the batch from what does not
 Values = dict[Node, Any]
-Forward = Callable[..., Any]  # (network, *tensors)
+Forward = Callable[..., Any]
+Encode = Callable[..., tuple[torch.Tensor, ...]]
 Tail = Callable[..., torch.Tensor]  # the prefix's tensors -> logits B×K
 
 
@@ -39,14 +40,13 @@ class Prefix:
     """uint8 images B×C×H×W -> tuple of tensors, batch first. In eval mode and without gradients, whatever mode the
     model is in. Not an nn.Module: it owns nothing."""
 
-    def __init__(self, model: Classifier, blocks: Sequence[str], forward: Forward, code: str) -> None:
+    def __init__(self, model: Model, blocks: Sequence[str], forward: Encode, code: str) -> None:
         self.model, self.blocks, self.code, self._forward = model, tuple(blocks), code, forward
 
     def __call__(self, images: torch.Tensor) -> tuple[torch.Tensor, ...]:
         with modes_kept(self.model), torch.no_grad():
             self.model.eval()
-            outputs = self._forward(self.model.backbone.network, self.model.normalise(images))
-        return outputs if isinstance(outputs, tuple) else (outputs,)
+            return self._forward(self.model.normalise(images))
 
     def tensors(self) -> dict[str, torch.Tensor]:
         """Every parameter and buffer that the outputs depend on, by name."""
@@ -60,7 +60,7 @@ class Prefix:
         return tensors
 
 
-def split(model: Classifier, frozen: Collection[str], shape: Sequence[int]) -> tuple[Prefix, Tail]:
+def split(model: Model, frozen: Collection[str], shape: Sequence[int]) -> tuple[Prefix, Tail]:
     """Cut behind the leading blocks of `model.backbone.blocks` that are `frozen`, for images of `shape` C×H×W.
 
     Parts that draw random numbers in training, such as dropout between two blocks, go to the tail, and so does all
@@ -76,12 +76,11 @@ def split(model: Classifier, frozen: Collection[str], shape: Sequence[int]) -> t
     images = torch.randint(0, 256, (max(BATCHES), *shape), dtype=torch.uint8, generator=generator)
     with torch.no_grad(), modes_kept(model), torch.random.fork_rng(devices=[]):
         set_modes(model, leading)
-        before, after, code = cut(model.backbone, leading, [model.normalise(images[:size]) for size in BATCHES])
+        before, after, code = parts(model, leading, [model.normalise(images[:size]) for size in BATCHES])
         prefix = Prefix(model, leading, before, code)
 
         def tail(*tensors: torch.Tensor) -> torch.Tensor:
-            logits: torch.Tensor = model.head(after(model.backbone.network, *tensors))
-            return logits
+            return model.decode(after(*tensors), (shape[1], shape[2]))
 
         model.eval()
         whole, joined = model(images), tail(*prefix(images))
@@ -90,19 +89,35 @@ def split(model: Classifier, frozen: Collection[str], shape: Sequence[int]) -> t
     return prefix, tail
 
 
-def cut(backbone: Backbone, blocks: Sequence[str], batches: Sequence[torch.Tensor]) -> tuple[Forward, Forward, str]:
-    """(prefix, tail, the prefix's code). The backbone is in the modes it has in training; `batches`: floats B×3×H×W,
-    of BATCHES' sizes. The whole network needs no tracing, unless a dropout behind its last block draws random numbers.
+def parts(model: Model, blocks: Sequence[str], batches: Sequence[torch.Tensor]) -> tuple[Encode, Encode, str]:
+    """(normalised images -> what is kept, that -> what the head reads, the first part's code). The backbone is in the
+    modes it has in training; `batches`: floats B×3×H×W, of BATCHES' sizes. The whole network needs no tracing, unless a
+    dropout behind its last block draws random numbers.
 
     Raises:
         NoCut: with the reason.
     """
-    network = backbone.network
+    backbone = model.backbone
     if len(blocks) == len(backbone.blocks):
-        with side_effects(network) as changes:
-            network(batches[-1])
+        with side_effects(backbone.network) as changes:
+            model.encode(batches[-1])
         if not changes:
-            return (lambda network, images: network(images)), (lambda _, features: features), "the network"
+            return model.encode, lambda *encoded: encoded, f"{type(model).__name__}.encode"
+    if not isinstance(model, Classifier):
+        raise NoCut("its head reads maps from within the backbone, of which a part learns or draws random numbers")
+    before, after, code = cut(backbone, blocks, batches)
+
+    def kept(images: torch.Tensor) -> tuple[torch.Tensor, ...]:
+        outputs: tuple[torch.Tensor, ...] = before(backbone.network, images)
+        return outputs
+
+    return kept, lambda *tensors: (after(backbone.network, *tensors),), code
+
+
+def cut(backbone: Backbone, blocks: Sequence[str], batches: Sequence[torch.Tensor]) -> tuple[Forward, Forward, str]:
+    """(prefix, tail, the prefix's code), of a network whose output is its features; see `parts`. Both take the network,
+    then tensors."""
+    network = backbone.network
     frozen = {name for name, _ in network.named_parameters() if backbone.block_of(name) in blocks}
     graph = trace(backbone, frozen)
     values = [FrozenSteps(network, graph, frozen).values(batch) for batch in batches]

@@ -10,7 +10,7 @@ from itertools import chain
 
 import torch
 
-from ...shared.model.model import Classifier
+from ...shared.model.model import Model
 from ..data.batches import Images, Source
 from ..loop.module import Forward
 from ..machine.machine import Machine
@@ -32,7 +32,7 @@ class Feed:
 
 @contextmanager
 def make_feed(
-    model: Classifier,
+    model: Model,
     frozen: Sequence[str],
     images: Images,
     rows: Rows,

@@ -41,7 +41,7 @@ class FeatureStore:
         self.root = machine.scratch / "cache"
         self.entries: dict[int | None, Entry] = {}
         prefix.model.to(machine.device)
-        self.specs = [Spec.of(tensor) for tensor in self.compute(images.read([(0, None)] * 2)[0])]
+        self.specs = [Spec.of(tensor) for tensor in self.compute(images.read([(0, None)] * 2)[0][0])]
         self.digest = digest(prefix)
 
     def compute(self, images: torch.Tensor) -> tuple[torch.Tensor, ...]:
@@ -115,7 +115,7 @@ class FeatureStore:
         missing. A second thread reads and augments the images ahead."""
 
         def read(chunk: np.ndarray) -> torch.Tensor:
-            return self.images.read([(int(row), view) for row in np.resize(chunk, BATCH)])[0]
+            return self.images.read([(int(row), view) for row in np.resize(chunk, BATCH)])[0][0]
 
         title = "cache" if view is None else f"cache, view {view + 1}"
         bar = progress(total=len(rows), desc=title, unit="image", leave=False)
@@ -127,8 +127,9 @@ class FeatureStore:
                     bar.update(len(chunk))
                 entry.commit(part)
 
-    def read(self, items: Sequence[Item]) -> tuple[torch.Tensor, ...]:
-        """The prefix's outputs for a batch of (row, view) pairs, which must have been filled; on the CPU."""
+    def read(self, items: Sequence[Item]) -> tuple[tuple[torch.Tensor, ...], torch.Tensor]:
+        """The prefix's outputs for a batch of (row, view) pairs, which must have been filled, and its targets; on the
+        CPU."""
         where = [(self.entries[self.view(view)], row) for row, view in items]
         if any(entry.state[row] != FILLED for entry, row in where):
             raise LookupError("these rows and views were never filled")
@@ -139,7 +140,7 @@ class FeatureStore:
             for line, (entry, row) in enumerate(where):
                 entry.read(i, row, memory[line * spec.size : (line + 1) * spec.size])
             tensors.append(spec.from_bytes(data))
-        return tuple(tensors)
+        return tuple(tensors), self.images.targets_of(items)
 
     def close(self) -> None:
         """Let others delete its entries. The end of the process does so too."""

@@ -13,7 +13,7 @@ import torch.distributed as dist
 from torch.nn.modules.batchnorm import _BatchNorm as BatchNorm
 from torchmetrics import MeanMetric, MetricCollection
 
-from ...shared.model.model import Classifier
+from ...shared.model.model import Model
 from ...shared.tasks.task import Loss
 from ..data.batches import Batch
 from ..params.recipe import Mix, Optimizer
@@ -22,7 +22,7 @@ from ..plan.strategies import Epoch, Plan
 from ..recipe.batchnorm import settle
 from ..recipe.mixing import mix
 from ..recipe.optimizers import make_optimizer
-from ..recipe.resizing import Size, resized
+from ..recipe.resizing import Size, resized, resized_targets
 from ..recipe.schedules import Schedule
 
 Forward = Callable[..., torch.Tensor]
@@ -49,7 +49,7 @@ class Learner(pl.LightningModule):
 
     def __init__(
         self,
-        model: Classifier,
+        model: Model,
         plan: Plan,
         *,
         loss: Loss,
@@ -115,7 +115,9 @@ class Learner(pl.LightningModule):
         if self.norms:
             self._remember(batch)  # at full size, as it is validated
         if self.sizes:
-            batch = batch._replace(inputs=(resized(batch.inputs[0], self.sizes[self.current_epoch]),))
+            size = self.sizes[self.current_epoch]
+            inputs, targets = resized(batch.inputs[0], size), resized_targets(batch.targets, size)
+            batch = batch._replace(inputs=(inputs,), targets=targets)
         logits, targets = self._mixed(batch) if self.mix else (self(*batch.inputs), batch.targets)
         losses = self.loss(logits, targets)
         self._unchecked.append((losses.detach().sum(), batch.rows))
@@ -137,7 +139,7 @@ class Learner(pl.LightningModule):
         assert self.mix is not None
         images, soft = self.model.normalise(batch.inputs[0]), self.loss.soft(batch.targets)
         mixed, targets = mix(images, soft, self.mix, torch.default_generator)
-        return self.model.head(self.model.backbone(mixed)).float(), targets
+        return self.model.of_normalised(mixed).float(), targets
 
     def _check_losses(self) -> None:
         """Now and then: asking an accelerator for a number means waiting for all its work."""

@@ -8,7 +8,7 @@ from typing import Literal
 from pydantic import field_validator, model_validator
 
 from ...shared.core.settings import Settings
-from ...shared.model.recipe import Architecture, Head
+from ...shared.model.recipe import Architecture, Decoder, Head
 from .types import Share
 
 Kind = Literal["none", "imagenet", "file", "registry", "tag"]
@@ -36,7 +36,9 @@ class Backbone(Settings):
     dropout: Share = 0.0
     """Share of the features dropped before the head, and before each of its linear layers."""
     head: Head = Head()
-    """Layers of the head; by default a linear one."""
+    """Layers of the head that classifies; by default a linear one."""
+    decoder: Decoder = Decoder()
+    """The head that segments: a U-Net's decoder."""
 
     @property
     def kind(self) -> Kind:
@@ -53,7 +55,7 @@ class Backbone(Settings):
     def architecture(self) -> Architecture:
         """The network; from timm the one that the tag's weights are made for."""
         name = f"{self.name}.{self.weights}" if self.kind == "tag" else self.name
-        return Architecture(source=self.source, name=name, dropout=self.dropout, head=self.head)
+        return Architecture(source=self.source, name=name, dropout=self.dropout, head=self.head, decoder=self.decoder)
 
     @field_validator("weights")
     @classmethod

@@ -52,8 +52,34 @@ class CostSensitive(Settings):
     """How many false alarms one miss costs; a miss is an image of any class but the first taken for another."""
 
 
+class DiceCrossEntropy(Settings):
+    name: Literal["dice_cross_entropy"] = "dice_cross_entropy"
+    """Of segmentation: cross-entropy of the pixels, plus Dice (Isensee et al. 2021)."""
+    dice_weight: PositiveFloat = 1.0
+    """How much Dice counts beside cross-entropy."""
+    label_smoothing: Share = 0.0
+    """Share of each pixel's target that is spread evenly over all classes, in the cross-entropy."""
+
+
+class Dice(Settings):
+    name: Literal["dice"] = "dice"
+    """Of segmentation: 1 minus the overlap of prediction and truth (Milletari et al. 2016). Alone it trains badly where
+    many images are empty."""
+
+
+class Tversky(Settings):
+    name: Literal["tversky"] = "tversky"
+    """Of segmentation: like Dice, with false and missed pixels weighted apart (Salehi et al. 2017)."""
+    alpha: PositiveFloat = 0.3
+    """Weight of the false pixels; with beta the same and 0.5 it is Dice."""
+    beta: PositiveFloat = 0.7
+    """Weight of the missed pixels: above alpha, fewer are missed."""
+
+
 Loss = Annotated[
-    CrossEntropy | Focal | CostSensitive, Field(discriminator="name"), BeforeValidator(_named("cross_entropy"))
+    CrossEntropy | Focal | CostSensitive | DiceCrossEntropy | Dice | Tversky,
+    Field(discriminator="name"),
+    BeforeValidator(_named("cross_entropy")),
 ]
 
 

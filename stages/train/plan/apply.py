@@ -12,7 +12,7 @@ from itertools import takewhile
 
 from torch import nn
 
-from ...shared.model.model import Classifier
+from ...shared.model.model import Model
 from .strategies import HEAD, Epoch, Plan
 
 
@@ -32,20 +32,20 @@ def frozen_throughout(plan: Plan) -> tuple[str, ...]:
     return tuple(takewhile(lambda group: group != HEAD and group not in learning, plan[0]))
 
 
-def groups_of(model: Classifier) -> dict[str, list[nn.Parameter]]:
+def groups_of(model: Model) -> dict[str, list[nn.Parameter]]:
     """The parameters of every group, in the order of the forward pass."""
     blocks = {block: list(model.backbone.parameters_of(block)) for block in model.backbone.blocks}
     return {**blocks, HEAD: list(model.head.parameters())}
 
 
-def set_gradients(model: Classifier, learning: Collection[str]) -> None:
+def set_gradients(model: Model, learning: Collection[str]) -> None:
     """Gradients for the groups in `learning`, for no others."""
     for group, parameters in groups_of(model).items():
         for parameter in parameters:
             parameter.requires_grad_(group in learning)
 
 
-def set_modes(model: Classifier, frozen: Collection[str]) -> None:
+def set_modes(model: Model, frozen: Collection[str]) -> None:
     """Train mode, and eval mode for the frozen groups."""
     model.train()
     for group in frozen:

@@ -27,3 +27,10 @@ def resized(images: torch.Tensor, size: Size) -> torch.Tensor:
     if tuple(images.shape[2:]) == size:
         return images
     return F.interpolate(images.float(), size, mode="bilinear", antialias=True)
+
+
+def resized_targets(targets: torch.Tensor, size: Size) -> torch.Tensor:
+    """Class numbers B×H×W of that size, each the nearest one; targets of whole images, B, stay as they are."""
+    if targets.dim() == 1 or tuple(targets.shape[1:]) == size:
+        return targets
+    return F.interpolate(targets[:, None].float(), size, mode="nearest-exact")[:, 0].to(targets.dtype)

@@ -17,6 +17,8 @@ from ...core.errors import UserError
 Layout = Literal["map", "channels_last", "tokens"]
 WITH_MAPS = "small_cnn, VGG, AlexNet, ResNet, DenseNet, EfficientNet, MobileNet, Inception-ResNet, ConvNeXt, Swin, ViT"
 
+WITH_PYRAMID = "small_cnn, VGG, AlexNet, ResNet, DenseNet, EfficientNet, MobileNet, Inception-ResNet, ConvNeXt, Swin"
+
 
 @dataclass(frozen=True)
 class Normalisation:
@@ -113,6 +115,18 @@ class Backbone(nn.Module):
         with self.outputs_of(layer.module for layer in self.map_layers.values()) as outputs:
             self.features(x)
         return [layer.as_map(outputs[layer.module]) for layer in self.map_layers.values()]
+
+    @property
+    def levels(self) -> list[MapLayer]:
+        """Of the pyramid: the last map of each resolution, finest first. So the last block is one of them."""
+        return list({layer.stride: layer for layer in self.map_layers.values()}.values())
+
+    def pyramid(self, x: torch.Tensor) -> list[torch.Tensor]:
+        """B×3×H×W -> B×C×h×w of each of `levels`, from one pass."""
+        levels = self.levels
+        with self.outputs_of(layer.module for layer in levels) as outputs:
+            self.features(x)
+        return [layer.as_map(outputs[layer.module]) for layer in levels]
 
     @contextmanager
     def outputs_of(self, modules: Iterable[str]) -> Iterator[dict[str, torch.Tensor]]:
