@@ -15,8 +15,8 @@ from PIL import Image
 def importable(repository, monkeypatch):
     monkeypatch.syspath_prepend(str(repository / "benchmarks"))
     yield
-    for name in ("claims", "films", "meter", "pipeline", "resizing", "startup", "tables", "training", "usual"):
-        sys.modules.pop(name, None)
+    for path in (repository / "benchmarks").glob("*.py"):
+        sys.modules.pop(path.stem, None)
 
 
 @pytest.fixture
@@ -248,3 +248,73 @@ def test_a_simulated_study_does_not_depend_on_how_many_there_are_or_on_the_proce
     few, many = (claims.repeated(lambda rng: (rng.random(), rng.random()), n, jobs, 7) for n, jobs in ((2, 1), (5, 2)))
     assert (few == many[:2]).all()
     assert len(np.unique(many)) == 10
+
+
+@pytest.mark.parametrize("count", [1, 2, 3])
+def test_equal_strategies_are_compared_as_the_report_does(count):
+    """Against scipy: where patients hardly vary the interval is that of a t-test of pairs; with one seed there are
+    patients alone."""
+    import pandas as pd
+    import seeds
+    from scipy import stats
+
+    rng = np.random.default_rng(count)
+    point, error = 0.8 + 0.03 * rng.normal(size=12), 0.02 if count == 1 else 1e-5
+    draws = seeds.Draws(point, point[:, None] + error / 2**0.5 * rng.normal(size=(12, 4000)), 500, 0.95, seeds.MEASURE)
+    rows = pd.DataFrame(
+        {"backbone": "cnn", "sample": "all", "train_images": 9, "val_value": point, "low": 0, "high": 1}
+    )
+    sets = seeds.disjoint(12, count, 40)
+    assert len({tuple(first) + tuple(other) for first, other in sets}) == (66 if count == 1 else 40)
+    assert all(len({*first, *other}) == 2 * count for first, other in sets)
+    claimed = [seeds.compared(rows.assign(auroc=point), draws, pair).verdict[0] != "undecided" for pair in sets]
+    a, b = (point[[pair[side] for pair in sets]] for side in (0, 1))
+    expected = np.abs(a - b)[:, 0] > 1.96 * error if count == 1 else stats.ttest_rel(a, b, axis=1).pvalue < 0.05
+    assert np.mean(claimed == expected) >= 0.95  # the draws are some thousand
+    assert 0 < np.mean(claimed) < 1
+
+
+def test_the_error_of_a_share_of_pairs_counts_trainings_not_pairs():
+    """Of a mean of x_i + x_j over all pairs it is twice the standard error of the mean."""
+    import seeds
+    from scipy import stats
+
+    x = np.random.default_rng(0).normal(size=10)
+    sets = seeds.disjoint(10, 1, 0)
+    assert seeds.jackknife(np.array([x[a] + x[b] for (a,), (b,) in sets]), sets, 10) == pytest.approx(2 * stats.sem(x))
+
+
+def test_a_training_counts_what_it_calls_most_and_is_not_repeated(processed, repository):
+    """The share that history.csv has for the kept epoch is that of its predictions; lagging statistics are others."""
+    import pandas as pd
+    import trainings
+
+    from stages.shared.core import settings
+
+    raw = settings.read(repository / "params.yaml")
+    raw["train"] |= {"epochs": 2, "batch_size": 16}
+    raw["evaluate"]["bootstrap"] = 100
+    options = argparse.Namespace(backbone="small_cnn", fraction=1.0)
+    rows = [trainings.trained(raw, options, "from_scratch", 1, settled) for settled in (True, False)]
+    for row in rows:
+        history = pd.read_csv(f"reports/train/{row.key}/history.csv")
+        table = pd.read_parquet(f"reports/evaluate/{row.key}/predictions.parquet").query("split == 'val'")
+        best = history.val_commonest[history.val_auroc.idxmax()]
+        assert best == pytest.approx(table.predicted.value_counts(normalize=True).max())
+        assert row.one_class_epochs == (history.val_commonest >= 0.98).mean()
+    anew, lagging = (pd.read_csv(f"reports/train/{row.key}/history.csv") for row in rows)
+    assert anew.train_loss[0] == pytest.approx(lagging.train_loss[0])  # the same training, judged otherwise
+    assert anew.val_loss[0] != pytest.approx(lagging.val_loss[0], rel=0.01)
+    written = Path(f"models/{rows[0].key}/weights.safetensors").stat().st_mtime_ns
+    assert trainings.trained(raw, options, "from_scratch", 1).equals(rows[0])
+    assert Path(f"models/{rows[0].key}/weights.safetensors").stat().st_mtime_ns == written
+
+
+def test_the_difference_that_settling_makes_is_a_t_test_of_pairs():
+    import pandas as pd
+    import settling
+    from scipy import stats
+
+    anew, running = (pd.DataFrame({"balanced_accuracy": v}) for v in ([0.7, 0.8, 0.75, 0.9], [0.5, 0.6, 0.75, 0.5]))
+    interval = stats.ttest_rel(anew.balanced_accuracy, running.balanced_accuracy).confidence_interval()
+    assert settling.difference(anew, running) == f"+0.200 [{interval.low:+.3f}, {interval.high:+.3f}]"
