@@ -21,7 +21,13 @@ from .shared.core.paths import PARAMS
 FOLDER = Path(__file__).parents[1] / "presets"
 DEFAULT = "phantom"
 # mappings whose keys and their order the user invents: taken whole, or normal/pneumonia would stay beside yes/no
-WHOLE = ("validate.classes", "validate.provided_split", "validate.severity", "download.phantom.findings")
+WHOLE = (
+    "validate.classes",
+    "validate.mask",
+    "validate.provided_split",
+    "validate.severity",
+    "download.phantom.findings",
+)
 
 
 def use(name: str | None, images: str | None = None) -> None:

@@ -24,6 +24,7 @@ from .shared.core.files import atomic
 from .shared.core.matrix import Matrix
 from .shared.core.paths import PARAMS, Key, find_input, project_root
 from .shared.core.settings import parse
+from .shared.core.task import NEEDS
 from .train.params.backbone import Backbone
 from .train.params.sample import Sample
 from .train.params.strategies import Strategy
@@ -144,7 +145,24 @@ def check(raw: Mapping[str, Any]) -> list[Key]:
             with collecting(faults):
                 resolve(stage, raw, key)
     _raise_all(faults)
+    _check_needs(raw)
     return keys
+
+
+def _check_needs(raw: Mapping[str, Any]) -> None:
+    """Whether the images are what the task works on."""
+    task, images = raw["task"], resolve("validate", raw)
+    needs, labels = NEEDS[task], ", ".join(images.classes)
+    if len(images.classes) < needs.classes:
+        raise UserError(
+            f"{PARAMS}: validate.classes: only {labels}, but task {task} needs at least {needs.classes} classes. Add "
+            "another one" + ("." if images.mask is None else ", or set task: segmentation.")
+        )
+    if needs.masks and images.mask is None:
+        raise UserError(
+            f"{PARAMS}: validate.mask: null, but task {task} learns from masks. Say where the mask of an image "
+            "lies, e.g. {lung: 'masks/{stem}.png'}, or set task: classification."
+        )
 
 
 def _members(raw: Mapping[str, Any], faults: list[str]) -> list[Key]:

@@ -62,9 +62,11 @@ def write_processed(
     index["split"] = np.select([index["fold"] < 0, index["fold"] == 0], ["test", "val"], "train")
     folder.mkdir(parents=True)
     np.save(folder / "images.npy", np.stack(images))
+    index = index.assign(has_mask=False, mask_fits=True)
     index.to_parquet(folder / "index.parquet", index=False)
     meta = {
         "classes": list(classes),
+        "structures": [],
         "size": [side, side],
         "channels": 1,
         "preprocess": {"mode": "grey", "size": side, "steps": [], "keep_aspect": False},

@@ -77,7 +77,11 @@ WRONG = [
     ("task", "segmentaton", r"params\.yaml: task: input should be 'classification'"),
     ("seed", "x", r"params\.yaml: seed: .*found 'x'"),
     ("validate.patient", "(", r"validate\.patient: '\(' is not a regular expression"),
-    ("validate.classes", {"only": "*"}, r"validate\.classes: .*at least 2"),
+    (
+        "validate.classes",
+        {"only": "*"},
+        r"validate\.classes: only only, but task classification needs at least 2 classes",
+    ),
     ("preprocess.split.test", 2, r"preprocess\.split\.test: .*found 2"),
     ("download.source", "kagle", r"download\.source: input should be 'phantom', 'kaggle' or 'folder'; found 'kagle'"),
     (

@@ -3,7 +3,8 @@
 params.py     the settings: what is done to an image (shared.preprocessing), and the split
 split.py      the manifest's rows -> groups that must stay together -> test, folds, train and val
 deal.py       groups -> parts, as even as possible
-arrays.py     images -> images.npy and masks.npy, in parallel, never all in memory
+masks.py      mask files -> class numbers of each pixel
+arrays.py     images -> images.npy, masks.npy and masks_original.zip, in parallel, never all in memory
 figures.py    before and after; counts per split
 stage.py      the stage: reads, calls, writes
 """

@@ -18,20 +18,22 @@ UNLIKE_SIZE = 0.25  # images of a part, relative to what it should have
 
 
 def assign(rows: pd.DataFrame, split: Split) -> pd.DataFrame:
-    """path, label, patient, group, split, fold: in the order of `rows`, which have no quarantined image.
+    """path, label, patient, has_mask, site (if there are any), group, split, fold: in the order of `rows`, which have
+    no quarantined image.
 
     Raises: UserError: fewer groups than folds, a part without images of a class, a provided split that is
         missing, has no test part, or divides a group.
     """
-    index = rows[["path", "label", "patient"]].reset_index(drop=True)
+    sites = ["site"] if rows["site"].notna().any() else []
+    index = rows[["path", "label", "patient", "has_mask", *sites]].reset_index(drop=True)
     index["group"] = groups(rows["patient"], rows["cluster"])
-    label = index["label"].cat
-    counts = np.zeros((index["group"].max() + 1, len(label.categories)), np.int64)
-    np.add.at(counts, (index["group"], label.codes), 1)  # images of each class in each group
-    _enough_groups(pd.DataFrame(counts, columns=label.categories), split)
-    held_out = _provided_test(index, rows) if split.method == "provided" else _held_out(counts, split)
+    classes = index["label"].cat.categories
+    counts = _counts(index["group"], index["label"].cat.codes, len(classes))
+    _enough_groups(pd.DataFrame(counts, columns=classes), split)
+    strata = np.column_stack([counts, _strata(index)])
+    held_out = _provided_test(index, rows) if split.method == "provided" else _held_out(strata, len(classes), split)
     fold = np.full(len(counts), -1, np.int64)
-    fold[~held_out] = _folds(counts[~held_out], split)
+    fold[~held_out] = _folds(strata[~held_out], len(classes), split)
     index["split"] = np.where(held_out, "test", np.where(fold == 0, "val", "train"))[index["group"]]
     index["fold"] = fold[index["group"]]
     _every_class_everywhere(index, split)
@@ -57,20 +59,39 @@ def patients_known(index: pd.DataFrame) -> bool:
     return bool((index["patient"] != index["path"]).any())
 
 
-def _held_out(counts: np.ndarray, split: Split) -> np.ndarray:
-    """bool G: the groups of the test part. It depends on the number of folds only where another test part would leave
-    too few groups of a class for them."""
+def _counts(groups: pd.Series, codes: pd.Series, kinds: int) -> np.ndarray:
+    """int64 G×K: of each group, its images of each kind."""
+    counts = np.zeros((groups.max() + 1, kinds), np.int64)
+    np.add.at(counts, (groups, codes), 1)
+    return counts
+
+
+def _strata(index: pd.DataFrame) -> np.ndarray:
+    """int64 G×S: of each group, its images of each class, annotated or not, at each site. No column where all images
+    are alike in this, so that there are only classes to spread."""
+    columns = [name for name in ("has_mask", "site") if name in index and index[name].nunique(dropna=False) > 1]
+    if not columns:
+        return np.zeros((index["group"].max() + 1, 0), np.int64)
+    codes = index.groupby(["label", *columns], observed=True, dropna=False).ngroup()
+    return _counts(index["group"], codes, codes.max() + 1)
+
+
+def _held_out(strata: np.ndarray, classes: int, split: Split) -> np.ndarray:
+    """bool G: the groups of the test part. `strata`: G×(K+S), the first K columns are the
+    classes. It depends on the number of folds only where another test part would leave too few groups of a class for
+    them."""
     shares = [split.test, 1 - split.test]
-    test = deal(counts, shares, [1, 1], split.seed) == 0
-    if (counts[~test] > 0).sum(0).min() < split.folds:
-        test = deal(counts, shares, [1, split.folds], split.seed) == 0
+    test = deal(strata, shares, [1, 1], split.seed) == 0
+    if (strata[~test, :classes] > 0).sum(0).min() < split.folds:
+        test = deal(strata, shares, [1, split.folds], split.seed) == 0
     return np.asarray(test)
 
 
-def _folds(counts: np.ndarray, split: Split) -> np.ndarray:
+def _folds(strata: np.ndarray, classes: int, split: Split) -> np.ndarray:
     """int64 G: the fold of each group. The folds are numbered at random, but one that is unlike the others comes last:
     fold 0 validates unless a sample says otherwise, and a patient with a large part of the images should train."""
-    fold = deal(counts, [1 / split.folds] * split.folds, [1] * split.folds, split.seed)
+    fold = deal(strata, [1 / split.folds] * split.folds, [1] * split.folds, split.seed)
+    counts = strata[:, :classes]
     counts = counts[:, counts.any(axis=0)]  # a class that is in the test part alone is refused later, with a table
     images = np.stack([counts[fold == k].sum(0) for k in range(split.folds)])
     unlike = np.abs(images * split.folds / counts.sum(0) - 1).max(1)

@@ -21,6 +21,7 @@ from ..shared.core.paths import MANIFEST, PARAMS, PROCESSED, RAW, VALIDATION
 from ..shared.images.archive import Archive
 from .arrays import write_arrays
 from .figures import draw
+from .masks import mask_files, structures_of
 from .params import Params, Split
 from .split import assign, patients_known, uneven_parts
 
@@ -28,14 +29,15 @@ from .split import assign, patients_known, uneven_parts
 def run(params: Params, job: Job) -> Result:
     make = Preprocessor(params.spec, f"{PARAMS}: preprocess")
     rows = usable_rows()
-    index = assign(rows, params.split)
+    index = assign(rows, params.split).assign(mask_fits=not make.moves_pixels)
     warn(index, params.split)
-    masks = [None if pd.isna(mask) else mask for mask in rows["mask"]] if rows["mask"].notna().any() else None
+    structures = structures_of(rows)
+    masks = [mask_files(entries, structures) for entries in rows["masks"]]
     archive = Archive(RAW)
     with whole_folder(PROCESSED) as folder:
         digest = write_arrays(folder, archive, index["path"].tolist(), masks, make)
         index.to_parquet(folder / "index.parquet", index=False)
-        write_json(folder / "meta.json", _meta(index, params, digest))
+        write_json(folder / "meta.json", _meta(index, structures, params, digest))
     figures = draw(index, archive, make)
     return Result(metrics=_metrics(index), figures=figures)
 
@@ -84,9 +86,10 @@ def whole_folder(path: Path) -> Iterator[Path]:
         shutil.rmtree(partial, ignore_errors=True)
 
 
-def _meta(index: pd.DataFrame, params: Params, digest: str) -> Mapping[str, object]:
+def _meta(index: pd.DataFrame, structures: list[str], params: Params, digest: str) -> Mapping[str, object]:
     facts = {
         "classes": list(index["label"].cat.categories),  # in their order: it decides what a model's outputs mean
+        "structures": structures,  # in the order of their numbers in masks.npy, from 1
         "size": list(params.height_width),
         "channels": params.channels,
         "preprocess": params.spec.model_dump(mode="json"),
@@ -99,4 +102,6 @@ def _metrics(index: pd.DataFrame) -> Mapping[str, float]:
     parts = {f"images_{part}": int((index["split"] == part).sum()) for part in ("train", "val", "test")}
     units = ["patient", "group"] if patients_known(index) else ["group"]
     counts = {f"{unit}s_{part}": int(rows[unit].nunique()) for part, rows in index.groupby("split") for unit in units}
+    if index["has_mask"].any():
+        counts |= {f"images_with_mask_{part}": int(rows["has_mask"].sum()) for part, rows in index.groupby("split")}
     return {"images": len(index), "groups": int(index["group"].nunique()), **parts, **counts}

@@ -2,11 +2,13 @@
 
 params.py      what a user may say about an image set
 globs.py       patterns on member names
-names.py       names -> label, patient, mask, provided split of each image
+names.py       names -> label, patient, site, provided split of each image
+masks.py       names -> the mask files of each image, and masks without an image
 inspection.py  bytes -> size, hashes, brightness, contrast, sharpness; in parallel
+mask_inspection.py  bytes of a mask -> size, grey levels, share of the structure
 duplicates.py  hashes -> clusters of images that are the same picture
-table.py       names and inspections as one table, with the columns that only checks need
-checks.py      what is expected of an image, and the words for one that fails
+table.py       names and inspections as tables of images and masks, with the columns that only checks need
+checks.py      what is expected of an image, a mask, and the words for one that fails
 suite.py       the checks as Great Expectations runs them
 docs.py        Data Docs with a front page that needs no network
 stage.py       the stage

@@ -9,6 +9,8 @@ from typing import Any
 from .params import Params, Severity
 
 Row = Mapping[str, Any]
+FULL = 0.98  # share of an image that no structure covers
+MOST = 0.5  # of the pixels at the border
 
 
 @dataclass(frozen=True)
@@ -87,14 +89,18 @@ def image_checks(params: Params) -> list[Check]:
                   between, {"column": "labels_of_patient", "max_value": 1},
                   lambda row: f"patient {row['patient']} has images under several labels"),
         ]  # fmt: skip
+    if params.site:
+        checks.append(
+            Check("has_site", "warning", "Every image's name gives its site.",
+                  not_null, {"column": "site"}, lambda row: "no site: the pattern finds none in the name")
+        )  # fmt: skip
     if params.mask:
-        checks += [
-            Check("mask_present", "warning", "Every image has its mask.",
-                  not_null, {"column": "mask"}, lambda row: "no mask in the archive"),
-            Check("mask_readable", "critical", "Every mask can be decoded.",
-                  in_set, {"column": "mask_readable", "value_set": [True]},
-                  lambda row: f"unreadable mask: {row['mask_fault']}"),
-        ]  # fmt: skip
+        structures = "its mask" if len(params.mask) == 1 else f"a mask of each structure: {', '.join(params.mask)}"
+        checks.append(
+            Check("mask_present", "warning", f"Every image has {structures}; one without counts as not annotated.",
+                  in_set, {"column": "has_mask", "value_set": [True]},
+                  lambda row: f"no mask of {row['missing_masks']} in the archive")
+        )  # fmt: skip
     if params.provided_split:
         checks.append(
             Check("in_provided_split", "critical", "Every image belongs to a part of the set's own split.",
@@ -104,15 +110,60 @@ def image_checks(params: Params) -> list[Check]:
     return [_with_severity(check, params) for check in checks]
 
 
+def mask_checks(params: Params) -> list[Check]:
+    """On the table of the masks of annotated images, one row each. A critical failure is one of the image."""
+    between, in_set = "ExpectColumnValuesToBeBetween", "ExpectColumnValuesToBeInSet"
+    checks = [
+        Check("mask_readable", "critical", "Every mask can be decoded.",
+              in_set, {"column": "readable", "value_set": [True]}, lambda row: f"unreadable mask: {row['fault']}"),
+        Check("mask_proportions", "critical", "Every mask has the proportions of its image.",
+              in_set, {"column": "proportions", "value_set": [True]},
+              lambda row: f"mask of another film: {row['path']} has {_sides(row)} pixels, the image "
+              f"{row['image_width']:.0f}×{row['image_height']:.0f}"),
+        Check("mask_size", "info", "Every mask has the size of its image; another one is resized to it.",
+              in_set, {"column": "same_size", "value_set": [True]},
+              lambda row: f"mask of another size: {row['path']} has {_sides(row)} pixels, the image "
+              f"{row['image_width']:.0f}×{row['image_height']:.0f}"),
+        Check("mask_levels", "critical", "No mask has areas of more than two grey levels.",
+              between, {"column": "level_count", "max_value": 2},
+              lambda row: f"mask {row['path']} has areas of {len(row['levels'])} grey levels: "
+              f"{', '.join(map(str, row['levels']))}. A mask has two, inside and outside {row['structure']}; write "
+              "one file for each structure"),
+        Check("mask_threshold", "critical", "The threshold of every mask lies between its two grey levels.",
+              in_set, {"column": "parted", "value_set": [True]},
+              lambda row: f"mask {row['path']} has grey levels from {row['levels'][0]} to {row['levels'][-1]}"
+              f"{', inverted' if row['invert'] else ''}, all on one side of threshold {row['threshold']}"),
+        Check("mask_full", "critical", f"No mask covers more than {FULL:.0%} of its image.",
+              between, {"column": "share", "max_value": FULL},
+              lambda row: f"mask {row['path']} covers {row['share']:.1%} of the image. If {row['structure']} is the "
+              f"{'light' if row['invert'] else 'dark'} part of the mask, set invert: {str(not row['invert']).lower()}"),
+        Check("mask_empty", "warning", "Every mask has at least one pixel.",
+              between, {"column": "share", "min_value": 0, "strict_min": True},
+              lambda row: f"mask {row['path']} is empty"),
+        Check("mask_not_inverted", "warning",
+              "No mask covers most of the image's border; one that does is usually inverted (set invert: true).",
+              between, {"column": "border", "max_value": MOST},
+              lambda row: f"mask {row['path']} covers {row['border']:.0%} of the image's border"),
+    ]  # fmt: skip
+    return [_with_severity(check, params) for check in checks]
+
+
 def _sides(row: Row) -> str:
     return f"{row['width']:.0f}×{row['height']:.0f}"
 
 
-def file_check(params: Params) -> Check:
+def file_checks(params: Params) -> list[Check]:
     """On a table of the files that are not ignored: path, kind."""
-    check = Check("no_other_files", "info", "Every file is an image, a mask or ignored.",
-                  "ExpectColumnValuesToBeInSet", {"column": "kind", "value_set": ["image", "mask"]})  # fmt: skip
-    return _with_severity(check, params)
+    in_set = "ExpectColumnValuesToBeInSet"
+    kinds = ["image", "mask", "mask without image"]
+    checks = [Check("no_other_files", "info", "Every file is an image, a mask or ignored.",
+                    in_set, {"column": "kind", "value_set": kinds})]  # fmt: skip
+    if params.mask:
+        checks.append(
+            Check("mask_without_image", "warning", "Every file named like a mask has its image.",
+                  in_set, {"column": "kind", "value_set": ["image", "mask", "other"]})
+        )  # fmt: skip
+    return [_with_severity(check, params) for check in checks]
 
 
 def class_checks(params: Params, counts: Mapping[str, int]) -> list[Check]:

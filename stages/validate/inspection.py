@@ -8,7 +8,7 @@ import os
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
 
@@ -19,6 +19,8 @@ from PIL import Image
 
 from ..shared.images.archive import Archive
 from ..shared.images.decode import UnreadableImage, decode
+from .mask_inspection import MaskInspection, inspect_mask
+from .masks import MaskFile
 
 CHUNK = 16  # images per message to a worker: small enough for an even load and a lively progress bar
 THUMBNAIL = 64  # px
@@ -34,8 +36,6 @@ class Inspection:
 
     sha256: str
     fault: str | None
-    mask_fault: str | None
-    """Why its mask cannot be decoded."""
     width: int | None = None
     height: int | None = None
     mode: str | None = None
@@ -52,10 +52,12 @@ class Inspection:
     thumbnail: bytes | None = None
     """Grey, THUMBNAIL × THUMBNAIL."""
     trimmed_thumbnail: bytes | None = None
+    masks: list[MaskInspection] = field(default_factory=list)
+    """Of its mask files, in their order."""
 
 
 @contextmanager
-def inspections(archive: Path, paths: Sequence[str], masks: Sequence[str | None],
+def inspections(archive: Path, paths: Sequence[str], masks: Sequence[Sequence[MaskFile]],
                 hash_size: int) -> Iterator[Iterator[Inspection]]:  # fmt: skip
     """Start the workers at once; iterate over their results, in the order of `paths`."""
     task = partial(inspect_member, Archive(archive), hash_size)
@@ -72,23 +74,17 @@ def inspections(archive: Path, paths: Sequence[str], masks: Sequence[str | None]
             pool.shutdown(cancel_futures=True)
 
 
-def inspect_member(archive: Archive, hash_size: int, path: str, mask: str | None) -> Inspection:
-    return inspect_image(archive.read(path), path, hash_size, (archive.read(mask), mask) if mask else None)
+def inspect_member(archive: Archive, hash_size: int, path: str, masks: Sequence[MaskFile]) -> Inspection:
+    inspection = inspect_image(archive.read(path), path, hash_size)
+    return replace(inspection, masks=[inspect_mask(archive.read(file.path), file) for file in masks])
 
 
-def inspect_image(data: bytes, name: str, hash_size: int, mask: tuple[bytes, str] | None = None) -> Inspection:
-    """`mask`: its bytes and its name."""
+def inspect_image(data: bytes, name: str, hash_size: int) -> Inspection:
     sha256 = hashlib.sha256(data).hexdigest()
-    mask_fault = None
-    try:
-        if mask:
-            decode(*mask)
-    except UnreadableImage as error:
-        mask_fault = error.reason
     try:
         image = decode(data, name)
     except UnreadableImage as error:
-        return Inspection(sha256, error.reason, mask_fault)
+        return Inspection(sha256, error.reason)
     grey = image.convert("L")
     array = np.asarray(grey)
     part = trim(array)
@@ -98,7 +94,7 @@ def inspect_image(data: bytes, name: str, hash_size: int, mask: tuple[bytes, str
     brightness, contrast = (float(value[0, 0]) for value in cv2.meanStdDev(array))
     edges = float(cv2.meanStdDev(cv2.Laplacian(array, cv2.CV_32F))[1][0, 0])
     return Inspection(
-        sha256, None, mask_fault, *image.size, image.info["source_mode"],
+        sha256, None, *image.size, image.info["source_mode"],
         dhashes[0], dhashes[-1], round(brightness, 4), round(contrast, 4), round(edges**2, 4),
         thumbnails[0], thumbnails[-1],
     )  # fmt: skip

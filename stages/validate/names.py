@@ -1,16 +1,14 @@
-"""What the archive's names say: label, patient, mask and provided split of every image."""
+"""What the archive's names say: label, patient, site, masks and provided split of every image."""
 
 from __future__ import annotations
 
 import re
 import signal
-from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
 from itertools import combinations
-from pathlib import PurePosixPath
 from typing import Any
 
 import pandas as pd
@@ -19,18 +17,22 @@ from ..shared.core.errors import UserError
 from ..shared.core.paths import PARAMS, RAW
 from ..shared.images.kinds import is_clutter, is_image
 from .globs import examples, matches, matches_any, nearest_folders
+from .masks import Masks, masks_of, without_image
 from .params import Params
 
 SECTION = f"{PARAMS}: validate"
-SECONDS = 20  # for the patients of all names; a sound expression takes microseconds a name
+SECONDS = 20  # for all names; a sound expression takes microseconds a name
 
 
 @dataclass(frozen=True)
 class Files:
-    """`images`: one row per image, sorted by path: path, label, patient, mask, provided_split, missing where no pattern
-    matches. `others`: neither images nor masks, and not ignored."""
+    """`images`: one row per image, sorted by path: path, label, patient, site, provided_split, missing where no pattern
+    matches. `masks`: of each of them. `stray_masks`: named like the mask of an image that is not there. `others`:
+    neither images nor masks, and not ignored."""
 
     images: pd.DataFrame
+    masks: dict[str, Masks]
+    stray_masks: list[str]
     others: list[str]
 
 
@@ -44,18 +46,24 @@ def assign(names: Sequence[str], params: Params, read: Callable[[str], bytes]) -
     if not kept:
         raise UserError(f"{RAW}: has no files" + (f" beside those that {SECTION}.ignore names." if names else "."))
     labels = _sort_into(kept, params.classes, "classes")
+    masks = masks_of(list(labels), set(names), params.mask) if params.mask else {}
+    used = {path for own in masks.values() for path in (*(file.path for file in own.files), *own.spare)}
+    labels = {n: label for n, label in labels.items() if n not in used}  # a mask beside its image has its suffix too
     splits = _sort_into(list(labels), params.provided_split, "provided_split") if params.provided_split else {}
-    masks = _masks(list(labels), set(names), params.mask) if params.mask else {}
-    taken = {*labels, *masks.values()}
-    rest = [n for n in kept if n not in taken]
-    unlabelled = [n for n in rest if is_image(n, partial(read, n))]
+    rest = [n for n in kept if n not in labels and n not in used]
+    stray = without_image(rest, params.mask) if params.mask else []
+    strangers = set(rest).difference(stray)
+    unlabelled = {n for n in strangers if is_image(n, partial(read, n))}
+    others = [n for n in rest if n in strangers and n not in unlabelled]
     paths = sorted([*labels, *unlabelled])
-    patients = _patients(paths, params.patient)
+    patients = _search("patient", paths, params.patient) if params.patient else {n: n for n in paths}
+    sites = _search("site", paths, params.site) if params.site else {}
     columns: dict[str, Mapping[str, str | None]]
-    columns = {"label": labels, "patient": patients, "mask": masks, "provided_split": splits}
+    columns = {"label": labels, "patient": patients, "site": sites, "provided_split": splits}
     rows = {"path": paths} | {column: [values.get(n) for n in paths] for column, values in columns.items()}
-    label = pd.CategoricalDtype(list(params.classes))
-    return Files(pd.DataFrame(rows, dtype="str").astype({"label": label}), [n for n in rest if n not in unlabelled])
+    table = pd.DataFrame(rows, dtype="str").astype({"label": pd.CategoricalDtype(list(params.classes))})
+    nothing = Masks(missing=list(params.mask or {}))
+    return Files(table, {n: masks.get(n, nothing) for n in paths}, stray, others)
 
 
 def _sort_into(names: Sequence[str], patterns: Mapping[Any, Sequence[str]], key: str) -> dict[str, str]:
@@ -85,27 +93,27 @@ def _matches_none(names: Sequence[str], where: str, glob: str) -> str:
     )
 
 
-def _patients(names: Sequence[str], pattern: str | None) -> dict[str, str | None]:
-    if pattern is None:
-        return {n: n for n in names}
+def _search(field: str, names: Sequence[str], pattern: str) -> dict[str, str | None]:
+    """name -> its patient or site, as the expression in `field` finds it."""
     regex = re.compile(pattern)
-    with _time_limit(pattern, names):
-        patients = {n: _patient(regex.search(n)) for n in names}
-    if not any(patients.values()):
+    with _time_limit(field, pattern, names):
+        values = {n: _value(regex.search(n), field) for n in names}
+    if not any(values.values()):
+        meaning = "to treat every image as a patient of its own" if field == "patient" else "for no sites"
         raise UserError(
-            f"{SECTION}.patient: {pattern!r} finds a patient in none of {len(names)} names, such as "
-            f"{examples(names, 3)}. Correct it, or set it to null to treat every image as a patient of its own."
+            f"{SECTION}.{field}: {pattern!r} finds a {field} in none of {len(names)} names, such as "
+            f"{examples(names, 3)}. Correct it, or set it to null {meaning}."
         )
-    return patients
+    return values
 
 
 @contextmanager
-def _time_limit(pattern: str, names: Sequence[str]) -> Iterator[None]:
+def _time_limit(field: str, pattern: str, names: Sequence[str]) -> Iterator[None]:
     """Stop an expression that tries every way to divide a name, which can take for ever. Main thread only."""
 
     def give_up(*_: object) -> None:
         raise UserError(
-            f"{SECTION}.patient: {pattern!r} is not done with {len(names)} names, such as {examples(names, 1)}, after "
+            f"{SECTION}.{field}: {pattern!r} is not done with {len(names)} names, such as {examples(names, 1)}, after "
             f"{SECONDS} s. Nested repeats, as in (a+)+, try every way to divide a name: repeat only one of them."
         )
 
@@ -118,32 +126,10 @@ def _time_limit(pattern: str, names: Sequence[str]) -> Iterator[None]:
         signal.signal(signal.SIGALRM, before)
 
 
-def _patient(match: re.Match[str] | None) -> str | None:
+def _value(match: re.Match[str] | None, group: str) -> str | None:
+    """The group of that name, else all groups, else the whole match."""
     if match is None:
         return None
-    if "patient" in match.re.groupindex:
-        return match["patient"] or None
+    if group in match.re.groupindex:
+        return match[group] or None
     return ("-".join(filter(None, match.groups())) if match.re.groups else match[0]) or None
-
-
-def _masks(images: Sequence[str], names: set[str], template: str) -> dict[str, str]:
-    """image -> its mask, where the archive has it."""
-    expected: dict[str, str] = {}
-    for path in map(PurePosixPath, images):
-        mask = template.format(stem=path.stem, name=path.name, folder=path.parent, parent=path.parent.name)
-        expected[str(path)] = str(PurePosixPath(mask))
-    masks = {n: mask for n, mask in expected.items() if mask in names and mask != n}
-    if not masks:
-        example = images[0]
-        raise UserError(
-            f"{SECTION}.mask: {template!r} names no file in {RAW}; for {example} it looks for {expected[example]}. "
-            f"Folders there, most similar first: {', '.join(nearest_folders(template, names))}."
-        )
-    shared = [mask for mask, images_of in Counter(masks.values()).items() if images_of > 1]
-    if shared:
-        users = [image for image, mask in masks.items() if mask == shared[0]]
-        raise UserError(
-            f"{SECTION}.mask: {template!r} gives {len(shared)} masks to more than one image each: {shared[0]} to "
-            f"{examples(users)}. Files in several folders have one name: tell them apart with {{folder}} or {{parent}}."
-        )
-    return masks

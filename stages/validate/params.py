@@ -14,8 +14,10 @@ Severity = Literal["critical", "warning", "info"]
 Adjustable = Literal[
     "min_side", "max_side", "max_aspect", "min_contrast", "one_label_per_picture",
     "one_patient_per_picture", "one_label_per_patient",
-    "mask_present", "no_other_files", "min_images_per_class",
+    "mask_present", "mask_proportions", "mask_size", "mask_levels", "mask_threshold", "mask_full", "mask_empty",
+    "mask_not_inverted", "mask_without_image", "has_site", "no_other_files", "min_images_per_class",
 ]  # fmt: skip
+ONE_STRUCTURE, BACKGROUND = "mask", "background"
 MASK_FIELDS = ("stem", "name", "folder", "parent")
 
 
@@ -28,6 +30,21 @@ def _check_regex(value: str) -> str:
         re.compile(value)
     except re.error as error:
         raise ValueError(f"{value!r} is not a regular expression: {error}.") from None
+    return value
+
+
+def _as_structures(value: Any) -> Any:
+    """A template or a list of templates is one structure, named `mask`."""
+    if isinstance(value, str | list):
+        value = {ONE_STRUCTURE: value}
+    if not isinstance(value, dict):
+        return value
+    return {name: {"files": files} if isinstance(files, str | list) else files for name, files in value.items()}
+
+
+def _check_name(value: str) -> str:
+    if value == BACKGROUND:
+        raise ValueError(f"{value!r} is what lies outside every structure. Give the structure another name.")
     return value
 
 
@@ -44,7 +61,33 @@ def _check_template(value: str) -> str:
     return value
 
 
+Name = Annotated[str, Field(min_length=1), AfterValidator(_check_name)]
 Globs = Annotated[list[str], BeforeValidator(_as_list), Field(min_length=1)]
+
+
+Template = Annotated[str, AfterValidator(_check_template)]
+
+
+class Structure(Settings):
+    """One anatomical structure, such as the left lung: which mask files show it, and which of their pixels belong to
+    it."""
+
+    files: Annotated[list[Template], BeforeValidator(_as_list), Field(min_length=1)]
+    """Names of an image's mask in the archive, from {stem} (file name without suffix), {name} (with it), {folder} (the
+    image's folder) and {parent} (that folder's last part), e.g. "masks/lung/{stem}.png". The first that exists is the
+    mask."""
+    union: bool = False
+    """true: all of `files` have to exist, and the structure is what lies in any of them (left and right lung)."""
+    invert: bool = False
+    """true: the structure is dark."""
+    threshold: int = Field(default=127, ge=0, le=254)
+    """A pixel belongs to the structure where its grey level, inverted if so, is above this. Masks with the levels 0 and
+    1 want 0."""
+
+
+Structures = Annotated[
+    dict[Name, Structure], BeforeValidator(_as_structures), Field(min_length=1, max_length=255)
+]  # their numbers are the bytes of masks.npy
 
 
 class NearDuplicates(Settings):
@@ -83,18 +126,22 @@ class Params(Settings):
     one of them. A pattern without a slash is compared with the file name alone, in any folder.
     """
 
-    classes: Annotated[dict[str, Globs], Field(min_length=2)]
-    """Label: pattern or list of patterns. The order is kept; of two classes, the second is the positive one."""
+    classes: Annotated[dict[str, Globs], Field(min_length=1)]
+    """Label: pattern or list of patterns. The order is kept; of two classes, the second is the positive one. Of one
+    class, only structures can be learnt (task: segmentation)."""
     ignore: Annotated[list[str], BeforeValidator(_as_list)] = Field(default=[])
     """Patterns of files to ignore. Hidden files, __MACOSX/, Thumbs.db, desktop.ini and READMEs always are."""
     patient: Annotated[str, AfterValidator(_check_regex)] | None = None
     """Regular expression searched in the name; the patient is its group `patient`, else its groups joined
     with "-", else the whole match. null: every image is a patient of its own (duplicates of a picture still stay
     together)."""
-    mask: Annotated[str, AfterValidator(_check_template)] | None = None
-    """Name of an image's mask in the archive, from {stem} (file name without suffix), {name} (with it),
-    {folder} (the image's folder) and {parent} (that folder's last part), e.g. "masks/lung/{stem}.png". null:
-    no masks."""
+    site: Annotated[str, AfterValidator(_check_regex)] | None = None
+    """Regular expression that finds the hospital or scanner in the name, as `patient` finds the patient. null: no
+    sites."""
+    mask: Structures | None = None
+    """Structure: its mask files. A template or a list of templates alone is one structure named `mask`. An image is
+    annotated where it has a mask of every structure; structures exclude each other, and where two overlap the later one
+    wins. null: no masks."""
     provided_split: dict[Literal["train", "val", "test"], Globs] | None = None
     """The set's own split, as patterns, e.g. {train: "train/**", test: "test/**"}. null: it has none."""
     near_duplicates: NearDuplicates = NearDuplicates()

@@ -17,19 +17,19 @@ from ..shared.core.job import Job, Result
 from ..shared.core.paths import MANIFEST, PARAMS, RAW, VALIDATION
 from ..shared.core.progress import progress
 from ..shared.images.archive import Archive
-from .checks import Outcome, Row, class_checks, file_check, image_checks
+from .checks import Outcome, Row, class_checks, file_checks, image_checks, mask_checks
 from .docs import finish
 from .globs import examples
 from .inspection import Inspection, inspections
 from .names import Files, assign
 from .params import Params
-from .table import table
+from .table import annotation, mask_table, table
 
 DOCS = VALIDATION.parent / "data_docs"
 FEW = 0.1  # share of the images without a patient: more, and the expression is probably wrong
 COLUMNS = (
-    "path", "label", "patient", "mask", "provided_split", "width", "height", "mode", "sha256", "dhash", "cluster",
-    "brightness", "contrast", "sharpness", "readable", "quarantined", "reason",
+    "path", "label", "patient", "site", "has_mask", "masks", "provided_split", "width", "height", "mode", "sha256",
+    "dhash", "cluster", "brightness", "contrast", "sharpness", "readable", "quarantined", "reason",
 )  # fmt: skip
 
 
@@ -37,10 +37,12 @@ def run(params: Params, job: Job) -> Result:
     archive = Archive(RAW)
     files = assign(archive.names(), params, archive.read)
     warn_of_patients(files.images, params)
-    rows = table(files.images, inspect_all(files.images, params), params)
+    inspected = inspect_all(files, params)
+    rows = table(files.images, files.masks, inspected, params)
+    masks = mask_table(rows, inspected)
     try:
-        outcomes = judge(rows, files, params)
-        manifest = set_aside(rows, outcomes)
+        outcomes = judge(rows, masks, files, params)
+        manifest = set_aside(rows, faults(outcomes, rows, masks))
         summary = summarise(manifest, outcomes, params) | {"phantom": phantom(archive)}
         write_json(VALIDATION, summary)
         faulty = manifest[manifest["quarantined"]]
@@ -54,7 +56,7 @@ def run(params: Params, job: Job) -> Result:
         print(f"validate: {aside} set aside; which and why: {DOCS / 'index.html'}", file=sys.stderr)
     with atomic(MANIFEST) as partial:
         manifest[list(COLUMNS)].to_parquet(partial, index=False)
-    return Result(metrics=_metrics(manifest, summary), datasets={"raw": manifest[list(COLUMNS)]})
+    return Result(metrics=_metrics(manifest, summary), datasets={"raw": manifest[list(COLUMNS)].drop(columns="masks")})
 
 
 def warn_of_patients(images: pd.DataFrame, params: Params) -> None:
@@ -75,49 +77,58 @@ def warn_of_patients(images: pd.DataFrame, params: Params) -> None:
         )
 
 
-def inspect_all(images: pd.DataFrame, params: Params) -> list[Inspection]:
-    masks = [None if pd.isna(mask) else mask for mask in images["mask"]]
-    with inspections(RAW, images["path"].tolist(), masks, params.near_duplicates.hash_size) as results:
+def inspect_all(files: Files, params: Params) -> list[Inspection]:
+    paths = files.images["path"].tolist()
+    masks = [annotation(files.masks[path]) for path in paths]
+    with inspections(RAW, paths, masks, params.near_duplicates.hash_size) as results:
         from . import suite  # noqa: F401  Great Expectations takes seconds to import: meanwhile the workers inspect
 
-        return list(progress(results, total=len(images), desc="validate", unit="image"))
+        return list(progress(results, total=len(paths), desc="validate", unit="image"))
 
 
-def judge(rows: pd.DataFrame, files: Files, params: Params) -> list[Outcome]:
-    """Great Expectations' verdict on the images, on the files beside them, and on the classes that are left."""
+def judge(rows: pd.DataFrame, masks: pd.DataFrame, files: Files, params: Params) -> list[Outcome]:
+    """Great Expectations' verdict on the images, their masks, the files beside them, and the classes that are left."""
     from .suite import Suites
 
     suites = Suites(DOCS)
-    rows = rows.astype({"label": "str", "width": float, "height": float})
+    rows = rows.drop(columns="masks").astype({"label": "str", "width": float, "height": float})
     outcomes = suites.run("images", rows, image_checks(params))
-    masks = files.images["mask"].dropna()
-    kinds = dict.fromkeys(rows["path"], "image") | dict.fromkeys(masks, "mask") | dict.fromkeys(files.others, "other")
-    outcomes += suites.run("files", pd.DataFrame(kinds.items(), columns=["path", "kind"]), [file_check(params)])
-    kept = rows[~rows["path"].isin(_failing(outcomes))]
+    if len(masks):
+        outcomes += suites.run("masks", masks.drop(columns="levels"), mask_checks(params))
+    outcomes += suites.run("files", kinds(rows, files), file_checks(params))
+    kept = rows[~rows["path"].isin(faults(outcomes, rows, masks))]
     counts = {label: int((kept["label"] == label).sum()) for label in params.classes}
     outcomes += suites.run("classes", kept, class_checks(params, counts))
     suites.write_docs()
     return outcomes
 
 
-def _failing(outcomes: Sequence[Outcome]) -> dict[str, list[Callable[[Row], str]]]:
-    """path -> the reasons of the critical checks that it fails."""
+def kinds(rows: pd.DataFrame, files: Files) -> pd.DataFrame:
+    """path and kind of every file that is not ignored."""
+    masks = [path for own in files.masks.values() for path in (*(file.path for file in own.files), *own.spare)]
+    kind = dict.fromkeys(rows["path"], "image") | dict.fromkeys(masks, "mask")
+    kind |= dict.fromkeys(files.stray_masks, "mask without image") | dict.fromkeys(files.others, "other")
+    return pd.DataFrame(kind.items(), columns=["path", "kind"])
+
+
+def faults(outcomes: Sequence[Outcome], rows: pd.DataFrame, masks: pd.DataFrame) -> dict[str, list[str]]:
+    """image -> what is wrong with it and its masks, by the critical checks."""
     failing: dict[str, list[Callable[[Row], str]]] = {}
     for outcome in outcomes:
         if outcome.stops and outcome.check.reason:
             for path in outcome.failed:
                 failing.setdefault(path, []).append(outcome.check.reason)
-    return failing
+    reasons: dict[str, list[str]] = {}
+    for faulty, image in ((rows, "path"), (masks, "image")):
+        for row in faulty[faulty["path"].isin(failing)].to_dict("records"):
+            reasons.setdefault(row[image], []).extend(reason(row) for reason in failing[row["path"]])
+    return reasons
 
 
-def set_aside(rows: pd.DataFrame, outcomes: Sequence[Outcome]) -> pd.DataFrame:
-    """`quarantined` exactly where a critical check of the row failed, and `reason` with all of them in words."""
-    failing = _failing(outcomes)
-    reasons = {
-        row["path"]: "; ".join(reason(row) for reason in failing[row["path"]])
-        for row in rows[rows["path"].isin(failing)].to_dict("records")
-    }
-    return rows.assign(quarantined=rows["path"].isin(failing), reason=rows["path"].map(reasons).astype("str"))
+def set_aside(rows: pd.DataFrame, reasons: Mapping[str, Sequence[str]]) -> pd.DataFrame:
+    """`quarantined` exactly where a critical check failed, and `reason` with all of them in words."""
+    words = {path: "; ".join(faults) for path, faults in reasons.items()}
+    return rows.assign(quarantined=rows["path"].isin(words), reason=rows["path"].map(words).astype("str"))
 
 
 def summarise(manifest: pd.DataFrame, outcomes: Sequence[Outcome], params: Params) -> dict[str, Any]:
@@ -130,6 +141,8 @@ def summarise(manifest: pd.DataFrame, outcomes: Sequence[Outcome], params: Param
         "patients": int(manifest["patient"].nunique()),
         "patients_known": params.patient is not None,
         "classes": {label: int(counts[label]) for label in params.classes},
+        "structures": list(params.mask or {}),
+        "annotated": int(kept["has_mask"].sum()),
         "checks": [outcome.summary() for outcome in outcomes],
     }
 
@@ -172,6 +185,7 @@ def _metrics(manifest: pd.DataFrame, summary: Mapping[str, Any]) -> Mapping[str,
     return {
         **{name: summary[name] for name in ("images", "quarantined")},
         **({"patients": summary["patients"]} if summary["patients_known"] else {}),
+        **({"images_with_mask": summary["annotated"]} if summary["structures"] else {}),
         "duplicate_clusters": int((sizes > 1).sum()),
         "duplicate_images": int(sizes[sizes > 1].sum()),
         "failed_checks": sum(not check["success"] for check in summary["checks"]),

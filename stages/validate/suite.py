@@ -46,7 +46,7 @@ class Suites:
         Great Expectations puts what it is given into its pages as it is, so that a file or a class named like an HTML
         tag would become one: it is given escaped names.
         """
-        names = table.columns.intersection(["path", "label"])
+        names = table.columns.intersection(["path", "label", "image", "structure"])
         table = table.assign(**{name: table[name].map(html.escape, na_action="ignore") for name in names})
         batch = self._source.add_dataframe_asset(name).add_batch_definition_whole_dataframe("all")
         suite = self._context.suites.add(gx.ExpectationSuite(name, expectations=[_expectation(c) for c in checks]))

@@ -1,21 +1,27 @@
-"""Names and inspections as one table: the manifest's columns, and those that only the checks need."""
+"""Names and inspections as tables of images and masks: the manifest's columns, and those that only the checks need."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict
 
 import pandas as pd
 
 from .duplicates import clusters
 from .globs import examples
 from .inspection import Inspection
+from .masks import MaskFile, Masks
 from .params import Params
 
+PROPORTIONS = 0.01  # by which height over width of a mask may differ from its image's
 
-def table(images: pd.DataFrame, inspections: Sequence[Inspection], params: Params) -> pd.DataFrame:
+
+def table(
+    images: pd.DataFrame, masks: Mapping[str, Masks], inspections: Sequence[Inspection], params: Params
+) -> pd.DataFrame:
     """One row per image, in the order of `images`."""
-    inspected = pd.DataFrame(inspections).astype({
-        "sha256": "str", "fault": "str", "mask_fault": "str", "mode": "str", "dhash": "str", "trimmed_dhash": "str",
+    inspected = pd.DataFrame(inspections).drop(columns="masks").astype({
+        "sha256": "str", "fault": "str", "mode": "str", "dhash": "str", "trimmed_dhash": "str",
         "width": "Int32", "height": "Int32", "brightness": float, "contrast": float, "sharpness": float,
     })  # fmt: skip
     # A blank image resembles every other one, so it is compared by its bytes only
@@ -23,7 +29,54 @@ def table(images: pd.DataFrame, inspections: Sequence[Inspection], params: Param
     hashes = inspected[["dhash", "trimmed_dhash"]].mask(blank)
     cluster = clusters(inspected.assign(**hashes), params.near_duplicates)
     thumbnails = ["thumbnail", "trimmed_thumbnail"]
-    return _derive(images.join(inspected.drop(columns=thumbnails)).assign(cluster=cluster))
+    annotated = [masks[path].annotated for path in images["path"]]
+    rows = images.join(inspected.drop(columns=thumbnails)).assign(
+        cluster=cluster,
+        has_mask=annotated,
+        masks=[[asdict(file) for file in annotation(masks[path])] for path in images["path"]],
+        missing_masks=[", ".join(masks[path].missing) for path in images["path"]],
+    )
+    return _derive(rows)
+
+
+def annotation(masks: Masks) -> list[MaskFile]:
+    """What counts of an image's masks: all where it has every structure, else none."""
+    return masks.files if masks.annotated else []
+
+
+def mask_table(rows: pd.DataFrame, inspections: Sequence[Inspection]) -> pd.DataFrame:
+    """One row per mask file: path, image, structure, invert, threshold, and what its inspection says. `rows`: the table
+    of the images."""
+    columns = ["path", "image", "structure", "invert", "threshold", "fault", "width", "height", "levels", "share",
+               "border", "image_width", "image_height"]  # fmt: skip
+    table = pd.DataFrame([
+        {**file, **asdict(mask), "image": row["path"], "image_width": row["width"], "image_height": row["height"]}
+        for row, inspection in zip(rows.to_dict("records"), inspections, strict=True)
+        for file, mask in zip(row["masks"], inspection.masks, strict=True)
+    ], columns=columns)  # fmt: skip
+    sides = dict.fromkeys(("width", "height", "image_width", "image_height", "share", "border"), float)
+    table = table.astype({"fault": "str", **sides})
+    lowest, highest = table["levels"].str[0], table["levels"].str[-1]
+    return table.assign(
+        readable=table["fault"].isna(),
+        proportions=_alike(table),
+        same_size=_known(table, table["width"].eq(table["image_width"]) & table["height"].eq(table["image_height"])),
+        level_count=table["levels"].str.len().astype(float),
+        parted=_known(table, lowest.eq(highest) | (table["share"] > 0) & (table["share"] < 1)),
+    )
+
+
+def _known(table: pd.DataFrame, values: pd.Series) -> pd.Series:
+    """`values`, and None where a mask or its image cannot be read."""
+    return values.astype(object).where(table["width"].notna() & table["image_width"].notna(), None)
+
+
+def _alike(table: pd.DataFrame) -> pd.Series:
+    """Whether a mask has the proportions of its image: to the pixel that rounding costs, or to PROPORTIONS."""
+    expected = table["image_height"] * table["width"] / table["image_width"]
+    differs = (table["height"] - expected).abs()
+    rounding = 0.5 + 0.5 * expected / table["width"]
+    return _known(table, differs <= rounding.clip(lower=PROPORTIONS * expected))
 
 
 def _derive(rows: pd.DataFrame) -> pd.DataFrame:
@@ -35,7 +88,6 @@ def _derive(rows: pd.DataFrame) -> pd.DataFrame:
         short_side=sides.min(axis=1),
         long_side=sides.max(axis=1),
         aspect=sides.max(axis=1) / sides.min(axis=1),
-        mask_readable=rows["mask_fault"].isna().where(rows["mask"].notna(), None),
         labels_in_cluster=same["label"].transform("nunique"),
         patients_in_cluster=same["patient"].transform("nunique"),
         labels_of_patient=rows.groupby("patient")["label"].transform("nunique"),

@@ -33,7 +33,9 @@ def random_manifest(seed: int, classes: int = 2, patients: int = 120) -> pd.Data
         "path": [f"images/{i:05d}.png" for i in range(len(patient))],
         "label": pd.Categorical.from_codes(label, names),
         "patient": [f"p{p:03d}" for p in patient],
-        "mask": pd.array([None] * len(patient), dtype="str"),
+        "site": pd.array([None] * len(patient), dtype="str"),
+        "has_mask": False,
+        "masks": [[] for _ in patient],
         "provided_split": pd.array([None] * len(patient), dtype="str"),
         "cluster": cluster,
         "quarantined": False,
@@ -68,9 +70,8 @@ def validated(workplace: Path) -> Callable[[pd.DataFrame], dict[str, bytes]]:
 
     def write(manifest: pd.DataFrame) -> dict[str, bytes]:
         members = {path: encode(film(i)) for i, path in enumerate(manifest["path"])}
-        for i, mask in enumerate(manifest["mask"]):
-            if not pd.isna(mask):
-                members[mask] = encode(np.where(film(i) > 120, 255, 0).astype(np.uint8))
+        for i, masks in enumerate(manifest["masks"]):
+            members |= {mask["path"]: encode(np.where(film(i) > 120, 255, 0).astype(np.uint8)) for mask in masks}
         write_archive(RAW, sorted(members.items()))
         manifest.to_parquet(MANIFEST, index=False)
         return members

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import io
 import json
 
 import numpy as np
@@ -11,6 +12,7 @@ import pytest
 from PIL import Image
 
 from stages.preprocess import Params, run
+from stages.shared.arrays.arrays import load_arrays
 from stages.shared.arrays.preprocessing import Preprocessor, PreprocessSpec
 from stages.shared.core.errors import UserError
 from stages.shared.core.job import Job
@@ -43,7 +45,7 @@ def test_each_row_is_its_image_as_serving_would_make_it(manifest, validated):
     for row in range(0, len(index), 7):
         path = index["path"][row]
         assert np.array_equal(images[row], again(members[path], path))
-    assert tuple(index.columns) == ("path", "label", "patient", "group", "split", "fold")
+    assert tuple(index.columns) == ("path", "label", "patient", "has_mask", "group", "split", "fold", "mask_fits")
     assert list(index["label"].cat.categories) == meta["classes"] == ["class0", "class1"]
     assert (meta["size"], meta["channels"]) == ([24, 24], 1)
     assert len(meta["fingerprint"]) == 64
@@ -109,18 +111,30 @@ def test_quarantined_images_are_left_out(manifest, validated):
     assert not index["path"].isin(manifest["path"][[3, 8]]).any()
 
 
-def test_masks_are_written_where_there_are_any_and_black_where_one_is_missing(manifest, validated):
-    manifest["mask"] = manifest["path"].str.replace("images/", "masks/")
-    manifest.loc[4, "mask"] = None
-    members = validated(manifest)
+def annotate(manifest: pd.DataFrame, unannotated: set[int] = frozenset(), **mask: object) -> pd.DataFrame:
+    """A mask of `structure` for each image but those."""
+    entry = {"structure": "lung", "invert": False, "threshold": 127} | mask
+    paths = manifest["path"].str.replace("images/", "masks/")
+    masks = [[] if i in unannotated else [entry | {"path": path}] for i, path in enumerate(paths)]
+    return manifest.assign(masks=masks, has_mask=[bool(files) for files in masks])
+
+
+def test_masks_are_written_where_there_are_any_and_zero_where_one_is_missing(manifest, validated):
+    members = validated(annotate(manifest, {4}))
     preprocess(steps=["HorizontalFlip"])
-    masks = np.load(PROCESSED / "masks.npy", mmap_mode="r")
-    assert masks.shape == (len(manifest), 24, 24)
-    assert set(np.unique(masks)) == {0, 255}
-    assert not masks[4].any()
-    make = Preprocessor(PreprocessSpec(size=24, steps=["HorizontalFlip"]))
-    path, mask = manifest["path"][9], manifest["mask"][9]
-    assert np.array_equal(masks[9], make.with_mask(members[path], path, members[mask], mask)[1])
+    arrays = load_arrays()
+    assert arrays.structures == ["lung"]
+    assert arrays.masks.shape == (len(manifest), 24, 24)
+    assert set(np.unique(arrays.masks)) == {0, 1}
+    assert not arrays.masks[4].any()
+    assert arrays.index["has_mask"].tolist() == [i != 4 for i in range(len(manifest))]
+    assert not arrays.index["mask_fits"].any(), "the step turned the image over"
+    lung = np.asarray(Image.open(io.BytesIO(members[manifest["path"][9].replace("images/", "masks/")]))) > 127
+    assert np.array_equal(arrays.original_mask(9), lung)
+    with Image.fromarray(lung[:, ::-1]) as turned:
+        assert (arrays.masks[9] == np.asarray(turned.resize((24, 24), Image.Resampling.NEAREST))).mean() > 0.95
+    with pytest.raises(ValueError, match="row 4 is not annotated"):
+        arrays.original_mask(4)
 
 
 def test_rgb_has_three_channels(manifest, validated):

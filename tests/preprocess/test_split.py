@@ -105,6 +105,8 @@ def small(patients: dict[str, int], images: int = 2) -> pd.DataFrame:
         "path": [f"{i:03d}.png" for i in range(len(rows))],
         "label": pd.Categorical([c for _, c in rows], categories=list(patients)),
         "patient": [p for p, _ in rows],
+        "has_mask": False,
+        "site": None,
         "provided_split": None,
         "cluster": range(len(rows)),
     })  # fmt: skip
@@ -154,6 +156,8 @@ def of_sizes(sizes: dict[str, list[int]]) -> pd.DataFrame:
         "path": [f"{i:04d}.png" for i in range(len(rows))],
         "label": pd.Categorical([c for _, c in rows], dtype=table["label"].dtype),
         "patient": [p for p, _ in rows],
+        "has_mask": False,
+        "site": None,
         "provided_split": None,
         "cluster": range(len(rows)),
     })  # fmt: skip

@@ -11,7 +11,7 @@ import pytest
 from PIL import Image
 
 from stages.preprocess import Params
-from stages.shared.arrays.preprocessing import Preprocessor, PreprocessSpec, resize
+from stages.shared.arrays.preprocessing import Preprocessor, PreprocessSpec, resize, restore
 from stages.shared.core.errors import UserError
 from stages.shared.core.settings import parse
 
@@ -103,16 +103,37 @@ def test_random_steps_give_the_same_image_the_same_pixels_whatever_came_before(f
     assert not np.array_equal(one(other, "b.png"), expected)
 
 
-def test_mask_of_another_size_stays_on_its_image_and_two_valued(film: np.ndarray):
-    mask = np.zeros((60, 45), np.uint8)
-    mask[:, :20] = 200  # a grey that JPEG left; half the size of the image
-    mask[:, 20:23] = 90
-    spec = PreprocessSpec(size=32, steps=["HorizontalFlip"])
-    image, outline = Preprocessor(spec).with_mask(png(film), "a.png", png(mask), "m.png")
+@pytest.mark.parametrize("steps_on", ["resized", "original"])
+def test_a_mask_stays_on_its_image_and_keeps_its_numbers(film: np.ndarray, steps_on: str):
+    mask = np.zeros(film.shape, np.uint8)
+    mask[:, :40], mask[:, 40:46] = 1, 2
+    spec = PreprocessSpec(size=32, steps=["HorizontalFlip", {"Affine": {"translate_px": 1}}], steps_on=steps_on)
+    make = Preprocessor(spec)
+    image, numbers = make.prepare(film[..., None], mask)
     assert image.shape == (32, 32, 1)
-    assert set(np.unique(outline)) == {0, 255}
-    assert (outline[:, -13:] == 255).all()
-    assert not outline[:, :15].any()
+    assert numbers.shape == (32, 32)
+    assert set(np.unique(numbers)) == {0, 1, 2}
+    assert (numbers[5:, -12:] == 1).all()
+    assert not numbers[:, :14].any()
+    assert make.moves_pixels
+    assert not Preprocessor(PreprocessSpec(steps=["CLAHE", "InvertImg"])).moves_pixels
+
+
+@pytest.mark.parametrize("keep_aspect", [True, False])
+@pytest.mark.parametrize("shape", [(90, 200), (201, 90), (40, 33), (64, 64)])
+def test_what_a_model_sees_of_a_mask_comes_back_to_the_size_of_the_file(shape: tuple[int, int], keep_aspect: bool):
+    height, width = shape
+    y, x = np.mgrid[:height, :width]
+    disc = (y / height - 0.45) ** 2 + (x / width - 0.6) ** 2 < 0.1
+    spec = PreprocessSpec(size=64, steps=[], keep_aspect=keep_aspect)
+    seen = Preprocessor(spec).prepare(np.zeros((*shape, 1), np.uint8), disc.astype(np.uint8))[1]
+    back = restore(seen.astype(np.float32), shape, spec)
+    assert back.shape == shape
+    inside, outside = (back > 0.5) & disc, (back > 0.5) & ~disc
+    assert inside.sum() / disc.sum() > 0.96
+    assert outside.sum() / disc.sum() < 0.04
+    if shape == (64, 64):
+        assert np.array_equal(back, disc)
 
 
 @pytest.mark.parametrize(("values", "message"), [

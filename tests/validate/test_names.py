@@ -94,22 +94,26 @@ def test_hidden_files_and_ignored_ones_are_left_alone():
 def test_masks_belong_to_their_images_and_are_no_strays():
     names = [*CHEST, *(f"masks/{n.split('/')[1].replace('.jpeg', '.png')}" for n in CHEST[:4])]
     result = assign(sorted(names), params(mask="masks/{stem}.png"))
-    expected = [*(f"masks/{n.split('/')[1][:-5]}.png" for n in CHEST[:4]), "none"]
-    assert result.images["mask"].fillna("none").tolist() == expected
+    expected = [[f"masks/{n.split('/')[1][:-5]}.png"] for n in CHEST[:4]] + [[]]
+    assert [[file.path for file in result.masks[n].files] for n in CHEST] == expected
+    assert result.masks[CHEST[4]].missing == ["mask"]
+    assert result.stray_masks == []
     assert result.others == []
 
 
 def test_a_mask_template_that_names_no_file_says_what_it_looked_for():
-    with pytest.raises(UserError, match=r"validate.mask: .*names no file.*IM-0115-0001.jpeg it looks for mask/IM-0115"):
+    with pytest.raises(
+        UserError, match=r"validate.mask.mask: .*no such file.*IM-0115-0001.jpeg it looks for mask/IM-0115"
+    ):
         assign(CHEST, params(mask="mask/{stem}.png"))
 
 
 def test_a_mask_shared_by_images_of_one_name_is_refused():
-    with pytest.raises(UserError, match=r"masks/1.png to NORMAL/1.png, PNEUMONIA/1.png.*{parent}"):
+    with pytest.raises(UserError, match=r"masks/1.png of NORMAL/1.png \(mask\), PNEUMONIA/1.png.*{parent}"):
         assign(["NORMAL/1.png", "PNEUMONIA/1.png", "masks/1.png"], params(mask="masks/{stem}.png"))
     parted = ["NORMAL/1.png", "PNEUMONIA/1.png", "masks/NORMAL_1.png", "masks/PNEUMONIA_1.png"]
     result = assign(parted, params(mask="masks/{parent}_{name}"))
-    assert result.images["mask"].tolist() == parted[2:]
+    assert [result.masks[n].files[0].path for n in parted[:2]] == parted[2:]
 
 
 def test_provided_split_is_read_from_patterns():
@@ -129,13 +133,19 @@ def test_an_archive_without_files_is_refused():
 
 
 @pytest.mark.parametrize(("values", "message"), [
-    ({"classes": {"only": "*"}}, "validate.classes: "),
+    ({"classes": {}}, "validate.classes: "),
     ({"classes": {"a": [], "b": "*"}}, "validate.classes.a"),
     ({"classes": {"a": "*", "b": 3}}, "validate.classes.b"),
     ({"patient": "(person"}, "validate.patient: .*not a regular expression"),
-    ({"mask": "masks/{steam}.png"}, r"validate.mask: .*{steam}.*Valid: {stem}"),
+    ({"mask": "masks/{steam}.png"}, r"validate.mask.*{steam}.*Valid: {stem}"),
+    ({"mask": {"background": "masks/{stem}.png"}}, "validate.mask.*outside every structure"),
+    ({"mask": {"lung": {"files": "m/{stem}.png", "treshold": 3}}}, r"mask.lung.treshold: unknown key.*'threshold'"),
+    ({"mask": {"lung": {"files": "m/{stem}.png", "threshold": 255}}}, "mask.lung.threshold: .*254"),
+    ({"mask": {"lung": []}}, "validate.mask.lung"),
+    ({"mask": {}}, "validate.mask: "),
+    ({"site": "(A|B"}, "validate.site: .*not a regular expression"),
     ({"mask": "masks/all.png"}, "the same mask"),
-    ({"mask": "masks/{stem"}, "validate.mask: "),
+    ({"mask": "masks/{stem"}, "validate.mask"),
     ({"on_failure": "ignore"}, "validate.on_failure: .*'stop' or 'quarantine'"),
     ({"severity": {"readable": "info"}}, "validate.severity"),
     ({"provided_split": {"holdout": "*"}}, "validate.provided_split"),

@@ -1,8 +1,8 @@
-"""data/processed: the images as one memory-mapped array, and the table that says what each row is."""
+"""data/processed: the images and masks as memory-mapped arrays, and the table that says what each row is."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
@@ -11,18 +11,29 @@ import pandas as pd
 from ..core.errors import UserError
 from ..core.files import read_json
 from ..core.paths import PROCESSED
+from ..images.archive import Archive
+from ..images.mask import grey_levels
 from .preprocessing import PreprocessSpec
 
 
 @dataclass(frozen=True)
 class Arrays:
-    """images: uint8 N×H×W×C, memory-mapped, read-only. index: N rows: path, label, patient, group, split, fold."""
+    """images: uint8 N×H×W×C, memory-mapped, read-only. index: N rows: path, label, patient, has_mask, site (where there
+    are any), group, split, fold, mask_fits (the steps moved no pixel, so that a mask can be brought back to the size of
+    the file).
+
+    masks: uint8 N×H×W, memory-mapped: 0 for background, k for the k-th of `structures`; None where no image is
+    annotated. Of an image that is not annotated (`has_mask`) the row is zeros and means nothing.
+    """
 
     images: np.ndarray
     index: pd.DataFrame
     classes: list[str]
     preprocess: PreprocessSpec
     fingerprint: str
+    masks: np.ndarray | None = None
+    structures: list[str] = field(default_factory=list)
+    original_masks: Archive | None = None
 
     @property
     def size(self) -> tuple[int, int]:
@@ -32,6 +43,13 @@ class Arrays:
     def targets(self) -> np.ndarray:
         """int64 N: the position of each label in `classes`."""
         return np.asarray(self.index["label"].cat.codes, np.int64)
+
+    def original_mask(self, row: int) -> np.ndarray:
+        """Class numbers at the size of the image's file, uint8 h×w. Only annotated rows have one."""
+        if self.original_masks is None or not self.index["has_mask"].iloc[row]:
+            raise ValueError(f"row {row} is not annotated")
+        name = f"{row}.png"
+        return grey_levels(self.original_masks.read(name), name)
 
     def rows(self, split: str) -> np.ndarray:
         return np.flatnonzero(self.index["split"] == split)
@@ -43,14 +61,20 @@ def load_arrays(folder: Path = PROCESSED) -> Arrays:
         images = np.load(folder / "images.npy", mmap_mode="r")
         index = pd.read_parquet(folder / "index.parquet")
         meta = read_json(folder / "meta.json")
+        structures = list(meta["structures"])
+        masks = np.load(folder / "masks.npy", mmap_mode="r") if structures else None
     except FileNotFoundError as error:
         raise UserError(f"{error.filename}: missing. Run `dvc repro preprocess`.") from None
     except (OSError, ValueError) as error:
         raise UserError(f"{folder}: damaged ({error}). Run `dvc repro -f preprocess`.") from None
+    except KeyError as error:  # from a version that knew no masks
+        raise UserError(f"{folder / 'meta.json'}: lacks {error}. Run `dvc repro -f preprocess`.") from None
     if len(images) != len(index):
         raise UserError(
             f"{folder}: images.npy has {len(images)} images and index.parquet {len(index)} rows. "
             "Run `dvc repro -f preprocess`."
         )
     spec = PreprocessSpec.model_validate(meta["preprocess"])
-    return Arrays(images, index, list(meta["classes"]), spec, meta["fingerprint"])
+    classes, fingerprint = list(meta["classes"]), meta["fingerprint"]
+    originals = Archive(folder / "masks_original.zip", "preprocess") if structures else None
+    return Arrays(images, index, classes, spec, fingerprint, masks, structures, originals)

@@ -65,6 +65,13 @@ def make(step: Step, where: str, deterministic: bool) -> tuple[str, Any]:
     return where, _construct(kind, arguments, where)
 
 
+def changes_levels_only(step: Any) -> bool:
+    """Whether a transform leaves every pixel, and so every mask, where it is."""
+    import albumentations
+
+    return isinstance(step, albumentations.ImageOnlyTransform)
+
+
 def _fix(name: str, arguments: dict[str, Any], where: str) -> dict[str, Any]:
     """Arguments under which the step is applied always."""
     if arguments.get("p", 1) != 1:

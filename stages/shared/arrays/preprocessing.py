@@ -71,30 +71,25 @@ class Preprocessor:
 
     def __call__(self, data: bytes, name: str) -> np.ndarray:
         """uint8 H×W×C."""
-        return self.with_mask(data, name)[0]
+        return self.prepare(self.original(data, name))[0]
 
-    def with_mask(
-        self, data: bytes, name: str, mask: bytes | None = None, mask_name: str = ""
-    ) -> tuple[np.ndarray, np.ndarray | None]:
-        """uint8 H×W×C, and its mask, uint8 H×W, 0 or 255, where one is given. A mask of another size than its image is
-        resized to it first."""
-        from ..images.decode import decode, to_array
-
-        image, size, keep = self.original(data, name), self.spec.height_width, self.spec.keep_aspect
+    def prepare(self, image: np.ndarray, mask: np.ndarray | None = None) -> tuple[np.ndarray, np.ndarray | None]:
+        """An original image, h×w×C, and its mask of class numbers, uint8 h×w, where there is one -> uint8 H×W×C and
+        H×W."""
+        size, keep = self.spec.height_width, self.spec.keep_aspect
         seed = _seed(image)
         inner = fit(image.shape[:2], size) if keep else size
         start = inner if self.spec.steps_on == "resized" else image.shape[:2]
-        outline = None
-        if mask is not None:
-            outline = resize(to_array(decode(mask, mask_name), "grey")[..., 0], image.shape[:2], mask=True)
-            outline = resize(outline, start, mask=True)
         image = resize(image, start)
-        if outline is None:
+        if mask is None:
             return resize(self._steps(image, seed=seed), size, keep_aspect=keep), None
-        image, outline = self._steps(image, outline, seed=seed)
-        outline = resize(outline, size, keep_aspect=keep, mask=True)
-        outline = ((outline > 127) * 255).astype(outline.dtype)  # JPEG leaves grey fringes around lungs
-        return resize(image, size, keep_aspect=keep), outline
+        image, mask = self._steps(image, resize(mask, start, mask=True), seed=seed)
+        return resize(image, size, keep_aspect=keep), resize(mask, size, keep_aspect=keep, mask=True)
+
+    @property
+    def moves_pixels(self) -> bool:
+        """Whether a step may do more than change grey levels: what lies on its result then cannot be mapped back."""
+        return self._steps.moves_pixels
 
     def original(self, data: bytes, name: str) -> np.ndarray:
         """The image as decoded, before any step: uint8, its own height and width, C as in the spec."""
@@ -130,6 +125,20 @@ def resize(image: np.ndarray, size: tuple[int, int], *, keep_aspect: bool = Fals
     shrinks = height * width < old_height * old_width
     how = cv2.INTER_NEAREST_EXACT if mask else cv2.INTER_AREA if shrinks else cv2.INTER_LINEAR
     return cv2.resize(image, (width, height), interpolation=how).reshape(height, width, *image.shape[2:])
+
+
+def restore(values: np.ndarray, original: tuple[int, int], spec: PreprocessSpec) -> np.ndarray:
+    """H×W numbers on a preprocessed image, such as probabilities -> h×w = `original`, on the image of its file.
+
+    The padding of `keep_aspect` is cut off, and the rest resized as images are. Where steps moved pixels, that is not
+    undone (`Preprocessor.moves_pixels`).
+    """
+    if spec.keep_aspect:
+        height, width = values.shape[:2]
+        inner = fit(original, (height, width))
+        top, left = (height - inner[0]) // 2, (width - inner[1]) // 2
+        values = values[top : top + inner[0], left : left + inner[1]]
+    return resize(values, original)
 
 
 def _seed(image: np.ndarray) -> int:

@@ -13,7 +13,7 @@ from dataclasses import KW_ONLY, dataclass, field
 from typing import Any
 
 from ..core.errors import UserError
-from .catalogue import Step, make
+from .catalogue import Step, changes_levels_only, make
 
 _TRIAL = 96  # px; the side of the image on which a step shows whether it works in grey
 
@@ -64,6 +64,11 @@ class Transform:
                 f"have one size. Let the step that crops or pads give {shape[0]}×{shape[1]}, or add Resize."
             )
         return data["image"] if mask is None else (data["image"], data["mask"])
+
+    @property
+    def moves_pixels(self) -> bool:
+        """Whether a step may do more than change the levels of pixels where they are."""
+        return any(not changes_levels_only(step) for _, step in self._labelled())
 
     def _labelled(self) -> list[tuple[str, Any]]:
         """(name in messages, transform) of each step. albumentations keeps its random state in the transform, so each

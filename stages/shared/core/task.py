@@ -1,10 +1,27 @@
-"""The names of the tasks. How a task trains is in shared/tasks, how it is judged in shared/measures."""
+"""The names of the tasks, and what they need. How they train is in shared/tasks, how they are judged in shared/measures."""
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import Literal
 
 TaskName = Literal["classification"]
+
+
+@dataclass(frozen=True)
+class Needs:
+    """`classes`: the least number of them. `masks`: only annotated images train, validate and test."""
+
+    classes: int
+    masks: bool = False
+
+
+NEEDS = {
+    "classification": Needs(classes=2),
+    "segmentation": Needs(classes=1, masks=True),
+    "anomaly": Needs(classes=2),  # the first is the normal one
+}
+"""What a task needs of the images."""
 
 PROBABILITY = "prob_"
 """Before the name of a class: the columns of a prediction table with the probabilities."""

@@ -15,23 +15,24 @@ EPOCH = (1980, 1, 1, 0, 0, 0)  # zip's own zero: the same images give the same b
 
 
 class Archive:
-    """Read members by name. Opened when first used, so an instance can be sent to a worker process."""
+    """Read members by name. Opened when first used, so an instance can be sent to a worker process. `stage`: that wrote
+    it, for messages."""
 
-    def __init__(self, path: Path) -> None:
-        self.path = path
+    def __init__(self, path: Path, stage: str = "download") -> None:
+        self.path, self.stage = path, stage
 
-    def __reduce__(self) -> tuple[type[Archive], tuple[Path]]:
-        return Archive, (self.path,)
+    def __reduce__(self) -> tuple[type[Archive], tuple[Path, str]]:
+        return Archive, (self.path, self.stage)
 
     @cached_property
     def _zip(self) -> zipfile.ZipFile:
         try:
             return zipfile.ZipFile(self.path)
         except FileNotFoundError:
-            raise UserError(f"{self.path}: missing. Run `dvc repro download`.") from None
+            raise UserError(f"{self.path}: missing. Run `dvc repro {self.stage}`.") from None
         except (zipfile.BadZipFile, OSError) as error:
             raise UserError(
-                f"{self.path}: not a readable zip archive ({error}). Delete it and run `dvc repro download`."
+                f"{self.path}: not a readable zip archive ({error}). Delete it and run `dvc repro {self.stage}`."
             ) from None
 
     def names(self) -> list[str]:
@@ -50,7 +51,8 @@ class Archive:
             raise UserError(f"{self.path}: has no member {name!r}. Run `dvc repro validate` again.") from None
         except (zipfile.BadZipFile, zlib.error, EOFError) as error:
             raise UserError(
-                f"{self.path}: member {name!r} is damaged ({error}). Delete the archive and run `dvc repro download`."
+                f"{self.path}: member {name!r} is damaged ({error}). Delete the archive and run "
+                f"`dvc repro {self.stage}`."
             ) from None
 
 
