@@ -1,4 +1,4 @@
-"""The names of the tasks, and what they need. How they train is in shared/tasks, how they are judged in shared/measures."""
+"""The names of the tasks, and what they need. shared/tasks has how they train, shared/measures how they are judged."""
 
 from __future__ import annotations
 
