@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import os
+import shutil
 from pathlib import Path
-
-import pandas as pd
 
 from ..shared.core import paths
 from ..shared.core.files import atomic, write_json
@@ -18,6 +17,7 @@ from .numbers.board import best_on_validation, for_file, with_missing
 from .numbers.comparison import Study, analyse
 from .page.render import page
 from .params import Params
+from .views import VIEWS
 
 
 def run(params: Params, job: Job) -> Result:
@@ -41,14 +41,14 @@ def run(params: Params, job: Job) -> Result:
 
 
 def write_tables(out: Path, study: Study) -> None:
-    first = study.ranked[0].test
+    own = {f"tables/{name}": table for name, table in VIEWS[study.params.task].tables(study).items()}
+    shutil.rmtree(out / "tables", ignore_errors=True)
     for name, table in {
         "leaderboard": for_file(with_missing(study.board, study.missing), study.metric),
         "repeats": for_file(study.means, study.metric).rename(columns={"sample": "size"}),
         "contrasts": for_file(study.contrasts, study.metric),
         "histories": curves.of_all(study.ranked, lambda m: m.history),
-        "roc": curves.of_all(study.ranked, lambda m: curves.table(m, study.task.curves["roc"])),
-        "confusion": pd.DataFrame({"truth": first["label"].astype(str), "predicted": first["predicted"].astype(str)}),
+        **own,
     }.items():
         with atomic(out / f"{name}.csv") as partial:
             table.to_csv(partial, index=False, float_format="%.6g", lineterminator="\n")

@@ -18,7 +18,7 @@ from PIL import Image
 
 from stages import compare
 from stages.compare import stage as compare_stage
-from stages.compare.page import render
+from stages.compare.views import classification as classification_view
 from stages.shared.arrays.arrays import load_arrays
 from stages.shared.core.job import Job
 from stages.shared.core.paths import Key
@@ -343,7 +343,7 @@ def blank_figures(monkeypatch: pytest.MonkeyPatch) -> None:
     """A run draws empty figures, for tests of tables and text: drawing is nearly all of its time."""
     names = ("intervals", "data_efficiency", "gains", "roc", "precision_recall", "precision_recall_f1", "plans")
     monkeypatch.setattr(compare_stage, "all_figures", lambda study: {name: Figure() for name in names})
-    monkeypatch.setattr(render, "cards", lambda study: {key: Figure() for key in study.shown.key})
+    monkeypatch.setattr(classification_view, "cards", lambda study: lambda key: Figure())
 
 
 @pytest.fixture

@@ -20,7 +20,7 @@ from stages.shared.core.job import Job
 from stages.shared.measures import MEASURES
 from stages.shared.measures.judge import Resampling, judge, write
 
-TABLES = ["leaderboard.csv", "repeats.csv", "contrasts.csv", "histories.csv", "roc.csv", "confusion.csv"]
+TABLES = ["leaderboard.csv", "repeats.csv", "contrasts.csv", "histories.csv", "tables/roc.csv", "tables/confusion.csv"]
 
 
 def board(folder: Path) -> pd.DataFrame:
@@ -97,8 +97,8 @@ def test_contrasts_name_every_strategy_against_the_baseline(compared: dict[str, 
 
 
 def test_a_class_of_three_is_compared_too(compared: dict[str, Path]) -> None:
-    assert set(pd.read_csv(compared["three"] / "roc.csv")["class"]) == {"normal", "bacterial", "viral"}
-    confusion = pd.read_csv(compared["three"] / "confusion.csv")
+    assert set(pd.read_csv(compared["three"] / "tables/roc.csv")["class"]) == {"normal", "bacterial", "viral"}
+    confusion = pd.read_csv(compared["three"] / "tables/confusion.csv")
     assert set(confusion.truth) == {"normal", "bacterial", "viral"}
 
 
@@ -196,7 +196,7 @@ def test_missing_models_are_in_no_other_table(
     compare.run(params(), Job())
     out = project / "reports/compare"
     assert len(json.loads((out / "metrics.json").read_text())["val_auroc"]) == 4
-    for name in ["metrics.json", "histories.csv", "roc.csv"]:
+    for name in ["metrics.json", "histories.csv", "tables/roc.csv"]:
         assert not any(key in (out / name).read_text() for key in incomplete)
     assert "tenth" not in set(pd.read_csv(out / "contrasts.csv")["sample"])  # its baseline is gone
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -17,8 +17,9 @@ LINE = 17  # points between the predictions of two models
 
 def choose(first: Member, count: int, seed: int) -> list[int]:
     """Rows of `Member.test`: images of different patients, classes in turn."""
-    order = np.random.default_rng(seed).permutation(len(first.answers.truth))
-    shuffled = first.test.iloc[order].assign(row=order, truth=first.answers.truth[order]).drop_duplicates("patient")
+    truth = first.test["label"].cat.codes.to_numpy()
+    order = np.random.default_rng(seed).permutation(len(truth))
+    shuffled = first.test.iloc[order].assign(row=order, truth=truth[order]).drop_duplicates("patient")
     shuffled["turn"] = shuffled.groupby("truth").cumcount()
     return [int(row) for row in shuffled.sort_values(["turn", "truth"])["row"].head(count)]
 
@@ -29,7 +30,7 @@ def pixels_of(data: Data, first: Member, rows: Sequence[int]) -> list[np.ndarray
     return [np.asarray(data.images[position[first.test["path"].iloc[row]]]) for row in rows]
 
 
-def sheet(pixels: Sequence[np.ndarray], rows: Sequence[int], models: dict[str, Member]) -> Figure:
+def sheet(pixels: Sequence[np.ndarray], rows: Sequence[int], models: Mapping[str, Member]) -> Figure:
     """The static version of the page's table: images on top, below each every model's prediction. `models` by label."""
     fig, axes = figure(1.9 + 1.35 * len(rows), 1.9 + 0.26 * len(models), 1, len(rows))
     answers = [m.answers for m in models.values()]

@@ -92,7 +92,7 @@ def beside(params: Params) -> str:
 def analyse(params: Params) -> Study:
     """Raises UserError when files are missing, damaged, stale or of other images than the rest."""
     data, task, metric = read.data(), MEASURES[params.task], params.sort_by
-    members, missing = read.members(params.matrix.keys(), data.meta["classes"], task)
+    members, missing = read.members(params.matrix.keys(), task.classes(data.meta), task)
     draws = draws_of(members, metric, task)
     board = leaderboard(members, draws, metric, task.metrics)
     by_key = {str(m.key): m for m in members}

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -13,17 +12,14 @@ from markupsafe import Markup
 from matplotlib.figure import Figure
 from PIL import Image
 
-from ...shared.core import paths
 from ...shared.measures import MEASURES
 from .. import text
 from ..figures import examples, plans
-from ..figures.all_figures import cards
 from ..figures.style import Look
 from ..numbers import dataset
 from ..numbers.board import best_on_validation
 from ..numbers.comparison import Study, beside
-from ..numbers.curves import confusion
-from ..read import Member
+from ..views import VIEWS
 from . import pictures, sentences
 from .made import environments, own_settings, shared_settings
 from .svg import svg
@@ -44,7 +40,8 @@ def page(study: Study, figures: Mapping[str, Figure]) -> str:
     pixels = examples.pixels_of(study.data, first, rows)
     images = [pictures.data_uri(Image.fromarray(image.squeeze())) for image in pixels]
     shown = study.shown.to_dict("records")
-    models, histories = [study.by_key[row["key"]] for row in shown], cards(study)
+    models, view = [study.by_key[row["key"]] for row in shown], VIEWS[params.task]
+    figure_of = view.cards(study)
     metrics, settings = MEASURES[params.task].metrics, shared_settings(study.ranked)
     others = sorted((name for name in metrics if name != study.metric), key=lambda name: not metrics[name].headline)
     return _environment().get_template("report.html.j2").render(
@@ -53,10 +50,10 @@ def page(study: Study, figures: Mapping[str, Figure]) -> str:
         verdict="" if params.title else sentences.verdict(picks, params.baseline, study.measure, several_backbones),
         notices=sentences.notices(study.data.validation, board, {m.summary["start"]: m.start for m in study.ranked}),
         chosen=None if chosen is None else chosen["key"],
-        findings=sentences.findings(picks, board, params.baseline, len(first.answers.truth), means, study.measure),
+        findings=sentences.findings(picks, board, params.baseline, len(first.test), means, study.measure),
         header_images=images[:HEADER_IMAGES],
         classes=first.answers.classes,
-        test={"images": len(first.answers.truth), "patients": int(first.test["patient"].nunique())},
+        test={"images": len(first.test), "patients": int(first.test["patient"].nunique())},
         board=board.to_dict("records"),
         lowest=scale(board),
         shown=shown,
@@ -66,8 +63,12 @@ def page(study: Study, figures: Mapping[str, Figure]) -> str:
         figures=figures,
         examples=list(zip(rows[: params.samples], images, strict=False)),
         models=models,
-        counts=dataset.count(study.data.index, first.answers.classes),
-        cards=[_card(m, row, histories[row["key"]]) for m, row in zip(models, shown, strict=True)],
+        counts=dataset.count(study.data.index, study.data.meta["classes"]),
+        view=params.task,
+        cards=[
+            {"model": m, "row": row, "figure": figure_of(row["key"]), "about": view.CARD, **view.of_model(study, m)}
+            for m, row in zip(models, shown, strict=True)
+        ],
         look=Look(board),
         environments=environments(study.ranked),
         settings=settings,
@@ -79,6 +80,7 @@ def page(study: Study, figures: Mapping[str, Figure]) -> str:
         metrics=metrics,
         columns=others[:COLUMNS],
         rest=others[COLUMNS:],
+        **view.of_page(study, rows[: params.samples]),
     )  # fmt: skip
 
 
@@ -86,16 +88,6 @@ def scale(board: pd.DataFrame) -> float:
     """Where the inline bars begin, in tenths, so that every interval of the table lies between it and 1."""
     low = np.nanmin(board[["value_low", "value"]].to_numpy(float), initial=1.0)
     return min(float(np.floor(low * 10)) / 10, 0.9)
-
-
-def _card(m: Member, row: Mapping[str, Any], figure: Figure) -> dict[str, Any]:
-    folder = paths.report_dir("explain", m.key)
-    cases = []
-    for case in m.cases:
-        image = pictures.read(folder / case["image"])
-        heat = pictures.overlay(image, pictures.read(folder / case["heatmap"]))
-        cases.append({**case, "image": pictures.data_uri(image), "heat": pictures.data_uri(heat)})
-    return {"model": m, "row": row, "figure": figure, "confusion": confusion(m).tolist(), "cases": cases}
 
 
 def _environment() -> Environment:

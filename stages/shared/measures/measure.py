@@ -85,6 +85,11 @@ def uncounted(table: pd.DataFrame) -> dict[str, dict[str, int]]:
     return {}
 
 
+def labels(meta: Mapping[str, Any]) -> list[str]:
+    """For a task whose answers are the labels of images."""
+    return list(meta["classes"])
+
+
 @dataclass(frozen=True)
 class TaskMeasures:
     """Shapes: N rows of a prediction table, R draws, weights R×N."""
@@ -111,3 +116,5 @@ class TaskMeasures:
     predictions.parquet holds."""
     counts: Callable[[pd.DataFrame], Mapping[str, Mapping[str, int]]] = uncounted
     """Rows -> for each class: how many images are a special case, by its name."""
+    classes: Callable[[Mapping[str, Any]], list[str]] = labels
+    """data/processed/meta.json -> what `answers` has classes of."""

@@ -10,6 +10,7 @@ Shapes: N images, K structures, R draws.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
@@ -160,5 +161,11 @@ def counts(table: pd.DataFrame) -> dict[str, dict[str, int]]:
     }
 
 
+def structures(meta: Mapping[str, Any]) -> list[str]:
+    return list(meta["structures"])
+
+
 WATCHED = {"val_dice": "validation Dice"}
-MEASURES = TaskMeasures(METRICS, measures, per_class, rated, one_class, Answers, {}, WATCHED, scored, counts)
+MEASURES = TaskMeasures(
+    METRICS, measures, per_class, rated, one_class, Answers, {}, WATCHED, scored, counts, structures
+)

@@ -1,0 +1,13 @@
+"""What a report shows of one task alone: figures, pictures and tables beside those that every task has. A view is one
+file here, and a folder of the same name in page/templates.
+
+view.py            what a view provides
+classification.py  threshold curves, confusion matrices, heat maps
+"""
+
+from __future__ import annotations
+
+from . import classification
+from .view import View
+
+VIEWS: dict[str, View] = {"classification": classification}
