@@ -442,6 +442,10 @@ def test_the_time_left_is_that_of_the_models_so_far(workspace, monkeypatch):
     assert shown.left() == " (about 1:30 left)"  # 3 models of 60 s, 2 at a time; one that was up to date does not count
     shown.running = {KEYS[2]: (slots[0], 70.0)}
     assert shown.left() == " (about 1:15 left)"
+    logged("epoch 3/20\n", KEYS[2])
+    running, whole = shown.live_lines().renderables
+    assert str(running).split() == [str(KEYS[2]), "0:30", "epoch", "3/20"]
+    assert str(whole) == f"2 of {len(KEYS)} models done (about 1:15 left)"
 
 
 def test_time_reads_well():

@@ -47,7 +47,7 @@ def pack_images(entries: Iterable[Entry], where: str, total: int | None) -> dict
         return f"{suffixes.total()} other file{'s' * (suffixes.total() > 1)} ({kinds})"
 
     def images() -> Iterator[tuple[str, bytes]]:
-        for entry in progress(entries, desc="packing images", unit="file", total=total):
+        for entry in progress(entries, desc="packing images", unit="files", total=total):
             if is_clutter(entry.name):
                 continue
             if entry.is_image:

@@ -54,12 +54,13 @@ class Display:
         return f" (about {clock(work / min(self.jobs, models))} left)"
 
     def live_lines(self) -> Group:
-        """A line per running job, cut at the width of the terminal."""
+        """A line per running job, cut at the width of the terminal, and one for the whole."""
         now = time.monotonic()
         texts = [
             f"{slot.name:>7} {key} {clock(now - since)}  {last_line(key)}"
             for key, (slot, since) in list(self.running.items())
         ]
+        texts.append(f"{len(self.ended)} of {len(self.keys)} models done{self.left()}")
         return Group(*(Text(text, no_wrap=True, overflow="ellipsis") for text in texts))
 
     def say(self, line: str) -> None:

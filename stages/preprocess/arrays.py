@@ -58,7 +58,7 @@ def write_arrays(
     image that is not annotated) and masks_original.zip ("<row>.png" for one that is). Returns a digest. Holds a few
     images per thread in memory, for any N."""
     made = _in_order(archive, paths, masks, make)
-    made = progress(made, total=len(paths), desc="preprocess", unit="image")
+    made = progress(made, total=len(paths), desc="preprocess", unit="images")
     height, width = make.spec.height_width
     shape = (len(paths), height, width)
     with ExitStack() as stack:

@@ -81,9 +81,10 @@ def inspect_all(files: Files, params: Params) -> list[Inspection]:
     paths = files.images["path"].tolist()
     masks = [annotation(files.masks[path]) for path in paths]
     with inspections(RAW, paths, masks, params.near_duplicates.hash_size) as results:
+        bar = progress(results, total=len(paths), desc="validate", unit="images")  # its clock starts with the workers
         from . import suite  # noqa: F401  Great Expectations takes seconds to import: meanwhile the workers inspect
 
-        return list(progress(results, total=len(paths), desc="validate", unit="image"))
+        return list(bar)
 
 
 def judge(rows: pd.DataFrame, masks: pd.DataFrame, files: Files, params: Params) -> list[Outcome]:

@@ -1,5 +1,9 @@
 """Whole trainings on 32-px images with a known answer."""
 
+import io
+import re
+import sys
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -163,3 +167,27 @@ def test_views_belong_to_the_training_not_to_the_cache_and_without_it_every_epoc
         folder = run(train_params(cache=cache, **common), Job(KEY)).model
         heads.append(load_file(folder / "weights.safetensors")["head.1.weight"])
     assert not torch.allclose(*heads, atol=1e-4)
+
+
+class Terminal(io.StringIO):
+    def isatty(self) -> bool:
+        return True
+
+
+def test_a_terminal_has_one_bar_for_the_whole_training(processed, train_params, monkeypatch):
+    monkeypatch.setattr(sys, "stderr", Terminal())
+    run(train_params(epochs=3, early_stopping={"patience": None}), Job(KEY))
+    shown = sys.stderr.getvalue()
+    counts = [(int(n), int(total)) for n, total in re.findall(r"epoch \d/3:.*?\| (\d+)/(\d+) \[", shown)]
+    assert len({total for _, total in counts}) == 1
+    assert [n for n, _ in counts] == sorted(n for n, _ in counts)
+    assert counts[0][1] % 3 == 0
+    assert "Validation" not in shown
+
+
+def test_a_log_has_a_line_per_epoch_with_the_time_left(processed, train_params, capsys):
+    run(train_params(epochs=3, early_stopping={"patience": None}), Job(KEY))
+    shown = capsys.readouterr().err
+    assert [line[-5:] for line in shown.splitlines() if "epoch" in line][:2] == ["left)"] * 2
+    assert shown.count("epoch") == 3
+    assert "\r" not in shown

@@ -23,7 +23,7 @@ def pack(settings: Phantom) -> dict[str, float]:
     def members() -> Iterator[tuple[str, bytes]]:
         """(name, bytes). Every film has a lesion mask; it is black where there is no lesion."""
         marked = []
-        for film in progress(films, desc="drawing films", unit="film"):
+        for film in progress(films, desc="drawing films", unit="films"):
             image, lung, lesion = draw(film.scene, settings)
             if has_marker(film.scene, settings):
                 put_marker(image)

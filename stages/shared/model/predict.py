@@ -35,5 +35,5 @@ def batched(model: Model, images: np.ndarray, rows: np.ndarray | None = None) ->
     device = best_device()
     model = model.eval().to(device)
     chunks = batches(np.arange(len(images)) if rows is None else rows)
-    for chunk in progress(chunks, desc="predict", unit="batch", disable=len(chunks) < 8, leave=False):
+    for chunk in progress(chunks, desc="predict", unit="batches", disable=len(chunks) < 8, leave=False):
         yield model(as_tensor(images[chunk]).to(device))

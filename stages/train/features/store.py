@@ -118,7 +118,7 @@ class FeatureStore:
             return self.images.read([(int(row), view) for row in np.resize(chunk, BATCH)])[0][0]
 
         title = "cache" if view is None else f"cache, view {view + 1}"
-        bar = progress(total=len(rows), desc=title, unit="image", leave=False)
+        bar = progress(total=len(rows), desc=title, unit="images", leave=False)
         with bar, ThreadPoolExecutor(1) as reader:
             for part in batches(rows, PART):
                 chunks = batches(part, BATCH)

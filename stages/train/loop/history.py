@@ -11,6 +11,7 @@ import pandas as pd
 from tqdm import tqdm
 
 from ...shared.core.job import Report
+from ...shared.core.progress import clock
 from .module import Learner
 
 
@@ -28,6 +29,9 @@ class History(pl.Callback):
     @property
     def seconds(self) -> float:
         return self._earlier + time.monotonic() - self._start
+
+    def on_train_start(self, trainer: pl.Trainer, _: pl.LightningModule) -> None:
+        self._begun, self._resumed = time.monotonic(), trainer.current_epoch
 
     def on_train_epoch_end(self, trainer: pl.Trainer, learner: pl.LightningModule) -> None:
         assert isinstance(learner, Learner)
@@ -49,10 +53,16 @@ class History(pl.Callback):
         self._report(row)
         if trainer.is_global_zero:
             values = "  ".join(f"{name} {value:.4f}" for name, value in scores.items())
-            tqdm.write(f"{self.name}  epoch {epoch + 1}/{trainer.max_epochs}  {values}", file=sys.stderr)
+            left = "" if sys.stderr.isatty() else self._left(epoch, trainer.max_epochs or 0)  # a terminal has the bar
+            tqdm.write(f"{self.name}  epoch {epoch + 1}/{trainer.max_epochs}  {values}{left}", file=sys.stderr)
 
     def _report(self, row: dict[str, float]) -> None:
         self.report({section(name): value for name, value in row.items() if name != "epoch"}, int(row["epoch"]))
+
+    def _left(self, epoch: int, epochs: int) -> str:
+        """How long the other epochs will take, if they take as long as those of this process."""
+        seconds, more = time.monotonic() - self._begun, epochs - epoch - 1
+        return f"  (at most {clock(seconds / (epoch + 1 - self._resumed) * more)} left)" if more else ""
 
     def table(self) -> pd.DataFrame:
         return pd.DataFrame(self.rows).astype({"epoch": int})

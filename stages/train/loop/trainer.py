@@ -13,12 +13,13 @@ from typing import Any
 
 import lightning.pytorch as pl
 from lightning.fabric.plugins.environments.slurm import SLURMEnvironment
-from lightning.pytorch.callbacks import Callback, EarlyStopping, TQDMProgressBar
+from lightning.pytorch.callbacks import Callback, EarlyStopping
 from lightning.pytorch.utilities.exceptions import SIGTERMException
 from torch.utils.data import DataLoader
 
 from ...shared.core.errors import UserError
 from ...shared.core.process import RANKS, Terminated
+from ...shared.core.progress import progress
 from ..data.batches import Batch
 from ..machine.machine import Machine
 from ..params.recipe import EarlyStopping as Rule
@@ -100,15 +101,27 @@ class Stopping(EarlyStopping):
         trainer.should_stop = trainer.should_stop or self.wait_count >= self.patience
 
 
-class Bar(TQDMProgressBar):
-    """Counts the epochs from 1, as the lines above it do, and leaves the scores to them."""
+class Bar(Callback):
+    """One bar for the whole training, so that the time left is that of the training: the longest it can take, where it
+    may stop early. Lightning's own is of one epoch. The scores stand in the lines above it."""
 
-    def on_train_epoch_start(self, trainer: pl.Trainer, *_: Any) -> None:
-        self.train_progress_bar.reset(int(self.total_train_batches))
-        self.train_progress_bar.set_description(f"epoch {trainer.current_epoch + 1}/{trainer.max_epochs}")
+    def on_train_start(self, trainer: pl.Trainer, _: pl.LightningModule) -> None:
+        batches, epochs = int(trainer.num_training_batches), trainer.max_epochs or 0
+        done = batches * trainer.current_epoch
+        self.bar = progress(desc="epoch", unit="batches", total=batches * epochs, done=done, leave=False)
 
-    def get_metrics(self, *_: Any) -> dict[str, int | str | float | dict[str, float]]:
-        return {}
+    def on_train_epoch_start(self, trainer: pl.Trainer, _: pl.LightningModule) -> None:
+        self.bar.set_description(f"epoch {trainer.current_epoch + 1}/{trainer.max_epochs}")
+
+    def on_train_batch_end(self, *_: Any) -> None:
+        self.bar.update()
+
+    def on_train_end(self, *_: Any) -> None:
+        self.bar.close()
+
+    def on_exception(self, *_: Any) -> None:
+        if hasattr(self, "bar"):
+            self.bar.close()
 
 
 def make_trainer(machine: Machine, callbacks: list[Callback], folder: Path, options: Mapping[str, Any]) -> pl.Trainer:
@@ -129,7 +142,7 @@ def make_trainer(machine: Machine, callbacks: list[Callback], folder: Path, opti
         # without Lightning's own checkpoint for requeued jobs, which would be of half an epoch
         plugins=[AtomicCheckpoints(), *([SLURMEnvironment(auto_requeue=False)] if SLURMEnvironment.detect() else [])],
         logger=False,
-        enable_progress_bar=shows_progress,
+        enable_progress_bar=False,
         enable_model_summary=False,
         deterministic="warn",
         num_sanity_val_steps=0,
