@@ -7,13 +7,23 @@ from types import SimpleNamespace
 import numpy as np
 import pandas as pd
 import pytest
-from scipy import ndimage
+from scipy import ndimage, stats
 
 from stages.shared.measures.decision import KEPT, LEVELS, Decision, choose, dice_of_decisions, largest
 from stages.shared.measures.intervals import draws
+from stages.shared.measures.judge import Resampling, judge
 from stages.shared.measures.measure import Truth
 from stages.shared.measures.scoring import SCORES, scored, scores_of
-from stages.shared.measures.segmentation import MEASURES, Answers, counts, measures, one_class, per_class, rated
+from stages.shared.measures.segmentation import (
+    MEASURES,
+    PER_CASE,
+    Answers,
+    counts,
+    measures,
+    one_class,
+    per_class,
+    rated,
+)  # fmt: skip
 from stages.shared.measures.statistics import once
 from stages.shared.measures.surfaces import boundary_distances, surface_scores
 
@@ -386,3 +396,40 @@ def test_a_structure_that_is_nowhere_does_not_make_the_others_undefined():
 )
 def test_a_model_that_predicts_nothing_or_everything_is_named(predicted, masks, expected):
     assert one_class(table_of(predicted, masks)) == expected
+
+
+# intervals
+
+
+def judged(dice, patients=None):
+    """The estimates of test images with this Dice, of one structure of 1,000 pixels predicted with as many."""
+    tp = 1000 * np.asarray(dice, float)
+    table = rows(len(tp), patients=patients).assign(**dict.fromkeys([f"{name}:lung" for name in PER_CASE], np.nan))
+    counted = {"tp:lung": tp, "fp:lung": 1000 - tp, "fn:lung": 1000 - tp, "tn:lung": 9000.0, "dice:lung": dice}
+    table = table.assign(**counted)
+    judgement = judge(pd.concat([table.assign(split="val"), table]), MEASURES, Resampling(4000, 0.95, 0))
+    return judgement.numbers["test"] | judgement.numbers["per_class"]
+
+
+def test_the_interval_of_a_mean_dice_is_as_wide_as_students():
+    """It has the variance of the scores, far below that of right and wrong; near 1 it is longer towards lower values."""
+    dice = np.random.default_rng(0).beta(40, 3, 40)
+    numbers = judged(dice)
+    half = stats.t.ppf(0.975, 39) * stats.sem(dice)
+    for estimate in (numbers["dice"], numbers["lung"]["dice"], numbers["dice_pooled"]):
+        assert estimate["value"] == pytest.approx(dice.mean())
+        assert estimate["high"] - estimate["low"] == pytest.approx(2 * half, rel=0.05)
+        assert estimate["value"] - estimate["low"] > estimate["high"] - estimate["value"]
+
+
+def test_images_of_one_patient_make_the_interval_no_narrower():
+    dice = np.random.default_rng(0).beta(40, 3, 20)
+    once_each, thrice = judged(dice), judged(np.repeat(dice, 3), np.repeat([f"p{i}" for i in range(20)], 3))
+    for end in ("low", "high"):
+        assert thrice["dice"][end] == pytest.approx(once_each["dice"][end], abs=0.002)
+
+
+def test_perfect_scores_of_all_images_have_an_interval_with_width():
+    estimate = judged(np.ones(15))["dice"]
+    assert estimate["value"] == estimate["high"] == 1
+    assert 0.7 < estimate["low"] < 0.95

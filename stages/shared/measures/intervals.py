@@ -85,9 +85,9 @@ def area_spread(p: float) -> float:
 
 @dataclass(frozen=True)
 class Support:
-    """What a mean of rates rests on."""
+    """What a mean of rates, or of scores between 0 and 1, rests on."""
 
-    images: float  # if all were independent
+    images: float  # if all were independent; infinite for scores, whose variance may be any below that of a rate
     clusters: float  # if all images of one cluster were the same
     df: float
 
@@ -113,7 +113,7 @@ def support(parts: Sequence[np.ndarray], clusters: np.ndarray) -> Support:
 def rate_interval(
     value: float, values: np.ndarray, support: Support, spread: Callable[[float], float], level: float
 ) -> tuple[float, float]:
-    """Score interval of a rate or an area, from its value and its R draws.
+    """Score interval of a rate, an area or a mean of scores between 0 and 1, from its value and its R draws.
 
     The effective n is that which gives the variance of the draws. Where no draw differs (all right, all wrong) each
     cluster counts once. An n above that of independent images is mostly chance: half of the excess counts, on a log

@@ -6,7 +6,7 @@ Two stages judge: evaluate a model, embed the neighbours in its features.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -14,9 +14,12 @@ import numpy as np
 import pandas as pd
 
 from ..core.files import atomic, write_json
-from .intervals import binomial_spread, draws, percentile_interval, rate_interval, support
-from .measure import Name, TaskMeasures
+from .intervals import draws, percentile_interval, rate_interval, support
+from .measure import Measure, Name, TaskMeasures
 from .statistics import once
+
+OF_CLASSES = Measure("", "")
+"""A metric that only single classes have, such as their precision, is a rate."""
 
 
 @dataclass(frozen=True)
@@ -61,11 +64,13 @@ def judge(table: pd.DataFrame, task: TaskMeasures, how: Resampling) -> Judgement
     rated, metrics = task.rated(test), {}
     classes: dict[str, dict[str, Any]] = {}
     for name, (value,) in values(once(len(test))).items():
-        spread = task.metrics[name].spread if isinstance(name, str) else binomial_spread
-        if spread is None or name not in rated:
+        measure = task.metrics.get(name if isinstance(name, str) else name[1], OF_CLASSES)
+        if measure.spread is None or name not in rated:
             low, high = percentile_interval(drawn[name], how.confidence)
         else:
-            low, high = rate_interval(value, drawn[name], support(rated[name], clusters), spread, how.confidence)
+            rests_on = support(rated[name], clusters)
+            rests_on = rests_on if measure.rate else replace(rests_on, images=np.inf)
+            low, high = rate_interval(value, drawn[name], rests_on, measure.spread, how.confidence)
         ends = {"low": number(np.minimum(low, value)), "high": number(np.maximum(high, value))}
         estimate = {"value": number(value), **ends}
         if isinstance(name, str):

@@ -29,6 +29,9 @@ class Measure:
     """Its value for a model that guesses, where that is the same for every data set."""
     spread: Callable[[float], float] | None = binomial_spread
     """Of metrics between 0 and 1: variance per image at a value, for score intervals. None: percentile intervals."""
+    rate: bool = True
+    """Each image is right or wrong, as in a rate or an area. False: a mean of scores between 0 and 1, which may differ
+    far less from image to image than right and wrong do."""
     unit: str = ""
     """Of metrics that are not between 0 and 1."""
 
@@ -101,8 +104,8 @@ class TaskMeasures:
     per_class: Callable[[pd.DataFrame, np.ndarray], dict[tuple[str, str], np.ndarray]]
     """(rows of predictions.parquet, weights) -> R values for each (class, metric)."""
     rated: Callable[[pd.DataFrame], Mapping[Name, list[np.ndarray]]]
-    """Rows -> for each metric and each (class, metric): N booleans for each rate that it is the mean of, true for the
-    images that the rate is over. What has no entry gets a percentile interval."""
+    """Rows -> for each metric and each (class, metric): N booleans for each rate or mean that it is the mean of, true
+    for the images that it is over. What has no entry gets a percentile interval."""
     one_class: Callable[[pd.DataFrame], Mapping[str, Any] | None]
     """Rows -> the class that nearly all of them are predicted to be, and their share."""
     answers: Callable[[pd.DataFrame], Any]

@@ -27,16 +27,16 @@ if TYPE_CHECKING:
 ONE_CLASS = 0.98  # share of the images
 
 METRICS = {
-    "dice": Measure("Dice", "Dice", headline=True),
-    "iou": Measure("IoU", "IoU", headline=True),
-    "precision": Measure("precision", "prec"),
-    "recall": Measure("recall", "rec"),
+    "dice": Measure("Dice", "Dice", headline=True, rate=False),
+    "iou": Measure("IoU", "IoU", headline=True, rate=False),
+    "precision": Measure("precision", "prec", rate=False),
+    "recall": Measure("recall", "rec", rate=False),
     "hd95": Measure("HD95", "HD95", higher_is_better=False, headline=True, spread=None, unit="px"),
     "mean_surface_distance": Measure("mean surface distance", "MSD", higher_is_better=False, spread=None, unit="px"),
-    "surface_dice": Measure("surface Dice", "sDice", headline=True),
-    "dice_pooled": Measure("pooled Dice", "pDice"),
-    "iou_pooled": Measure("pooled IoU", "pIoU"),
-    "dice_original": Measure("Dice, original size", "Dice (orig)"),
+    "surface_dice": Measure("surface Dice", "sDice", headline=True, rate=False),
+    "dice_pooled": Measure("pooled Dice", "pDice", rate=False),
+    "iou_pooled": Measure("pooled IoU", "pIoU", rate=False),
+    "dice_original": Measure("Dice, original size", "Dice (orig)", rate=False),
     "hd95_original": Measure(
         "HD95, original size", "HD95 (orig)", higher_is_better=False, spread=None, unit="px of the file"
     ),
@@ -44,6 +44,7 @@ METRICS = {
     "detection_specificity": Measure("detection specificity", "det.spec"),
 }
 PER_CASE = (*SCORES, f"dice{ORIGINAL}", f"hd95{ORIGINAL}")
+MEANS = [name for name, measure in METRICS.items() if measure.spread and not measure.rate]
 
 
 @dataclass(frozen=True)
@@ -120,10 +121,12 @@ def mean_over_structures(values: np.ndarray) -> np.ndarray:
 
 
 def rated(table: pd.DataFrame) -> dict[Name, list[np.ndarray]]:
-    """The images of each rate, N booleans: of every metric, and of every (structure, metric). A mean over structures
-    is over those that have such images."""
+    """The images of each rate and mean between 0 and 1, N booleans: of every metric, and of every (structure, metric).
+    A mean over structures is over those that have such images."""
     answers = Answers(table)
-    images = {"detection_sensitivity": answers.there.T, "detection_specificity": ~answers.there.T}
+    pooled = {"dice_pooled": "dice", "iou_pooled": "iou"}
+    images = {name: np.isfinite(answers.score(pooled.get(name, name))).T for name in MEANS}
+    images |= {"detection_sensitivity": answers.there.T, "detection_specificity": ~answers.there.T}
     parts: dict[Name, list[np.ndarray]] = {}
     for name, of_structures in images.items():
         parts[name] = [rows for rows in of_structures if rows.any()]
