@@ -94,4 +94,8 @@ def each_image(work: Callable[[int], T], images: int) -> list[T]:
 
 def _pixels(maps: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """(1 - p(background) in 255ths, number of the likeliest structure), h×w each, from K×h×w."""
-    return maps.sum(axis=0, dtype=np.uint16), (maps.argmax(axis=0) + 1).astype(np.uint8)
+    best, likeliest = maps[0].copy(), np.ones(maps.shape[1:], np.uint8)
+    for k, values in enumerate(maps[1:], start=2):  # argmax would take eight bytes a pixel, and files can be large
+        likeliest[values > best] = k
+        np.maximum(best, values, out=best)
+    return maps.sum(axis=0, dtype=np.uint16), likeliest
