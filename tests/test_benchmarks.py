@@ -242,6 +242,16 @@ def test_simulated_scores_have_the_area_that_the_table_names():
     assert np.corrcoef(ill.T)[0, 1] == pytest.approx(0.5, abs=0.07)
 
 
+@pytest.mark.parametrize("failures", [0.0, 0.07])
+def test_simulated_dice_scores_have_the_mean_that_the_table_names(failures):
+    import claims
+
+    dice = claims.dice_scores(failures, 200_000, np.random.default_rng(0))
+    assert dice.mean() == pytest.approx(claims.mean(failures), abs=0.002)
+    low, high = claims.mask_interval(dice[:40], 1, np.random.default_rng(0))
+    assert low < dice[:40].mean() < high
+
+
 def test_a_simulated_study_does_not_depend_on_how_many_there_are_or_on_the_processes():
     import claims
 

@@ -66,24 +66,32 @@ def dice_of_decisions(maps: np.ndarray, mask: np.ndarray) -> np.ndarray:
         own, truth = likeliest == k + 1, mask == k + 1
         total = int(truth.sum())
         for i, level in enumerate(LEVELS):
-            structure = own & (foreground >= level)
+            labels, sizes, order = components(own & (foreground >= level))
+            tp = np.bincount(labels[truth], minlength=len(sizes))
             for j, kept in enumerate(KEPT):
-                part = largest(structure, kept) if kept else structure
-                if size := int(part.sum()) + total:
-                    dice[i, j, k] = 2 * int((part & truth).sum()) / size
+                parts = order[: kept or None]
+                if size := int(sizes[parts].sum()) + total:
+                    dice[i, j, k] = 2 * int(tp[parts].sum()) / size
     return dice
 
 
 def largest(mask: np.ndarray, count: int) -> np.ndarray:
     """Boolean H×W: the `count` largest components of a mask. Among equals: the one that begins further up."""
+    labels, sizes, order = components(mask)
+    keep = np.zeros(len(sizes), dtype=bool)
+    keep[order[:count]] = True
+    kept: np.ndarray = keep[labels]
+    return kept
+
+
+def components(mask: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """(component of each pixel, H×W, 0 outside the mask; pixels of each component, 0 included; the components but 0,
+    largest first)."""
     import cv2
 
     _, labels, stats, _ = cv2.connectedComponentsWithStats(mask.view(np.uint8), connectivity=8)
-    order = np.argsort(-stats[1:, cv2.CC_STAT_AREA], kind="stable")[:count] + 1
-    keep = np.zeros(len(stats), dtype=bool)
-    keep[order] = True
-    kept: np.ndarray = keep[labels]
-    return kept
+    sizes = stats[:, cv2.CC_STAT_AREA]
+    return labels, sizes, np.argsort(-sizes[1:], kind="stable") + 1
 
 
 def each_image(work: Callable[[int], T], images: int) -> list[T]:
