@@ -113,5 +113,5 @@ def sparse(rows: int, size: int) -> None:
     index["split"] = np.where(index["fold"] == 0, "val", "train")
     index.to_parquet(PROCESSED / "index.parquet", index=False)
     spec = {"mode": "grey", "size": size, "steps": [], "keep_aspect": False}
-    facts = {"classes": ["normal", "sick"], "size": [size, size], "channels": 1, "preprocess": spec}
+    facts = {"classes": ["normal", "sick"], "structures": [], "size": [size, size], "channels": 1, "preprocess": spec}
     write_json(PROCESSED / "meta.json", {**facts, "fingerprint": f"black-{rows}-{size}"})
