@@ -7,10 +7,11 @@ One module per stage of dvc.yaml, under the same name:
     preprocess   archive + manifest                      -> data/processed/
     train        arrays                                  -> models/<key>/, reports/train/<key>/
     evaluate     model + arrays                          -> reports/evaluate/<key>/
+    embed        model + arrays                          -> reports/embed/<key>/
     explain      model + arrays                          -> reports/explain/<key>/
     compare      the files of every key                  -> reports/compare/
 
 A stage exposes `Params`, its settings, and `run(params, job) -> Result`; where only a library knows what is valid, also
-`check(params)`. What lies above the stages (`commands`, `study`, `parallel`) may import them; a stage imports `shared`
-and its own parts, never another stage.
+`check(params)`, and where only the data do, `check_data(params, images)`. What lies above the stages (`commands`,
+`study`, `parallel`) may import them; a stage imports `shared` and its own parts, never another stage.
 """

@@ -116,6 +116,7 @@ def run_stage(arguments: argparse.Namespace) -> None:
     keys = study.check_all(raw)
     resolved = study.resolve(stage, raw, key)
     if key is not None:  # a stage that computes with a network
+        study.check_data(raw)
         keep_freed_memory()
     if not is_main():  # another process of this training has the run and the outputs
         study.STAGES[stage].run(resolved, Job(key))

@@ -18,7 +18,7 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
-from . import compare, download, evaluate, explain, preprocess, train, validate
+from . import compare, download, embed, evaluate, explain, preprocess, train, validate
 from .shared.core.errors import UserError, unknown
 from .shared.core.files import atomic
 from .shared.core.matrix import Matrix
@@ -35,10 +35,11 @@ STAGES: dict[str, ModuleType] = {
     "preprocess": preprocess,
     "train": train,
     "evaluate": evaluate,
+    "embed": embed,
     "explain": explain,
     "compare": compare,
 }
-PER_MEMBER = ("train", "evaluate", "explain")
+PER_MEMBER = ("train", "evaluate", "embed", "explain")
 TABLES: dict[str, Any] = {"backbones": Backbone, "strategies": Strategy, "samples": Sample}
 OUTER = {
     "task": "task",
@@ -221,6 +222,25 @@ def check_all(raw: Mapping[str, Any], anew: bool = False) -> list[Key]:
         with atomic(path) as partial:
             partial.write_text("\n".join([*accepted, digest][-REMEMBERED:]))
     return keys
+
+
+def check_data(raw: Mapping[str, Any]) -> None:
+    """What only the preprocessed images can tell: asked before the first training, not when a stage behind it fails.
+
+    Raises:
+        UserError: all faults that were found, one a line.
+    """
+    from .shared.arrays.arrays import load_arrays
+
+    faults: list[str] = []
+    images = len(load_arrays().index)
+    for stage, module in STAGES.items():
+        if hasattr(module, "check_data"):
+            try:
+                module.check_data(resolve(stage, raw), images)
+            except UserError as error:
+                faults += [_placed(stage, None, line) for line in str(error).splitlines()]
+    _raise_all(faults)
 
 
 def _digest(raw: Mapping[str, Any]) -> str:

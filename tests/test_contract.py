@@ -101,7 +101,7 @@ def test_dvc_watches_exactly_the_params_that_a_stage_reads(stage, repository):
 def test_a_stage_exposes_params_run_and_perhaps_a_check(stage):
     module = study.STAGES[stage]
     extra = {"show"} if stage == "compare" else set()  # the leaderboard, once more
-    assert {"Params", "run"} <= set(module.__all__) <= {"Params", "check", "run"} | extra
+    assert {"Params", "run"} <= set(module.__all__) <= {"Params", "check", "check_data", "run"} | extra
     assert list(inspect.signature(module.run).parameters) == ["params", "job"]
     if "check" in module.__all__:
         assert list(inspect.signature(module.check).parameters) == ["params"]

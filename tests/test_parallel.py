@@ -397,21 +397,23 @@ def test_the_newest_state_of_a_progress_bar_is_the_last_line(workspace):
 
 
 def reports(key):
-    for stage in ("train", "evaluate", "explain"):
+    for stage in ("train", "evaluate", "embed", "explain"):
         folder = driver.report_dir(stage, key)
         folder.mkdir(parents=True, exist_ok=True)
         (folder / "file").touch()
-    return {stage for stage in ("train", "evaluate", "explain") if driver.report_dir(stage, key).exists()}
+    return {stage for stage in ("train", "evaluate", "embed", "explain") if driver.report_dir(stage, key).exists()}
 
 
 @pytest.mark.parametrize(
     ("failed", "kept"),
-    [("train", {"train"}), ("evaluate", {"train"}), ("explain", {"train", "evaluate"})],
+    [("train", {"train"}), ("evaluate", {"train"}), ("explain", {"train", "evaluate", "embed"})],
 )
 def test_what_an_older_model_left_cannot_pass_for_the_failed_one(workspace, failed, kept):
     assert reports(KEYS[0]) > kept
     driver.forget(Outcome(KEYS[0], 1.0, {}, failed=failed))
-    assert {stage for stage in ("train", "evaluate", "explain") if driver.report_dir(stage, KEYS[0]).exists()} == kept
+    assert {
+        stage for stage in ("train", "evaluate", "embed", "explain") if driver.report_dir(stage, KEYS[0]).exists()
+    } == kept
 
 
 def test_the_last_word_names_every_failed_model_its_reason_and_its_log(workspace, monkeypatch):

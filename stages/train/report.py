@@ -8,12 +8,13 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
 import pandas as pd
 import torch
 
 from ..shared.core import paths
 from ..shared.core.environment import environment
-from ..shared.core.files import write_json
+from ..shared.core.files import atomic, write_json
 from ..shared.core.job import Job, Result
 from ..shared.model.model import Model
 from .loop.checkpoints import CHOICES
@@ -41,8 +42,9 @@ class Trained:
 def write_report(
     trained: Trained, index: pd.DataFrame, rows: Rows, start: Start | None, settings: Mapping[str, Any], job: Job
 ) -> Result:
-    """history.csv, plan.csv and summary.json, which has measurements and nothing derived from them: whoever shows a
-    number computes it, so that to show another one trains no model again.
+    """history.csv, plan.csv, rows.npz (positions in the index of the images that trained and validated) and
+    summary.json, which has measurements and nothing derived from them: whoever shows a number computes it, so that to
+    show another one trains no model again.
 
     index: of the data set. settings: of the training, as plain values.
     """
@@ -53,6 +55,8 @@ def write_report(
     table.to_csv(folder / "history.csv", index=False)
     rates = plan_table(plan[: len(table)], settings["optimizer"]["lr"], table["lr_factor"].tolist())
     rates.to_csv(folder / "plan.csv", index=False)
+    with atomic(folder / "rows.npz") as partial, partial.open("wb") as file:
+        np.savez_compressed(file, train=rows.train, validation=rows.validation)
     groups = groups_of(model)
     measured: dict[str, float] = {
         "train_images": len(rows.train),

@@ -23,6 +23,7 @@ QUICK = {
     "matrix": {"strategy": ["from_scratch", "fine_tune"], "sample": ["full"]},
     "train": {"epochs": 2, "batch_size": 16, "augment": []},
     "evaluate": {"bootstrap": 100},
+    "embed": {"perplexity": 5},
     "explain": {"right": 1, "wrong": 1},
 }
 

@@ -27,7 +27,7 @@ def leaderboard(clone):
 
 
 def test_the_first_run_makes_every_stage_and_the_leaderboard(finished):
-    per_member = {f"{stage}@{key}" for stage in ("train", "evaluate", "explain") for key in MEMBERS}
+    per_member = {f"{stage}@{key}" for stage in ("train", "evaluate", "embed", "explain") for key in MEMBERS}
     assert ran(finished.first_output) == {"download", "validate", "preprocess", "compare", *per_member}
     assert "train: model 1 of 2" in finished.first_output
     assert re.search(r"compare: done in \d+:\d\d", finished.first_output)
@@ -75,7 +75,13 @@ def test_an_edit_of_how_things_look_makes_no_model_stale(finished, name, stale):
 def test_an_edit_of_one_strategy_reruns_that_strategy_and_what_follows(finished):
     finished.edit({"strategies.fine_tune": {"backbone_lr": 0.05}})
     member = "small_cnn-fine_tune-full"
-    assert finished.repro() == {f"train@{member}", f"evaluate@{member}", f"explain@{member}", "compare"}
+    assert finished.repro() == {
+        f"train@{member}",
+        f"evaluate@{member}",
+        f"embed@{member}",
+        f"explain@{member}",
+        "compare",
+    }
 
 
 def test_an_edit_of_explain_reruns_explain_and_compare(finished):
@@ -98,7 +104,7 @@ def test_an_added_backbone_trains_alone_and_a_removed_strategy_leaves_the_compar
         {"backbones": {"twin": twin}, "matrix": {"backbone": ["small_cnn", "twin"], "strategy": ["from_scratch"]}}
     )
     new = "twin-from_scratch-full"
-    assert finished.repro() == {f"train@{new}", f"evaluate@{new}", f"explain@{new}", "compare"}
+    assert finished.repro() == {f"train@{new}", f"evaluate@{new}", f"embed@{new}", f"explain@{new}", "compare"}
     assert leaderboard(finished) == {"small_cnn-from_scratch-full", new}
 
 
@@ -203,6 +209,6 @@ def test_a_killed_training_loses_no_finished_stage_and_resumes(finished):
     (finished.folder / ".dvc/tmp/rwlock").unlink(missing_ok=True)  # what DVC asks for after it was killed itself
     member = "small_cnn-from_scratch-full"
     output = finished.dvc("repro")
-    assert ran(output) == {f"train@{member}", f"evaluate@{member}", f"explain@{member}", "compare"}
+    assert ran(output) == {f"train@{member}", f"evaluate@{member}", f"embed@{member}", f"explain@{member}", "compare"}
     assert "resuming from" in output
     assert "epoch 1/40" not in output

@@ -92,7 +92,7 @@ def test_ctrl_c_stops_every_job_and_leaves_no_lock(study):
 def test_a_model_that_fails_stops_no_other_and_is_named_with_its_reason(study):
     done = study.command(*COMMAND, check=False)
     assert done.returncode == 1
-    assert re.search(rf"{GOOD}: train \d+:\d\d, evaluate \d+:\d\d, explain \d+:\d\d", done.stderr)
+    assert re.search(rf"{GOOD}: train \d+:\d\d, evaluate \d+:\d\d, embed \d+:\d\d, explain \d+:\d\d", done.stderr)
     last = [line for line in done.stderr.splitlines() if line.startswith("error: ")]
     assert BAD in last[0]
     assert "train failed" in last[0]
