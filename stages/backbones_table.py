@@ -33,7 +33,7 @@ share of the image's side.
 
 def write(raw: Mapping[str, Any], page: Path = PAGE) -> None:
     """Builds every network that `backbones` declares, one after the other."""
-    from .shared.model.backbones import build
+    from .shared.model.backbones.build import build
 
     choices = {name: study.entry("backbones", name, raw) for name in raw["backbones"]}
     rows = [row(name, choice, build(choice.architecture)) for name, choice in choices.items()]

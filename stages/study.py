@@ -278,7 +278,7 @@ def _placed(stage: str, key: Key | None, line: str) -> str:
 def _check_images(raw: Mapping[str, Any], key: Key) -> None:
     """Networks that take images of one size only, and augmentations that need RGB."""
     from .shared.arrays.transforms import Transform
-    from .shared.model.backbones import only_size
+    from .shared.model.backbones.build import only_size
 
     images, params = resolve("preprocess", raw).spec, resolve("train", raw, key)
     Transform(params.augment, f"{PARAMS}: train.augment", channels=images.channels, keep_size=True)

@@ -435,6 +435,36 @@ def test_with_nothing_complete_nothing_is_compared(workspace, monkeypatch):
         )
 
 
+@pytest.mark.parametrize(
+    ("groups", "files", "limits", "jobs"),
+    [
+        ("0::/\n", {"memory.max": "8589934592"}, [8589934592], 2),  # version 2, as a container sees itself
+        ("0::/a/b\n", {"a/memory.max": "4294967296", "a/b/memory.max": "max"}, [4294967296], 1),  # of the group above
+        (
+            "4:memory:/c\n1:cpu:/\n0::/\n",
+            {"memory/c/memory.limit_in_bytes": "6442450944"},
+            [6442450944],
+            1,
+        ),  # version 1
+        ("2:cpu,memory:/gone\n", {"memory/memory.limit_in_bytes": "5368709120"}, [5368709120], 1),
+        ("0::/\n", {"memory.max": "max"}, [], 16),
+        (None, {}, [], 16),  # macOS
+    ],
+)
+def test_the_memory_of_a_container_is_its_limit(tmp_path, monkeypatch, groups, files, limits, jobs):
+    for name, text in {f"sys/fs/cgroup/{name}": text for name, text in files.items()}.items():
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name).write_text(text + "\n")
+    if groups is not None:
+        (tmp_path / "proc/self").mkdir(parents=True)
+        (tmp_path / "proc/self/cgroup").write_text(groups)
+    assert machine.memory_limits(tmp_path) == limits
+    monkeypatch.setattr(machine, "cores", lambda: 64)
+    monkeypatch.setattr(machine.os, "sysconf", lambda name: 2**20 if name == "SC_PHYS_PAGES" else 2**16)  # 64 GiB
+    monkeypatch.setattr(machine, "memory_limits", lambda: limits)
+    assert machine.side_by_side() == jobs
+
+
 def test_the_time_left_is_that_of_the_models_so_far(workspace, monkeypatch):
     slots = share(2, [], 2)
     shown = display.Display(KEYS, slots)
@@ -456,7 +486,8 @@ def test_time_reads_well():
 
 def test_an_edit_of_any_file_that_dvc_watches_is_noticed(workspace):
     source = "data/folder"
-    watched = ["params.yaml", "dvc.lock", "stages/train/stage.py", "data/raw.zip", "models/a/x", "data/folder/a.png"]
+    watched = ["params.yaml", ".dvcignore", "dvc.lock", "stages/train/stage.py", "data/raw.zip", "models/a/x"]
+    watched += ["data/folder/a.png"]
     for name in watched:
         (workspace / name).parent.mkdir(parents=True, exist_ok=True)
         (workspace / name).write_text("1")

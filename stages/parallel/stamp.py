@@ -13,7 +13,7 @@ from pathlib import Path
 from ..shared.core.paths import find_input
 
 STAMP = Path(".lightbox/up_to_date")
-INPUTS = ("dvc.yaml", "params.yaml", "stages", "models/pretrained")
+INPUTS = ("dvc.yaml", ".dvcignore", "params.yaml", "stages", "models/pretrained")
 OUTPUTS = ("dvc.lock", "data", "models", "reports")
 
 

@@ -21,7 +21,7 @@ def check_libraries(params: Params) -> None:
         UserError: the first fault; the message begins with the field of Params.
     """
     from ..shared.arrays.transforms import Transform
-    from ..shared.model.backbones import known, only_size, tags
+    from ..shared.model.backbones.build import known, only_size, tags
     from ..shared.tasks import TASKS
     from .plan.strategies import make_plan
     from .start.sources import PACKAGES

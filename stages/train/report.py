@@ -102,7 +102,8 @@ def plan_table(plan: Plan, base_lr: float, factors: Sequence[float]) -> pd.DataF
 
 
 def peak_memory_mb(machine: Machine) -> float:
-    """Of the GPU, or of this process, including the pages of mapped files that it read."""
+    """Of the GPU, or of this process, including the pages of mapped files that it read. A process that was forked (make
+    run) also counts what the other stages' libraries take in the server: about a tenth more for a small network."""
     if machine.device.type == "cuda":
         return torch.cuda.max_memory_allocated() / 2**20
     unit = 2**20 if sys.platform == "darwin" else 2**10  # macOS counts bytes, Linux KiB

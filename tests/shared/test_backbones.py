@@ -12,7 +12,7 @@ from stages import backbones_table
 from stages.explain.methods.grad_cam import grad_cam
 from stages.shared.core import settings
 from stages.shared.core.errors import UserError
-from stages.shared.model.backbones import build
+from stages.shared.model.backbones.build import build
 from stages.shared.model.recipe import WEIGHTS, Architecture, Recipe
 from stages.shared.model.store import save
 from stages.shared.tasks.classification import make_loss, watch

@@ -10,7 +10,7 @@ import torch
 from safetensors.torch import save_file
 
 from stages.shared.core.errors import UserError
-from stages.shared.model.backbones import build
+from stages.shared.model.backbones.build import build
 from stages.shared.model.recipe import Architecture, Head, Recipe
 from stages.shared.tasks.models import create
 from stages.train import check

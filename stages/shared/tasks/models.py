@@ -7,7 +7,7 @@ from pathlib import Path
 import torch
 
 from ..core.errors import unknown
-from ..model.backbones import build
+from ..model.backbones.build import build
 from ..model.model import Model
 from ..model.recipe import Architecture, Recipe
 from ..model.store import load_weights
