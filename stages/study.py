@@ -146,11 +146,11 @@ def check(raw: Mapping[str, Any]) -> list[Key]:
             with collecting(faults):
                 resolve(stage, raw, key)
     _raise_all(faults)
-    _check_needs(raw)
+    check_needs(raw)
     return keys
 
 
-def _check_needs(raw: Mapping[str, Any]) -> None:
+def check_needs(raw: Mapping[str, Any]) -> None:
     """Whether the images are what the task works on."""
     task, images = raw["task"], resolve("validate", raw)
     needs, labels = NEEDS[task], ", ".join(images.classes)

@@ -344,3 +344,14 @@ def test_a_key_that_is_no_text_is_named(workspace, text, message):
     (workspace / "params.yaml").write_text(text)
     with pytest.raises(UserError, match=message):
         settings.read()
+
+
+def test_a_task_that_learns_from_masks_needs_them_and_one_class_is_enough_for_it(raw):
+    one = {**raw, "validate": {**raw["validate"], "classes": {"film": "images/**"}}}
+    segmentation = {**one, "task": "segmentation"}
+    study.check_needs(segmentation)
+    segmentation["validate"]["mask"] = None
+    with pytest.raises(UserError, match=r"validate.mask: null, but task segmentation learns from masks"):
+        study.check_needs(segmentation)
+    with pytest.raises(UserError, match=r"only film, but task anomaly needs at least 2 classes"):
+        study.check_needs({**one, "task": "anomaly"})

@@ -7,8 +7,11 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 
-from ..shared.core.errors import UserError
+from ..shared.arrays.arrays import Arrays
+from ..shared.core.errors import UserError, unknown
 from .params.sample import Sample
+
+LEFT_OUT = -2  # instead of the fold of an image that does not take part
 
 
 @dataclass(frozen=True)
@@ -26,31 +29,78 @@ def select(index: pd.DataFrame, sample: Sample, usable: np.ndarray | None = None
     the sample's seed fixes: with one seed, smaller parts are subsets of larger ones.
 
     Raises:
-        UserError: there is no such fold, or a class has no training image left, or fewer than asked for.
+        UserError: there is no such fold or site, no image is usable, or a class has no training image left, or fewer
+            than asked for.
     """
-    fold = index["fold"] if usable is None else index["fold"].where(usable, -1)
+    chosen = _of_site(index, sample.site) & (True if usable is None else usable)
+    if not chosen.any():
+        raise UserError(
+            f"data/processed: the task can use none of {len(index)} images{_at(sample)}. A task that learns from masks "
+            "uses annotated images only: see params.yaml: validate.mask, and mask_present in "
+            "reports/validate/data_docs/index.html."
+        )
+    fold = index["fold"].where(chosen, LEFT_OUT)
     validation = fold == sample.fold
     if not validation.any():
         folds = ", ".join(map(str, sorted(set(fold[fold >= 0]))))
+        if (index["fold"] == sample.fold).any():
+            raise UserError(
+                f"params.yaml: samples: fold {sample.fold} has no image{_at(sample)} that validates. "
+                f"Folds with one: {folds or 'none'}. Take one of them, or fewer preprocess.split.folds."
+            )
         raise UserError(
             f"params.yaml: samples: fold {sample.fold} does not exist; preprocess.split made folds {folds}."
         )
     development = (fold >= 0) & ~validation
-    train = development & index["group"].isin(_choose_groups(index[development], sample))
-    missing = [c for c in index["label"].cat.categories if c not in set(index.loc[train, "label"])]
+    classes = [c for c in index["label"].cat.categories if (index["label"][chosen] == c).any()]
+    train = development & index["group"].isin(_choose_groups(index[development], classes, sample))
+    missing = [c for c in classes if c not in set(index.loc[train, "label"])]
     if missing:
         raise UserError(
-            f"params.yaml: samples: fraction {sample.fraction} of fold {sample.fold} leaves no training image of "
-            f"{', '.join(missing)}. Raise the fraction."
+            f"params.yaml: samples: fraction {sample.fraction} of fold {sample.fold}{_at(sample)} leaves no training "
+            f"image of {', '.join(missing)}. Raise the fraction."
         )
     return Rows(np.flatnonzero(train), np.flatnonzero(validation))
 
 
-def _choose_groups(development: pd.DataFrame, sample: Sample) -> set[int]:
+def check_structures(arrays: Arrays, rows: Rows) -> None:
+    """Raises UserError: a structure has no pixel in any training mask, so that nothing can be learnt of it."""
+    pixels = np.zeros(256, np.int64)
+    for row in rows.train if arrays.masks is not None else ():
+        pixels += np.bincount(arrays.masks[row].ravel(), minlength=256)
+    absent = [name for k, name in enumerate(arrays.structures, start=1) if not pixels[k]]
+    if absent:
+        raise UserError(
+            f"data/processed/masks.npy: no pixel of {', '.join(absent)} in any of {len(rows.train)} training masks, at "
+            f"{arrays.size[0]}×{arrays.size[1]} pixels. Take a larger sample or a larger preprocess.size, or see "
+            "params.yaml: validate.mask: threshold, invert, and whether a later structure covers all of it."
+        )
+
+
+def _of_site(index: pd.DataFrame, site: str | None) -> pd.Series:
+    """bool: the rows of the site."""
+    if site is None:
+        return pd.Series(True, index.index)
+    if "site" not in index:
+        raise UserError(
+            f"params.yaml: samples: site {site!r}, but the images have no sites. Set validate.site to an expression "
+            "that finds the site in the name, or leave site out."
+        )
+    sites = index["site"].dropna().unique()
+    if site not in sites:
+        raise unknown("params.yaml: samples: site", site, sites)
+    return index["site"] == site
+
+
+def _at(sample: Sample) -> str:
+    return f" at site {sample.site}" if sample.site else ""
+
+
+def _choose_groups(development: pd.DataFrame, classes: list[str], sample: Sample) -> set[int]:
     """A group counts for the label that most of its images carry; each class gives at least one group."""
     label_of = development.groupby("group")["label"].agg(lambda labels: labels.mode().iloc[0])
     chosen: set[int] = set()
-    for label in development["label"].cat.categories:
+    for label in classes:
         groups = np.sort(label_of.index[label_of == label].to_numpy())
         order = np.random.default_rng(sample.seed).permutation(groups)
         count = max(1, round(sample.fraction * len(order)))

@@ -1,12 +1,14 @@
 import itertools
+from dataclasses import replace
 
+import numpy as np
 import pandas as pd
 import pytest
 
 from stages.shared.arrays.arrays import load_arrays
 from stages.shared.core.errors import UserError
 from stages.train.params.sample import Sample
-from stages.train.sample import select
+from stages.train.sample import Rows, check_structures, select
 
 
 @pytest.fixture
@@ -82,3 +84,66 @@ def test_more_images_per_class_than_there_are_says_how_many_there_are(index):
 def test_two_sizes_of_one_sample_are_refused():
     with pytest.raises(ValueError, match="both say how many"):
         Sample(fraction=0.5, per_class=10)
+
+
+def test_images_that_the_task_cannot_use_neither_train_nor_validate(index):
+    usable = np.arange(len(index)) % 3 != 0
+    for fraction in (0.3, 1.0):
+        rows = select(index, Sample(fraction=fraction), usable)
+        assert usable[rows.train].all()
+        assert usable[rows.validation].all()
+    assert set(rows.train) == set(np.flatnonzero(usable & (index["fold"] > 0)))
+    count = index.iloc[select(index, Sample(per_class=6), usable).train]["label"].value_counts()
+    assert (count >= 6).all()
+    assert (count <= 7).all()
+
+
+def test_a_class_without_any_usable_image_is_none_of_the_tasks_business(index):
+    usable = (index["label"] == "sick").to_numpy()
+    rows = select(index, Sample(per_class=4), usable)
+    assert set(index.iloc[rows.train]["label"]) == {"sick"}
+    assert len(rows.train) == 4
+
+
+def test_no_usable_image_at_all_says_where_masks_are_set(index):
+    with pytest.raises(UserError, match=r"can use none of 80 images\. .* validate\.mask"):
+        select(index, Sample(), np.zeros(len(index), bool))
+
+
+@pytest.fixture
+def two_sites(index) -> pd.DataFrame:
+    """Patients by turns: pairs of a normal and a sick one; the first of a fold's are at A."""
+    return index.assign(site=np.where(index["group"] // 2 % 3 == 0, "A", "B"))
+
+
+def test_a_site_trains_and_validates_alone(two_sites):
+    for site in ("A", "B"):
+        rows = select(two_sites, Sample(site=site))
+        for part in (rows.train, rows.validation):
+            assert set(two_sites["site"].iloc[part]) == {site}
+            assert set(two_sites["label"].iloc[part]) == {"normal", "sick"}
+
+
+def test_an_unknown_site_is_named_with_those_there_are(index, two_sites):
+    with pytest.raises(UserError, match=r"samples: site: 'C' is not known\. Valid: A, B"):
+        select(two_sites, Sample(site="C"))
+    with pytest.raises(UserError, match="the images have no sites. Set validate.site"):
+        select(index, Sample(site="A"))
+
+
+def test_a_fold_without_images_of_the_site_is_named_with_those_that_have_some(two_sites):
+    lonely = two_sites.assign(site=np.where(two_sites["fold"] == 2, "A", "B"))
+    with pytest.raises(UserError, match=r"fold 1 has no image at site A .*Folds with one: 2"):
+        select(lonely, Sample(site="A", fold=1))
+
+
+def test_a_structure_without_a_pixel_in_training_is_named(processed):
+    arrays = load_arrays()
+    masks = np.zeros(arrays.images.shape[:3], np.uint8)
+    masks[::2, 3:9, 3:9], masks[5, 0, 0] = 1, 2
+    arrays = replace(arrays, masks=masks, structures=["lung", "heart"])
+    check_structures(arrays, Rows(np.array([1, 4, 5]), np.array([2])))
+    with pytest.raises(UserError, match=r"no pixel of heart in any of 2 training masks.*32×32"):
+        check_structures(arrays, Rows(np.array([1, 4]), np.array([5])))
+    with pytest.raises(UserError, match="no pixel of lung, heart"):
+        check_structures(arrays, Rows(np.array([1, 3]), np.array([5])))

@@ -10,12 +10,15 @@ from ...shared.core.settings import Settings
 
 
 class Sample(Settings):
-    """One entry of `samples`: which part of the training patients, which fold is validation, which seed."""
+    """One entry of `samples`: which part of the training patients, of which site, which fold validates, which seed."""
 
     fraction: Annotated[float, Field(gt=0, le=1)] = 1.0
     """Share of the training patients. With one seed, smaller shares lie inside larger ones."""
     per_class: Annotated[int, Field(ge=1)] | None = None
     """Instead of a fraction: so many images of each class, in whole patients (the last one may bring a few more)."""
+    site: str | None = None
+    """Train and validate on the images of this site only, as `validate.site` names it in the file; null: on all. Test
+    images are those of all sites."""
     fold: Annotated[int, Field(ge=0)] = 0
     """The fold that validates; the other folds train."""
     seed: Annotated[int, Field(ge=0)] = 0
