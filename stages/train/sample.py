@@ -65,8 +65,10 @@ def select(index: pd.DataFrame, sample: Sample, usable: np.ndarray | None = None
 
 def check_structures(arrays: Arrays, rows: Rows) -> None:
     """Raises UserError: a structure has no pixel in any training mask, so that nothing can be learnt of it."""
+    if arrays.masks is None:
+        return
     pixels = np.zeros(256, np.int64)
-    for row in rows.train if arrays.masks is not None else ():
+    for row in rows.train:
         pixels += np.bincount(arrays.masks[row].ravel(), minlength=256)
     absent = [name for k, name in enumerate(arrays.structures, start=1) if not pixels[k]]
     if absent:
