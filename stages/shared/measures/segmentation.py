@@ -100,19 +100,21 @@ def per_class(table: pd.DataFrame, weights: np.ndarray) -> dict[tuple[str, str],
 def by_structure(answers: Answers, weights: np.ndarray) -> dict[str, np.ndarray]:
     """Each of METRICS, R×K."""
     there, predicted = answers.there, answers.predicted
-    tp, fp, fn = (weights @ answers.score(name) for name in ("tp", "fp", "fn"))
-    return {
-        **{name: mean_over_images(answers.score(name), weights) for name in PER_CASE},
-        "dice_pooled": ratio(2 * tp, 2 * tp + fp + fn),
-        "iou_pooled": ratio(tp, tp + fp + fn),
-        "detection_sensitivity": mean_over_images(np.where(there, predicted, np.nan), weights),
-        "detection_specificity": mean_over_images(np.where(there, np.nan, ~predicted), weights),
+    scores = {name: answers.score(name) for name in PER_CASE} | {
+        "detection_sensitivity": np.where(there, predicted, np.nan),
+        "detection_specificity": np.where(there, np.nan, ~predicted),
     }
+    of_images = np.stack([*scores.values(), *(answers.score(name) for name in ("tp", "fp", "fn"))], axis=1)
+    drawn = weights.astype(np.float64)  # numpy multiplies matrices of equal types fast
+    sums, images = (np.einsum("rn,nmk->mrk", drawn, part, optimize=True) for part in defined(of_images))
+    means = dict(zip(scores, ratio(sums[:-3], images[:-3]), strict=True))
+    tp, fp, fn = sums[-3:]
+    return means | {"dice_pooled": ratio(2 * tp, 2 * tp + fp + fn), "iou_pooled": ratio(tp, tp + fp + fn)}
 
 
-def mean_over_images(scores: np.ndarray, weights: np.ndarray) -> np.ndarray:
-    """N×K, R×N -> R×K; NaN where no image with a score is drawn."""
-    return ratio(weights @ np.nan_to_num(scores), weights @ np.isfinite(scores).astype(np.float64))
+def defined(scores: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """(the scores, 0 where they are not defined; 1 where they are, else 0)."""
+    return np.nan_to_num(scores), np.isfinite(scores).astype(np.float64)
 
 
 def mean_over_structures(values: np.ndarray) -> np.ndarray:
