@@ -105,11 +105,14 @@ def write_data(root: Path, classes: list[str], patients: int, size: int, rng: np
     folder.mkdir(parents=True)
     top = max(len(classes) - 1, 1)
     np.save(folder / "images.npy", np.stack([film(rng, size, c / top) for c in index.code])[..., None])
-    index[["path", "label", "patient", "group", "split", "fold"]].to_parquet(folder / "index.parquet")
+    index = index.assign(has_mask=False, mask_fits=True)
+    columns = ["path", "label", "patient", "group", "split", "fold", "has_mask", "mask_fits"]
+    index[columns].to_parquet(folder / "index.parquet")
     write_json(
         folder / "meta.json",
         {
             "classes": classes,
+            "structures": [],
             "size": [size, size],
             "channels": 1,
             "preprocess": {"mode": "grey", "size": size, "steps": [{"clahe": {"clip_limit": 2.0, "tile_grid": 8}}]},
