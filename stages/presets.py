@@ -47,8 +47,11 @@ def use(name: str | None, images: str | None = None) -> None:
     # nothing set, and lists over lines: the layout in which DVC writes params.yaml, so that `-S` changes what it has to
     yaml, plain = YAML(), YAML(typ="safe")
     document = yaml.load(PARAMS.read_text(encoding="utf-8"))
-    for layer in (DEFAULT, name):
-        overlay(document, plain.load(presets[layer].read_text(encoding="utf-8")) or {})
+    layers = {stem: plain.load(path.read_text(encoding="utf-8")) or {} for stem, path in presets.items()}
+    for layer in layers.values():
+        forget(document, layer, layers[DEFAULT])
+    for layer in (layers[DEFAULT], layers[name]):
+        overlay(document, layer)
     if images is not None:
         path = Path(images).expanduser().resolve()
         if not path.exists():
@@ -72,6 +75,25 @@ def headline(path: Path) -> str:
     return path.read_text(encoding="utf-8").partition("\n")[0].lstrip("# ")
 
 
+def forget(base: MutableMapping[str, Any], preset: Mapping[str, Any], default: Mapping[str, Any]) -> None:
+    """Remove from `base` what a preset adds to `default`, in place."""
+    for key, value in preset.items():
+        inner: Any = base.get(key)
+        if key not in default:
+            base.pop(key, None)
+        elif isinstance(value, Mapping) and isinstance(inner, MutableMapping) and isinstance(default[key], Mapping):
+            forget(inner, value, default[key])
+
+
+def in_layout_of(old: Any, value: Any) -> Any:
+    """A mapping that takes the place of one in braces is written in braces."""
+    if not isinstance(value, Mapping) or not hasattr(old, "fa") or not old.fa.flow_style():
+        return value
+    result = type(old)(value)
+    result.fa.set_flow_style()
+    return result
+
+
 def overlay(base: MutableMapping[str, Any], values: Mapping[str, Any], where: str = "") -> None:
     """Set `values` in `base`, mapping by mapping, in place: so the comments of `base` stay. A mapping that is taken
     whole, or a list, loses the comments inside it."""
@@ -82,5 +104,8 @@ def overlay(base: MutableMapping[str, Any], values: Mapping[str, Any], where: st
         # a strategy, or an optimiser, schedule or loss of another name, has keys of its own
         if nested and path not in WHOLE and "plan" not in value and value.get("name") in (None, inner.get("name")):
             overlay(inner, value, f"{path}.")
-        else:
-            base[key] = value
+        elif key in base:
+            base[key] = in_layout_of(inner, value)
+        else:  # not at the end: the empty line below a section belongs to its last entry
+            insert = getattr(base, "insert", lambda _, key, value: base.update({key: value}))
+            insert(max(0, len(base) - 1), key, value)

@@ -1,14 +1,25 @@
+import io
+import json
 import shutil
+import typing
 
+import numpy as np
+import pandas as pd
 import pytest
 from dvc.utils.hydra import apply_overrides
+from PIL import Image
 from ruamel.yaml import YAML
 
-from stages import presets, study
+from stages import download, presets, study, validate
 from stages.shared.core import settings
 from stages.shared.core.errors import UserError
+from stages.shared.core.job import Job
+from stages.shared.core.paths import MANIFEST, VALIDATION
+from stages.shared.core.task import TaskName
 
-NAMES = sorted(path.stem for path in presets.FOLDER.glob("*.yaml"))
+PRESETS = {path.stem: settings.read(path) for path in sorted(presets.FOLDER.glob("*.yaml"))}
+TASKS = typing.get_args(TaskName)
+NAMES = [name for name, preset in PRESETS.items() if preset.get("task", "classification") in TASKS]
 
 
 @pytest.fixture
@@ -45,7 +56,7 @@ def test_one_setting_changed_by_dvc_changes_one_line(here, name):
 def test_presets_in_any_order_give_the_same_file(here):
     """The order of keys included: of two classes the second is the positive one."""
     shipped = (here / "params.yaml").read_bytes()
-    for name in ("chest_xray", "phantom_pretraining", "brain_mri"):
+    for name in ("chest_xray", "phantom_pretraining", *NAMES, "brain_mri"):
         presets.use(name)
     after_others = (here / "params.yaml").read_bytes()
     presets.use("phantom")
@@ -85,3 +96,70 @@ def test_a_preset_opens_with_what_it_is(name):
     first = (presets.FOLDER / f"{name}.yaml").read_text().partition("\n")[0]
     assert first.startswith("# ")
     assert isinstance(YAML(typ="safe").load((presets.FOLDER / f"{name}.yaml").read_text()), dict)
+
+
+TB = "Lung Segmentation"
+QU = "Lung Segmentation Data/Lung Segmentation Data"
+
+
+def tb_lungs() -> dict[str, str]:
+    """file -> film or mask, named as in the real set."""
+    films = [f"{site}CXR_{k:04d}_{k % 2}" for site in ("MCU", "CHN") for k in range(1, 13)]
+    tree = {f"{TB}/CXR_png/{film}.png": "film" for film in films} | {
+        f"{TB}/test/{film}.png": "film" for film in films[:3]
+    }
+    tree |= {f"{TB}/masks/{film}{'_mask' * ('CHN' in film)}.png": "mask" for film in films if film != "CHNCXR_0007_1"}
+    return tree | {f"{TB}/ClinicalReadings/{film}.txt": "text" for film in films}
+
+
+def covid_qu() -> dict[str, str]:
+    kinds = [(part, label) for part in ("Train", "Val", "Test") for label in ("COVID-19", "Non-COVID", "Normal")]
+    films = [(f"{QU}/{part}/{label}", f"{label} ({k})") for part, label in kinds for k in range(4)]
+    tree = {f"{folder}/images/{film}.png": "film" for folder, film in films}
+    tree |= {f"{folder}/lung masks/{film}.png": "mask" for folder, film in films}
+    return tree | {"Infection Segmentation Data/Train/COVID-19/images/1.png": "film"}
+
+
+def glioma_lgg() -> dict[str, str]:
+    patients = ("TCGA_CS_4941_19960909", "TCGA_DU_5849_19950405", "TCGA_HT_7473_19970826")
+    slices = [f"kaggle_3m/{patient}/{patient}_{k}" for patient in patients for k in range(1, 11)]
+    tree = {f"{name}.tif": "film" for name in slices}
+    tree |= {f"{name}_mask.tif": "mask" if name.endswith("_5") else "empty" for name in slices}
+    return tree | {f"lgg-mri-segmentation/{name}": kind for name, kind in tree.items()} | {"kaggle_3m/data.csv": "text"}
+
+
+def content(kind: str, seed: int, form: str) -> bytes:
+    rng, buffer = np.random.default_rng(seed), io.BytesIO()
+    if kind == "text":
+        return b"text"
+    array = np.zeros((64, 64), np.uint8)
+    if kind == "mask":
+        array[10:50, 10:50] = 255
+    if kind == "film":
+        array = np.asarray(Image.fromarray(rng.integers(0, 256, (8, 8), dtype=np.uint8)).resize((64, 64)))
+    Image.fromarray(array).save(buffer, form)
+    return buffer.getvalue()
+
+
+@pytest.mark.skipif("segmentation" not in TASKS, reason="no such task yet")
+@pytest.mark.parametrize(("tree", "annotated", "patients", "sites", "warnings"), [
+    (tb_lungs, [23, 1], 24, {"MCUCXR": 12, "CHNCXR": 12}, {"mask_present": 1}),
+    (covid_qu, [36, 0], 36, {}, {}),
+    (glioma_lgg, [30, 0], 3, {"CS": 10, "DU": 10, "HT": 10}, {"mask_empty": 27}),
+])  # fmt: skip
+def test_a_preset_of_masks_understands_names_as_in_its_set(here, tree, annotated, patients, sites, warnings):
+    for seed, (name, kind) in enumerate(tree().items()):
+        path = here / "set" / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(content(kind, seed, "TIFF" if name.endswith("tif") else "PNG"))
+    presets.use(tree.__name__, images="set")
+    raw = settings.read()
+    download.run(study.resolve("download", raw), Job())
+    validate.run(study.resolve("validate", raw), Job())
+    manifest = pd.read_parquet(MANIFEST)
+    assert not manifest["quarantined"].any()
+    assert [manifest["has_mask"].sum(), (~manifest["has_mask"]).sum()] == annotated
+    assert manifest["patient"].nunique() == patients
+    assert manifest["site"].value_counts().to_dict() == sites
+    checks = json.loads(VALIDATION.read_text())["checks"]
+    assert {check["name"]: check["failed"] for check in checks if not check["success"]} == warnings

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import posixpath
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -72,10 +73,12 @@ def without_image(names: Sequence[str], structures: Mapping[str, Structure]) -> 
 def _expected(image: str, settings: Structure) -> list[str]:
     path = PurePosixPath(image)
     values = {"stem": path.stem, "name": path.name, "folder": path.parent, "parent": path.parent.name}
-    return [str(PurePosixPath(template.format(**values))) for template in settings.files]
+    return [posixpath.normpath(template.format(**values)) for template in settings.files]
 
 
 def _pattern(template: str) -> re.Pattern[str]:
+    while "{folder}/.." in template:
+        template = template.replace("{folder}/..", "{folder}")
     parts = ((re.escape(text), WILD.get(name or "", "")) for text, name, _, _ in Formatter().parse(template))
     return re.compile("".join(text + wild for text, wild in parts), re.DOTALL)
 

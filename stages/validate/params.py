@@ -74,8 +74,8 @@ class Structure(Settings):
 
     files: Annotated[list[Template], BeforeValidator(_as_list), Field(min_length=1)]
     """Names of an image's mask in the archive, from {stem} (file name without suffix), {name} (with it), {folder} (the
-    image's folder) and {parent} (that folder's last part), e.g. "masks/lung/{stem}.png". The first that exists is the
-    mask."""
+    image's folder) and {parent} (that folder's last part), e.g. "masks/lung/{stem}.png" or
+    "{folder}/../masks/{stem}.png". The first that exists is the mask."""
     union: bool = False
     """true: all of `files` have to exist, and the structure is what lies in any of them (left and right lung)."""
     invert: bool = False
