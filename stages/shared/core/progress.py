@@ -8,6 +8,7 @@ from collections.abc import Iterable, Iterator
 from typing import Any
 
 LINE_EVERY = 10.0  # seconds, without a terminal
+BAR = "{l_bar}{bar}| {n_fmt}/{total_fmt} [{elapsed}<{remaining}, {rate_noinv_fmt}]"  # never seconds per batches
 
 
 def progress(
@@ -36,7 +37,7 @@ def progress(
     from tqdm import tqdm
 
     # no smoothing: what comes at once after a pause, as from other processes, has no rate of its own
-    options = {"total": total, "initial": done, "leave": leave, "disable": disable, "smoothing": 0}
+    options = {"total": total, "initial": done, "leave": leave, "disable": disable, "smoothing": 0, "bar_format": BAR}
     return tqdm(items, desc=desc, unit=f" {unit}", dynamic_ncols=True, file=sys.stderr, **options)
 
 
