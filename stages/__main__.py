@@ -12,6 +12,11 @@ def main() -> int:
 
         if (code := client.run(arguments)) is not None:
             return code
+    if arguments == ["parallel"]:  # commands asks this too, after half a second of imports
+        from .parallel import stamp
+
+        if stamp.show_if_up_to_date():
+            return 0
     from .commands import main
 
     return main(arguments)

@@ -184,8 +184,10 @@ def members(keys: list[Key]) -> list[Key]:
 def run_parallel(arguments: argparse.Namespace) -> None:
     if arguments.jobs is not None and arguments.jobs < 1:
         raise UserError(f"--jobs: {arguments.jobs}: give 1 or more, the number of models to train at a time.")
-    from .parallel import driver
+    from .parallel import driver, stamp
 
+    if stamp.show_if_up_to_date():
+        return
     check_lock()
     raw = settings.read()
     driver.run_study(raw, members(study.check(raw)), arguments.jobs)

@@ -298,6 +298,13 @@ def test_jobs_are_one_per_gpu_unless_told_and_never_more_than_models(monkeypatch
     assert len(driver.slots_for(raw, 6, None)) == 1
 
 
+def test_the_server_imports_timm_only_where_a_backbone_is_timms(raw):
+    raw["matrix"]["backbone"] = ["small_cnn", "resnet18"]
+    assert "timm" not in driver.modules(raw)
+    raw["matrix"]["backbone"] = ["efficientnet_lite0"]
+    assert "timm" in driver.modules(raw)
+
+
 @pytest.mark.parametrize(
     ("trainer", "leases"),
     [
@@ -484,29 +491,33 @@ def test_time_reads_well():
     assert [display.clock(s) for s in (0.4, 59.6, 61, 3725)] == ["0:00", "1:00", "1:01", "1:02:05"]
 
 
-def test_an_edit_of_any_file_that_dvc_watches_is_noticed(workspace):
+def test_an_edit_of_any_file_that_dvc_watches_is_noticed(workspace, monkeypatch, capsys):
+    monkeypatch.setattr("stages.compare.show", lambda: print("the leaderboard"))
     source = "data/folder"
     watched = ["params.yaml", ".dvcignore", "dvc.lock", "stages/train/stage.py", "data/raw.zip", "models/a/x"]
     watched += ["data/folder/a.png"]
     for name in watched:
         (workspace / name).parent.mkdir(parents=True, exist_ok=True)
         (workspace / name).write_text("1")
-    assert not stamp.is_up_to_date(source)
-    stamp.remember(source)
-    assert stamp.is_up_to_date(source)
+    assert not stamp.show_if_up_to_date()
+    stamp.remember(source, 3)
+    assert stamp.show_if_up_to_date()
+    assert capsys.readouterr().out == "3 models and their comparison are up to date.\nthe leaderboard\n"
     (workspace / "stages/__pycache__").mkdir()
     (workspace / "stages/__pycache__/x.pyc").touch()
     (workspace / "notes.txt").touch()
     (workspace / "stages/.#commands.py").symlink_to("user@host.1")  # an editor's lock file
-    assert stamp.is_up_to_date(source)
+    assert stamp.show_if_up_to_date()
     for name in watched:
-        stamp.remember(source)
+        stamp.remember(source, 3)
         (workspace / name).write_text("2")
-        assert not stamp.is_up_to_date(source), name
-    stamp.remember(source)
+        assert not stamp.show_if_up_to_date(), name
+    stamp.remember(source, 3)
     shutil.copy2(workspace / "data/raw.zip", workspace / "copy")
     (workspace / "copy").rename(workspace / "data/raw.zip")  # another file of the same time and size
-    assert not stamp.is_up_to_date(source)
-    stamp.remember(source)
+    assert not stamp.show_if_up_to_date()
+    stamp.remember(source, 3)
     (workspace / "data/raw.zip").unlink()
-    assert not stamp.is_up_to_date(source)
+    assert not stamp.show_if_up_to_date()
+    stamp.STAMP.write_text('{"fil')  # the machine went down
+    assert not stamp.show_if_up_to_date()

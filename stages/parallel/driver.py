@@ -30,15 +30,12 @@ def run_study(raw: Mapping[str, Any], keys: Sequence[Key], jobs: int | None) -> 
     """
     with schedule.interruptions() as received:
         source = study.resolve("download", raw).folder.path
-        if stamp.is_up_to_date(source):
-            print(f"{len(keys)} models and their comparison are up to date.")
-        else:
-            inputs = stamp.inputs(source)
-            slots = slots_for(raw, len(keys), jobs)
-            with server.running(member.environment(slots[0])) as environment:
-                make(keys, slots, environment, received)
-            if stamp.inputs(source) == inputs:  # nobody has edited a file meanwhile
-                stamp.remember(source)
+        inputs = stamp.inputs(source)
+        slots = slots_for(raw, len(keys), jobs)
+        with server.running(member.environment(slots[0]), modules(raw)) as environment:
+            make(keys, slots, environment, received)
+        if stamp.inputs(source) == inputs:  # nobody has edited a file meanwhile
+            stamp.remember(source, len(keys))
         compare.show()
 
 
@@ -55,6 +52,12 @@ def make(keys: Sequence[Key], slots: Sequence[Slot], environment: Mapping[str, s
     if failed := [outcome for outcome in display.outcomes if outcome.failed]:
         finish_without(failed, len(keys), environment, received)
     compared(environment, received, "All models are trained")
+
+
+def modules(raw: Mapping[str, Any]) -> list[str]:
+    """What the server imports: what all stages need, and timm, which takes a second, where a backbone is timm's."""
+    sources = {study.entry("backbones", name, raw).source for name in study.parse_matrix(raw).backbone}
+    return [*server.MODULES, *(["timm"] if "timm" in sources else [])]
 
 
 def slots_for(raw: Mapping[str, Any], models: int, jobs: int | None) -> list[Slot]:

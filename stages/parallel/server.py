@@ -35,14 +35,29 @@ from .machine import THREADS
 
 COMMANDS = "stages.commands"
 RUNS = "stages.shared.tracking.worker"
-MODULES = [COMMANDS, RUNS, "stages.download.stage", "albumentations", *(f"stages.{stage}.stage" for stage in STAGES)]
+MODULES = (
+    COMMANDS,
+    RUNS,
+    *(f"stages.{stage}.stage" for stage in STAGES),
+    # what these import only when they use it, which every fork would do again
+    "albumentations",
+    "matplotlib.backends.backend_agg",
+    "omegaconf",
+    "pyarrow.dataset",
+    "pyarrow.pandas_compat",
+    "pyarrow.parquet",
+    "ruamel.yaml",
+    "stages.shared.arrays.transforms",
+    "stages.shared.tracking.package",
+    "stages.shared.tracking.recording",
+)
 PATIENCE = 10.0  # seconds for a client to send its request, and for the server to end
 LONGEST = 80  # bytes of the name of a folder for temporary files; with a socket's name Linux takes 107
 Code = dict[str, tuple[int, int]]  # path -> time of the last change, size
 
 
 @contextmanager
-def running(environment: Mapping[str, str], modules: Sequence[str] = MODULES) -> Iterator[dict[str, str]]:
+def running(environment: Mapping[str, str], modules: Sequence[str]) -> Iterator[dict[str, str]]:
     """A server in this environment until the end of the block; gives the environment in which clients find it."""
     if sys.platform != "linux":  # on macOS a fork of a process that has imported Apple's libraries crashes
         yield dict(environment)
@@ -70,25 +85,28 @@ def running(environment: Mapping[str, str], modules: Sequence[str] = MODULES) ->
 
 
 def main(descriptor: str, *modules: str) -> None:
-    os.environ.update({**QUIET, **os.environ})  # MLflow reads it while it is imported
+    # MLflow and albumentations read it while they are imported
+    os.environ.update({**QUIET, "NO_ALBUMENTATIONS_UPDATE": "1", **os.environ})
     # whether there is a GPU is asked without starting CUDA, which a fork could not use then
     os.environ["PYTORCH_NVML_BASED_CUDA_CHECK"] = "1"
     # Python 3.12 warns at every fork of a process with threads; of these, see above
     warnings.filterwarnings("ignore", "This process .* is multi-threaded", DeprecationWarning)
     with socket.socket(fileno=int(descriptor)) as listener:
         os.register_at_fork(after_in_child=listener.close)
-        serve(listener, list(modules))
+        serve(listener, modules)
 
 
-def serve(listener: socket.socket, waiting: list[str]) -> None:
+def serve(listener: socket.socket, modules: Sequence[str]) -> None:
     """Import the modules and fork until the process that started this one has ended or wants no more."""
     code = code_now()
-    lifeline = None
-    if RUNS in waiting:
-        load(waiting, RUNS)
-        lifeline = start_worker()  # before there are clients, whose files it would keep open
+    for module in modules:
+        importlib.import_module(module)
+    gc.collect()
+    gc.freeze()  # the collector then leaves alone the memory that forks share
+    # after the imports, for a model is logged with torch; before there are clients, whose files it would keep open
+    lifeline = start_worker() if RUNS in modules else None
     while True:
-        ready, _, _ = select.select([listener, sys.stdin], [], [], 0 if waiting else None)
+        ready, _, _ = select.select([listener, sys.stdin], [], [])
         reap(os.WNOHANG)
         if sys.stdin in ready:
             listener.close()
@@ -99,9 +117,7 @@ def serve(listener: socket.socket, waiting: list[str]) -> None:
         if listener in ready:
             connection, _ = listener.accept()
             with connection:
-                answer(connection, code, waiting)
-        else:
-            load(waiting, waiting[0])
+                answer(connection, code)
 
 
 def reap(options: int = 0) -> None:
@@ -118,17 +134,6 @@ def code_now() -> Code:
             info = path.stat()
             code[str(path)] = info.st_mtime_ns, info.st_size
     return code
-
-
-def load(waiting: list[str], last: str) -> None:
-    """Import what is waiting up to `last`, or all where there is no such module."""
-    while waiting:
-        importlib.import_module(module := waiting.pop(0))
-        if module == last:
-            break
-    if not waiting:
-        gc.collect()
-        gc.freeze()  # the collector then leaves alone the memory that forks share
 
 
 def start_worker() -> int:
@@ -151,7 +156,7 @@ def start_worker() -> int:
     return ours
 
 
-def answer(connection: socket.socket, code: Code, waiting: list[str]) -> None:
+def answer(connection: socket.socket, code: Code) -> None:
     """Fork for one client, or leave it without an answer: it then runs its command itself."""
     try:
         connection.settimeout(PATIENCE)
@@ -160,12 +165,8 @@ def answer(connection: socket.socket, code: Code, waiting: list[str]) -> None:
     except (OSError, ValueError):
         return
     same = folder == os.getcwd() and all(environment.get(name) == os.environ.get(name) for name in THREADS)
-    if same and code_now() == code:
-        needed = f"stages.{arguments[0]}.stage"
-        if needed not in sys.modules:
-            load(waiting, needed)
-        if os.fork() == 0:
-            run(connection, arguments, environment, files)
+    if same and code_now() == code and os.fork() == 0:
+        run(connection, arguments, environment, files)
     for file in files:
         os.close(file)
 

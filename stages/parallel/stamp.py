@@ -5,6 +5,7 @@ every file, in a fraction of one."""
 from __future__ import annotations
 
 import hashlib
+import json
 import os
 from collections.abc import Iterator
 from contextlib import suppress
@@ -12,19 +13,34 @@ from pathlib import Path
 
 from ..shared.core.paths import find_input
 
-STAMP = Path(".lightbox/up_to_date")
+STAMP = Path(".lightbox/up_to_date.json")
 INPUTS = ("dvc.yaml", ".dvcignore", "params.yaml", "stages", "models/pretrained")
 OUTPUTS = ("dvc.lock", "data", "models", "reports")
 
 
-def is_up_to_date(source: str) -> bool:
-    """Every file that DVC watches is as it was when `remember` was called. `source`: download.folder.path."""
-    return STAMP.exists() and STAMP.read_text() == inputs(source) + digest(*OUTPUTS)
+def show_if_up_to_date() -> bool:
+    """Print the leaderboard if every file that DVC watches is as it was when `remember` was called.
+
+    Settings are neither read nor checked, for they are those that were. So nothing of that is imported.
+    """
+    try:
+        stamp = json.loads(STAMP.read_text())
+    except (FileNotFoundError, ValueError):  # ValueError: it was cut off
+        return False
+    if stamp["files"] != inputs(stamp["source"]) + digest(*OUTPUTS):
+        return False
+    from ..compare import show
+
+    print(f"{stamp['models']} models and their comparison are up to date.")
+    show()
+    return True
 
 
-def remember(source: str) -> None:
+def remember(source: str, models: int) -> None:
+    """`source`: download.folder.path."""
     STAMP.parent.mkdir(exist_ok=True)
-    STAMP.write_text(inputs(source) + digest(*OUTPUTS))
+    files = inputs(source) + digest(*OUTPUTS)
+    STAMP.write_text(json.dumps({"files": files, "source": source, "models": models}))
 
 
 def inputs(source: str) -> str:
