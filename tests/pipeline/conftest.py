@@ -8,13 +8,16 @@ import re
 import shutil
 import subprocess
 import sys
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import ExitStack, chdir, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import pytest
 from ruamel.yaml import YAML
+
+from stages.parallel import server
 
 QUICK = {
     "download.phantom": {"patients": 60, "images_per_patient": [1, 2], "size": 64, "opacity": [0.5, 0.9]},
@@ -113,11 +116,23 @@ def make_clone(repository: Path, tmp_path_factory: pytest.TempPathFactory) -> An
     return make
 
 
-@pytest.fixture(scope="session")
-def finished(make_clone: Any) -> Clone:
-    """A clone in which `dvc repro` has run once. Tests on it are in one file, in order, each leaving it finished."""
+@contextmanager
+def served(clone: Clone) -> Iterator[None]:
+    """The clone's stages are forks of one process, as under `make run`: a quick stage is imports for the most part."""
+    with ExitStack() as stack:
+        with chdir(clone.folder):
+            clone.environment = stack.enter_context(server.running(clone.environment, server.MODULES))
+        yield
+
+
+@pytest.fixture(scope="module")
+def finished(make_clone: Any) -> Iterator[Clone]:
+    """A clone in which `dvc repro` has run once. The stages up to preprocess were processes of their own; what runs
+    afterwards are forks. Tests on it are in one file, in order, each leaving it finished."""
     clone = make_clone()
-    clone.first_output = clone.dvc("repro")
-    clone.git("add", "-A")
-    clone.git("commit", "-qm", "first run")
-    return clone
+    clone.first_output = clone.dvc("repro", "preprocess")
+    with served(clone):
+        clone.first_output += clone.dvc("repro")
+        clone.git("add", "-A")
+        clone.git("commit", "-qm", "first run")
+        yield clone

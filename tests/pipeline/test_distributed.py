@@ -12,8 +12,8 @@ from safetensors.torch import load_file
 
 pytestmark = pytest.mark.e2e
 
-MEMBER = ("--backbone", "vgg11", "--strategy", "from_scratch", "--sample", "full")
-KEY = "vgg11-from_scratch-full"
+MEMBER = ("--backbone", "squeezenet", "--strategy", "from_scratch", "--sample", "full")
+KEY = "squeezenet-from_scratch-full"
 CURVES = ["train_loss", "val_loss", "val_accuracy", "val_auroc", "lr"]
 
 
@@ -21,8 +21,8 @@ CURVES = ["train_loss", "val_loss", "val_accuracy", "val_auroc", "lr"]
 def place(make_clone, make_processed):
     """Arrays, and params of a network without BatchNorm (whose statistics would be those of each half)."""
     clone = make_clone(
-        matrix={"backbone": ["vgg11"], "strategy": ["from_scratch"], "sample": ["full"]},
-        backbones={"vgg11": {"source": "torchvision", "name": "vgg11", "weights": "none", "dropout": 0.0}},
+        matrix={"backbone": ["squeezenet"], "strategy": ["from_scratch"], "sample": ["full"]},
+        backbones={"squeezenet": {"source": "torchvision", "name": "squeezenet1_1", "weights": "none", "dropout": 0.0}},
         train={"epochs": 3, "batch_size": 15, "augment": ["HorizontalFlip"], "optimizer": {"lr": 0.0003}},
     )
     make_processed(clone.folder / "data" / "processed")
