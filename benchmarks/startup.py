@@ -2,7 +2,8 @@
 
 python benchmarks/startup.py [--params FILE] [--jobs N]
 
-Everything happens in a temporary copy of this repository. Ratios are taken within one run of this script.
+Everything happens in a temporary copy of this repository. Ratios are taken within one run of this script. Beside them
+stands what the libraries take by themselves: DVC for as many stages that copy a file, and the imports of a training.
 """
 
 from __future__ import annotations
@@ -17,11 +18,13 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import chdir, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
 REPOSITORY = Path(__file__).parents[1]
+IMPORTS = "import lightning.pytorch, mlflow; mlflow.MlflowClient('sqlite:///imports.db').search_experiments()"
 MADE = ("data", "reports", "models", "dvc.lock", ".dvc/cache", ".lightbox", "mlflow.db", "mlartifacts")
 
 
@@ -67,14 +70,34 @@ def measure(jobs: int, repro: bool) -> None:
     row("CPU of a stage beyond its computing, s", (whole.cpu - alone.cpu) / len(stages), 1.5)
     row("nothing to do / dvc --version", best_wall(study) / version, 3.0)
     row("nothing to do, dvc repro / dvc --version", best_wall([*dvc, "repro", "--quiet"]) / version, 3.0)
+    with empty_stages(len(stages)):
+        row("  DVC alone: as many empty stages", best_wall([*dvc, "repro", "--quiet"]) / version)
     if repro:
         forget()
         plain = cost_of([*dvc, "repro"])
         row("CPU of a stage beyond its computing, dvc repro, s", (plain.cpu - alone.cpu) / len(stages), 4.0)
+        cost_of([sys.executable, "-c", IMPORTS])  # makes the database
+        row("  imports alone: Lightning, MLflow and its store, s", cost_of([sys.executable, "-c", IMPORTS]).cpu)
 
 
-def row(what: str, value: float, bar: float) -> None:
-    print(f"{what:52} {value:6.2f}   bar {bar:.1f}   {'met' if value <= bar else 'missed'}", flush=True)
+def row(what: str, value: float, bar: float | None = None) -> None:
+    verdict = "" if bar is None else f"   bar {bar:.1f}   {'met' if value <= bar else 'missed'}"
+    print(f"{what:52} {value:6.2f}{verdict}", flush=True)
+
+
+@contextmanager
+def empty_stages(number: int) -> Iterator[None]:
+    """A finished pipeline of stages that only copy a file, as the working directory."""
+    stages = "".join(
+        f"  copy{i}:\n    cmd: cp original copy{i}\n    deps: [original]\n    outs: [copy{i}]\n" for i in range(number)
+    )
+    with tempfile.TemporaryDirectory() as folder, chdir(folder):
+        subprocess.run(["git", "init", "-q"], check=True)
+        Path("original").touch()
+        Path("dvc.yaml").write_text(f"stages:\n{stages}")
+        for command in (["init", "-q"], ["config", "core.analytics", "false"], ["repro", "-q"]):
+            cost_of([sys.executable, "-m", "dvc", *command])
+        yield
 
 
 def cost_of(command: Sequence[str]) -> Cost:
