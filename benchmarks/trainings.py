@@ -78,12 +78,12 @@ def trained(raw: Raw, options: argparse.Namespace, strategy: str, seed: int, set
     """
     key = Key(options.backbone, strategy, f"{'seed' if settled else LAGGING}_{seed}")
     scores, history = report_dir("evaluate", key) / "metrics.json", report_dir("train", key) / "history.csv"
-    if not scores.is_file():
-        sample = {"fraction": options.fraction, "fold": 0, "seed": 0}
-        own = {**raw, "seed": raw["seed"] + seed, "samples": {key.sample: sample}}
+    own = {**raw, "samples": {key.sample: {"fraction": options.fraction, "fold": 0, "seed": 0}}}
+    if not history.is_file():
         lagging = patch("stages.train.loop.module.settle", lambda *_: None)
         with counting(), nullcontext() if settled else lagging:
-            train.run(study.resolve("train", own, key), Job(key)).discard()
+            train.run(study.resolve("train", {**own, "seed": raw["seed"] + seed}, key), Job(key)).discard()
+    if not scores.is_file():  # with the study's seed: all have the same draws of the test patients
         evaluate.run(study.resolve("evaluate", own, key), Job(key))
     metrics, epochs = json.loads(scores.read_text()), pd.read_csv(history)
     summary = json.loads((report_dir("train", key) / "summary.json").read_text())

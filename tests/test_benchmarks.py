@@ -300,6 +300,7 @@ def test_a_training_counts_what_it_calls_most_and_is_not_repeated(processed, rep
     import trainings
 
     from stages.shared.core import settings
+    from stages.shared.core.files import read_json
 
     raw = settings.read(repository / "params.yaml")
     raw["train"] |= {"epochs": 2, "batch_size": 16}
@@ -315,6 +316,10 @@ def test_a_training_counts_what_it_calls_most_and_is_not_repeated(processed, rep
     anew, lagging = (pd.read_csv(f"reports/train/{row.key}/history.csv") for row in rows)
     assert anew.train_loss[0] == pytest.approx(lagging.train_loss[0])  # the same training, judged otherwise
     assert anew.val_loss[0] != pytest.approx(lagging.val_loss[0], rel=0.01)
+    other = trainings.trained(raw, options, "from_scratch", 2)
+    assert pd.read_csv(f"reports/train/{other.key}/history.csv").train_loss[0] != anew.train_loss[0]
+    judged = [read_json(Path(f"reports/evaluate/{row.key}/metrics.json")) for row in (rows[0], other)]
+    assert judged[0]["seed"] == judged[1]["seed"]  # the same draws of the test patients, or no pair has an interval
     written = Path(f"models/{rows[0].key}/weights.safetensors").stat().st_mtime_ns
     assert trainings.trained(raw, options, "from_scratch", 1).equals(rows[0])
     assert Path(f"models/{rows[0].key}/weights.safetensors").stat().st_mtime_ns == written
