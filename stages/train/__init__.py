@@ -3,6 +3,7 @@
 params/     the settings
 stage.py    the whole training, step by step
 sample.py   which images train and which validate
+fitting.py  in place of a loop: a memory is fitted in one pass
 library.py  checks that only the libraries can make: names, tags, plans
 report.py   the numbers that a training leaves beside its weights
 start/      the weights a training starts from

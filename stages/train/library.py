@@ -65,7 +65,12 @@ def check_libraries(params: Params) -> None:
             f"resize: {backbone.name} takes images of {size[0]}×{size[1]} alone. Set resize: null, or take another "
             "backbone."
         )
-    make_plan(params.strategy, _blocks(params.task, backbone.architecture.model_dump_json()), params.epochs)
+    if params.architecture.memory and not task.REMEMBERS:
+        raise UserError(
+            f"strategy.plan: {params.strategy.plan} is for tasks whose models remember images, such as anomaly, and "
+            f"task is {params.task}. Take one in which a model learns: from_scratch, feature_extraction, fine_tune, …"
+        )
+    make_plan(params.strategy, _blocks(params.task, params.architecture.model_dump_json()), params.epochs)
 
 
 @cache  # printed once for all members of the matrix

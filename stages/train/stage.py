@@ -21,6 +21,7 @@ from ..shared.tasks import TASKS
 from ..shared.tasks.models import create
 from .data.batches import Images, epoch_size, loaders
 from .features.source import make_feed
+from .fitting import fit
 from .loop.checkpoints import Checkpoints, discard, locked_checkpoints, name_of, read_checkpoint
 from .loop.history import History
 from .loop.module import Learner, NotFinite
@@ -30,7 +31,7 @@ from .machine.depthwise import quick_gradients
 from .machine.machine import Machine, this_machine
 from .machine.memory import in_more_parts, is_out_of_memory
 from .params import Params
-from .plan.apply import frozen_throughout
+from .plan.apply import ever_learning, frozen_throughout
 from .plan.strategies import Plan, make_plan
 from .recipe.resizing import Size, sizes
 from .recipe.schedules import Schedule
@@ -52,9 +53,14 @@ def run(params: Params, job: Job) -> Result:
     """Of several processes that train one model together, the first writes the model and the report."""
     arrays = load_arrays()
     task = TASKS[params.task]
+<<<<<<< HEAD
     rows = select(arrays.index, params.sample, task.usable(arrays.index))
     if NEEDS[params.task].masks:
         check_structures(arrays, rows)
+=======
+    rows = select(arrays.index, params.sample, task.usable(arrays.index), task.learnable(arrays.index))
+    task.check_validation(arrays.index.iloc[rows.validation])
+>>>>>>> 4d8fd19 (Anomaly detection: autoencoder and memories of normal images, fitted in one pass; scores, threshold from validation, metrics)
     start = None if params.strategy.plan == "from_scratch" else find_start(params.backbone)
     machine = this_machine(params.trainer, params.precision, params.channels_last, params.accumulate, params.workers)
     if machine.is_main:
@@ -86,7 +92,10 @@ def learn(
             history.load_state_dict(read_checkpoint(saved.last)["callbacks"][history.state_key])
             break
         try:
-            train(model, plan, params, arrays, rows, machine, history, saved)
+            if ever_learning(plan):
+                train(model, plan, params, arrays, rows, machine, history, saved)
+            else:
+                remember(model, plan, params, arrays, rows, machine, history, saved)
             break
         except NotFinite as error:
             raise not_finite(error, params.optimizer.lr, machine, arrays.index["path"], job) from None
@@ -109,7 +118,7 @@ def prepare(params: Params, arrays: Arrays, start: Start | None) -> tuple[Model,
     """The model with the weights it starts from, and who learns when."""
     torch.manual_seed(params.training_seed)
     outputs = TASKS[params.task].outputs(arrays)
-    model = create(params.task, params.backbone.architecture, len(outputs))
+    model = create(params.task, params.architecture, len(outputs))
     check_size(model, arrays, params)
     if start:
         load_weights(model.backbone, start)
@@ -174,6 +183,27 @@ def train(
         )
 
 
+def remember(
+    model: Model,
+    plan: Plan,
+    params: Params,
+    arrays: Arrays,
+    rows: Rows,
+    machine: Machine,
+    history: History,
+    saved: Checkpoints,
+) -> None:
+    """Where nothing learns: one pass over the training images, as they are, and one over those that validate."""
+    model.to(memory_format=machine.memory_format)
+    task = TASKS[params.task]
+    images = Images(arrays, task.target(arrays), params.training_seed)
+    with make_feed(model, frozen_throughout(plan), images, rows, params.cache, 1, machine) as feed:
+        history.preparation = history.seconds
+        loss = task.losses(params.loss, params.class_weights, arrays, rows.train)
+        watched = task.watch(len(task.outputs(arrays)))
+        fit(model, feed, rows, arrays.size, params.training_seed, loss, watched, machine, history, saved)
+
+
 def training_sizes(params: Params, full: Size) -> list[Size]:
     """Of the training images in each epoch; none: as they are."""
     return sizes(params.resize.start, params.resize.until, full, params.epochs) if params.resize else []
@@ -209,7 +239,7 @@ def recipe_of(params: Params, job: Job, arrays: Arrays, start: Start | None, bes
     return Recipe(
         key=str(job.member),
         task=params.task,
-        architecture=params.backbone.architecture,
+        architecture=params.architecture,
         classes=TASKS[params.task].outputs(arrays),
         size=arrays.size,
         preprocess=arrays.preprocess,

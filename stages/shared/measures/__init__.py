@@ -8,13 +8,15 @@ classification.py  the one list of the metrics of classification, and how they a
 segmentation.py    the same of segmentation, from scores of single images
 scoring.py         those scores: overlap and distances, at the size of the network and of the file
 decision.py        from probability maps to masks: threshold and components, chosen on validation images
+anomaly.py         the same of anomaly detection, from a score of each image
+threshold.py       from those scores to alarms
 surfaces.py        distances between the boundaries of two masks
 """
 
 from __future__ import annotations
 
-from . import classification
+from . import anomaly, classification
 from .measure import TaskMeasures
 
-MEASURES: dict[str, TaskMeasures] = {"classification": classification.MEASURES}
+MEASURES: dict[str, TaskMeasures] = {"classification": classification.MEASURES, "anomaly": anomaly.MEASURES}
 """By task. It stands apart from what trains the task (`shared/tasks`), so that a new metric retrains no model."""

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal, Protocol
 
 from .intervals import binomial_spread
+from .threshold import Rule
 
 if TYPE_CHECKING:
     import numpy as np
@@ -62,6 +63,10 @@ class Options(Protocol):
     @property
     def surface_tolerance(self) -> float:
         """Share of the diagonal of an image by which a boundary may be off."""
+
+    @property
+    def threshold(self) -> Rule:
+        """How scores become alarms."""
 
 
 @dataclass(frozen=True)

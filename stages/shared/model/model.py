@@ -33,6 +33,11 @@ class Model(nn.Module, ABC):
         """uint8 B×C×H×W -> float B×3×H×W as the weights expect it."""
         return (images.expand(-1, 3, -1, -1) / 255 - self.mean) / self.std
 
+    @property
+    def encoding(self) -> str:
+        """What `encode` computes: models of one backbone that say the same give the same."""
+        return type(self).__name__
+
     @abstractmethod
     def encode(self, x: torch.Tensor) -> tuple[torch.Tensor, ...]:
         """Normalised images B×3×H×W -> what the head reads, batch first."""

@@ -11,6 +11,7 @@ from ..arrays.preprocessing import PreprocessSpec
 from ..core.errors import UserError
 from ..core.files import read_json, write_json
 from ..core.settings import Settings
+from .memories.settings import MemorySettings
 
 WEIGHTS = "weights.safetensors"
 
@@ -36,6 +37,15 @@ class Decoder(Settings):
     """scse: squeeze and excitation over channels and over cells (Roy et al. 2018)."""
 
 
+class Reconstruction(Settings):
+    """Of an autoencoder: from the backbone's last map, through a bottleneck, back to the image."""
+
+    latent: Annotated[int, Field(ge=1)] = 16
+    """Numbers that an image is reduced to. It decides: with too many, anomalies are drawn as well as anything else."""
+    channels: Annotated[list[Annotated[int, Field(ge=1)]], Field(min_length=1)] = [128, 64, 32, 16]
+    """Of each step that draws the image, coarsest first; each step doubles the resolution."""
+
+
 class Architecture(Settings):
     """The network, without its weights."""
 
@@ -50,6 +60,10 @@ class Architecture(Settings):
     """Layers of the head that classifies."""
     decoder: Decoder = Decoder()
     """The head that segments."""
+    reconstruction: Reconstruction = Reconstruction()
+    """The head that draws the image again."""
+    memory: MemorySettings | None = None
+    """The head that remembers normal images; null: none."""
 
 
 class Recipe(Settings):

@@ -3,12 +3,13 @@ same name in shared/measures: a new metric must not train anything again.
 
 task.py            what a task provides
 classification.py  one class per image
+anomaly.py         normal or not, learned from normal images alone
 models.py          a model of a task: new, or as trained
 """
 
 from __future__ import annotations
 
-from . import classification
+from . import anomaly, classification
 from .task import Task
 
-TASKS: dict[str, Task] = {"classification": classification}
+TASKS: dict[str, Task] = {"classification": classification, "anomaly": anomaly}

@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from torchmetrics import MetricCollection
 
 MIXES: bool = True
+REMEMBERS: bool = False
 REQUIREMENTS: Sequence[str] = ()
 
 
@@ -55,6 +56,14 @@ def outputs(arrays: Arrays) -> list[str]:
 
 def usable(index: pd.DataFrame) -> np.ndarray:
     return np.ones(len(index), dtype=bool)
+
+
+def learnable(index: pd.DataFrame) -> np.ndarray:
+    return usable(index)
+
+
+def check_validation(index: pd.DataFrame) -> None:
+    """Any will do."""
 
 
 def target(arrays: Arrays) -> np.ndarray:

@@ -24,7 +24,7 @@ class Loss(Protocol):
     """An nn.Module, so that what it holds follows the model to its device."""
 
     def __call__(self, outputs: Tensor, targets: Tensor) -> Tensor:
-        """float32 B, one value per image, not reduced."""
+        """float32 B, one value per image, not reduced; fewer where images of the batch do not count."""
 
     def soft(self, targets: Tensor) -> Tensor:
         """The targets as numbers that can be mixed with one another, and given to the loss."""
@@ -50,6 +50,9 @@ class Task(Protocol):
     REQUIREMENTS: Sequence[str]
     """Packages that its models need beside torch, to be served."""
 
+    REMEMBERS: bool
+    """Whether a head may be a memory, fitted in one pass (shared/model/memories)."""
+
     def model(self, backbone: Backbone, settings: Architecture, outputs: int) -> Model:
         """With a head that has random weights from torch's current seed. Raises UserError for a backbone that the task
         cannot use."""
@@ -58,7 +61,13 @@ class Task(Protocol):
         """Names of the model's outputs, K."""
 
     def usable(self, index: pd.DataFrame) -> np.ndarray:
-        """N booleans: the images that can be learned from, and judged."""
+        """N booleans: the images that can be judged."""
+
+    def learnable(self, index: pd.DataFrame) -> np.ndarray:
+        """N booleans: the usable images that a model may learn from."""
+
+    def check_validation(self, index: pd.DataFrame) -> None:
+        """`index`: of the validation images alone. Raises UserError where they cannot tell how good a model is."""
 
     def target(self, arrays: Arrays) -> np.ndarray:
         """What the model should give, one entry per image: N numbers, or N×H×W, which may be mapped from a file."""

@@ -102,7 +102,7 @@ def parts(model: Model, blocks: Sequence[str], batches: Sequence[torch.Tensor]) 
         with side_effects(backbone.network) as changes:
             model.encode(batches[-1])
         if not changes:
-            return model.encode, lambda *encoded: encoded, f"{type(model).__name__}.encode"
+            return model.encode, lambda *encoded: encoded, f"{model.encoding}.encode"
     if not isinstance(model, Classifier):
         raise NoCut("its head reads maps from within the backbone, of which a part learns or draws random numbers")
     before, after, code = cut(backbone, blocks, batches)

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import math
 import sys
 import time
+from collections.abc import Mapping
 from typing import Any
 
 import lightning.pytorch as pl
@@ -41,23 +43,29 @@ class History(pl.Callback):
             "train_loss": float(learner.train_loss.compute()),
             **{name: float(trainer.callback_metrics[name]) for name in ("val_loss", *learner.watched)},
         }
-        row = {
-            "epoch": float(epoch),
-            **scores,
+        rates = {
             "lr": float(trainer.optimizers[0].param_groups[-1]["lr"]),
             "lr_factor": learner.schedule.mean(epoch, learner.monitored),
-            "elapsed": round(self.seconds, 3),
         }
-        self.rows.append(row)
-        self.images += trainer.train_dataloader.sampler.total
-        self._report(row)
+        self.add(scores, rates, trainer.train_dataloader.sampler.total)
         if trainer.is_global_zero:
-            values = "  ".join(f"{name} {value:.4f}" for name, value in scores.items())
             left = "" if sys.stderr.isatty() else self._left(epoch, trainer.max_epochs or 0)  # a terminal has the bar
-            tqdm.write(f"{self.name}  epoch {epoch + 1}/{trainer.max_epochs}  {values}{left}", file=sys.stderr)
+            self.print(f"epoch {epoch + 1}/{trainer.max_epochs}", scores, left)
 
-    def _report(self, row: dict[str, float]) -> None:
-        self.report({section(name): value for name, value in row.items() if name != "epoch"}, int(row["epoch"]))
+    def add(self, scores: Mapping[str, float], rates: Mapping[str, float], images: int) -> None:
+        """Another epoch, and how many images it showed. NaN: this training has no such score."""
+        row = {"epoch": float(len(self.rows)), **scores, **rates, "elapsed": round(self.seconds, 3)}
+        self.rows.append(row)
+        self.images += images
+        self._report(row)
+
+    def print(self, title: str, scores: Mapping[str, float], left: str = "") -> None:
+        values = "  ".join(f"{name} {value:.4f}" for name, value in scores.items() if not math.isnan(value))
+        tqdm.write(f"{self.name}  {title}  {values}{left}", file=sys.stderr)
+
+    def _report(self, row: Mapping[str, float]) -> None:
+        values = {section(name): value for name, value in row.items() if name != "epoch" and not math.isnan(value)}
+        self.report(values, int(row["epoch"]))
 
     def _left(self, epoch: int, epochs: int) -> str:
         """How long the other epochs will take, if they take as long as those of this process."""

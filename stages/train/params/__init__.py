@@ -8,6 +8,8 @@ from pydantic import Field, NonNegativeInt, PositiveFloat, model_validator
 
 from ...shared.core.settings import Settings
 from ...shared.core.task import TaskName
+from ...shared.model.memories.settings import MEMORIES
+from ...shared.model.recipe import Architecture
 from .augment import Augment
 from .backbone import Backbone
 from .machine import Cache, Trainer
@@ -78,12 +80,24 @@ class Params(Settings):
         """Of this training: the study's seed and its sample's."""
         return self.seed + self.sample.seed
 
+    @property
+    def architecture(self) -> Architecture:
+        """The network: the backbone's, with the memory that the strategy fits, if it is one that does."""
+        if isinstance(self.strategy, MEMORIES):
+            return self.backbone.architecture.model_copy(update={"memory": self.strategy})
+        return self.backbone.architecture
+
     @model_validator(mode="after")
     def _they_agree(self) -> Params:
         if self.strategy.plan != "from_scratch" and self.backbone.weights == "none":
             raise ValueError(
                 f"strategy {self.strategy.plan!r} starts from pretrained weights, and backbone {self.backbone.name!r} "
                 "has weights: none. Give it weights (imagenet, or a .safetensors file), or take it out of the matrix."
+            )
+        if isinstance(self.strategy, MEMORIES) and self.trainer.world > 1:
+            raise ValueError(
+                f"strategy {self.strategy.plan!r} is fitted by one process; found trainer.devices × num_nodes = "
+                f"{self.trainer.world}. Set trainer.devices: 1 and trainer.num_nodes: 1."
             )
         if self.sampling == "balanced" and self.class_weights == "balanced":
             raise ValueError(

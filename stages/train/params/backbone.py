@@ -8,7 +8,7 @@ from typing import Literal
 from pydantic import field_validator, model_validator
 
 from ...shared.core.settings import Settings
-from ...shared.model.recipe import Architecture, Decoder, Head
+from ...shared.model.recipe import Architecture, Decoder, Head, Reconstruction
 from .types import Share
 
 Kind = Literal["none", "imagenet", "file", "registry", "tag"]
@@ -39,6 +39,8 @@ class Backbone(Settings):
     """Layers of the head that classifies; by default a linear one."""
     decoder: Decoder = Decoder()
     """The head that segments: a U-Net's decoder."""
+    reconstruction: Reconstruction = Reconstruction()
+    """The head that draws the image again: an autoencoder's bottleneck and decoder."""
 
     @property
     def kind(self) -> Kind:
@@ -55,7 +57,14 @@ class Backbone(Settings):
     def architecture(self) -> Architecture:
         """The network; from timm the one that the tag's weights are made for."""
         name = f"{self.name}.{self.weights}" if self.kind == "tag" else self.name
-        return Architecture(source=self.source, name=name, dropout=self.dropout, head=self.head, decoder=self.decoder)
+        return Architecture(
+            source=self.source,
+            name=name,
+            dropout=self.dropout,
+            head=self.head,
+            decoder=self.decoder,
+            reconstruction=self.reconstruction,
+        )
 
     @field_validator("weights")
     @classmethod

@@ -76,8 +76,16 @@ class Tversky(Settings):
     """Weight of the missed pixels: above alpha, fewer are missed."""
 
 
+class ReconstructionError(Settings):
+    name: Literal["reconstruction"] = "reconstruction"
+    """Of anomaly detection: the mean squared error of the image that an autoencoder draws, in grey levels of 0…1. Only
+    normal images count, in training and in val_loss."""
+    ssim: Annotated[float, Field(ge=0, le=1)] = 0.0
+    """Share of 1 - SSIM in its place (Wang et al. 2004): errors of structure weigh more than errors of brightness."""
+
+
 Loss = Annotated[
-    CrossEntropy | Focal | CostSensitive | DiceCrossEntropy | Dice | Tversky,
+    CrossEntropy | Focal | CostSensitive | DiceCrossEntropy | Dice | Tversky | ReconstructionError,
     Field(discriminator="name"),
     BeforeValidator(_named("cross_entropy")),
 ]

@@ -13,6 +13,7 @@ from typing import Annotated, Any, Literal
 from pydantic import BeforeValidator, Field, NonNegativeInt, PositiveFloat, model_validator
 
 from ...shared.core.settings import Settings
+from ...shared.model.memories.settings import MemorySettings
 from .types import is_number
 
 Count = Annotated[int, Field(ge=1)]
@@ -128,6 +129,12 @@ class LinearProbeFineTune(Common):
 
 
 Strategy = Annotated[
-    FromScratch | FeatureExtraction | FineTune | ProgressiveUnfreezing | DiscriminativeLR | LinearProbeFineTune,
+    FromScratch
+    | FeatureExtraction
+    | FineTune
+    | ProgressiveUnfreezing
+    | DiscriminativeLR
+    | LinearProbeFineTune
+    | MemorySettings,
     Field(discriminator="plan"),
 ]

@@ -1,6 +1,7 @@
 """Strategies as data: for each epoch and parameter group, a learning-rate multiplier, or None for frozen.
 
-The groups are the backbone's blocks, in order, then "head". A plan names every group in every epoch.
+The groups are the backbone's blocks, in order, then "head". A plan names every group in every epoch. Where the head is
+a memory, the plan is one epoch in which nothing learns.
 """
 
 from __future__ import annotations
@@ -8,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from ...shared.core.errors import UserError
+from ...shared.model.memories.settings import Knn, Mahalanobis, Padim, PatchKnn
 from ..params.strategies import (
     DiscriminativeLR,
     FeatureExtraction,
@@ -24,7 +26,7 @@ Plan = list[Epoch]
 
 
 def make_plan(strategy: Strategy, blocks: Sequence[str], epochs: int) -> Plan:
-    """One entry per epoch.
+    """One entry per epoch; a single one for a memory.
 
     Raises:
         UserError: the strategy asks for more blocks than there are, or for what comes after the last epoch.
@@ -41,6 +43,8 @@ def make_plan(strategy: Strategy, blocks: Sequence[str], epochs: int) -> Plan:
         case DiscriminativeLR(frozen_epochs=alone):
             check_learns("frozen_epochs", alone, epochs, strategy)
             return [head_alone(blocks, 1.0)] * alone + [geometric(blocks, strategy)] * (epochs - alone)
+        case Knn() | PatchKnn() | Mahalanobis() | Padim():
+            return [dict.fromkeys([*blocks, HEAD])]
         case LinearProbeFineTune():
             return linear_probe_fine_tune(strategy, blocks, epochs)
 

@@ -112,9 +112,7 @@ class Backbone(nn.Module):
                 f"backbones: no block of {type(self.network).__name__} ends in a map of the image. Choose one whose "
                 f"blocks do: {WITH_MAPS}."
             )
-        with self.outputs_of(layer.module for layer in self.map_layers.values()) as outputs:
-            self.features(x)
-        return [layer.as_map(outputs[layer.module]) for layer in self.map_layers.values()]
+        return self.maps_of(list(self.map_layers.values()), x)
 
     @property
     def levels(self) -> list[MapLayer]:
@@ -123,10 +121,13 @@ class Backbone(nn.Module):
 
     def pyramid(self, x: torch.Tensor) -> list[torch.Tensor]:
         """B×3×H×W -> B×C×h×w of each of `levels`, from one pass."""
-        levels = self.levels
-        with self.outputs_of(layer.module for layer in levels) as outputs:
+        return self.maps_of(self.levels, x)
+
+    def maps_of(self, layers: Sequence[MapLayer], x: torch.Tensor) -> list[torch.Tensor]:
+        """B×3×H×W -> B×C×h×w of each of these layers, from one pass."""
+        with self.outputs_of(layer.module for layer in layers) as outputs:
             self.features(x)
-        return [layer.as_map(outputs[layer.module]) for layer in levels]
+        return [layer.as_map(outputs[layer.module]) for layer in layers]
 
     @contextmanager
     def outputs_of(self, modules: Iterable[str]) -> Iterator[dict[str, torch.Tensor]]:
