@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+from functools import partial
+
 import numpy as np
 
 from ..shared.arrays.arrays import Arrays, load_arrays
+from ..shared.arrays.preprocessing import restore
 from ..shared.core import paths
 from ..shared.core.errors import UserError
 from ..shared.core.job import Job, Result
 from ..shared.measures import MEASURES
 from ..shared.measures.judge import Resampling, flat, judge, write
+from ..shared.measures.measure import Truth
 from ..shared.model.recipe import Recipe
 from ..shared.tasks import TASKS
 from ..shared.tasks.models import load
@@ -23,12 +27,28 @@ def run(params: Params, job: Job) -> Result:
     task = TASKS[recipe.task]
     rows = np.concatenate([validation_rows(recipe, arrays), arrays.rows("test")])
     rows = rows[task.usable(arrays.index)[rows]]
-    table = task.predict(model, arrays, rows).table
-    how = Resampling(params.bootstrap, params.confidence, params.seed)
-    judgement = judge(table, MEASURES[recipe.task], how)
+    predictions, measures = task.predict(model, arrays, rows), MEASURES[recipe.task]
+    table = measures.scored(predictions.table, predictions.maps, truth_of(arrays, rows), params)
+    judgement = judge(table, measures, Resampling(params.bootstrap, params.confidence, params.seed))
     write(paths.report_dir("evaluate", job.member), table, judgement)
     datasets = {use: table[table["split"] == split] for use, split in (("validation", "val"), ("test", "test"))}
     return Result(metrics=flat(judgement.numbers), datasets=datasets)
+
+
+def truth_of(arrays: Arrays, rows: np.ndarray) -> Truth:
+    """The masks of these rows; where there are none at all, no structures and nothing annotated."""
+    index = arrays.index.iloc[rows]
+    if arrays.masks is None:
+        masks, annotated = np.zeros((len(rows), *arrays.size), np.uint8), np.zeros(len(rows), dtype=bool)
+    else:
+        masks, annotated = arrays.masks[rows], index["has_mask"].to_numpy()
+
+    def original(i: int) -> np.ndarray | None:
+        comparable = annotated[i] and index["mask_fits"].iloc[i]
+        return arrays.original_mask(int(rows[i])) if comparable else None
+
+    restored = partial(restore, spec=arrays.preprocess)
+    return Truth(masks, arrays.structures, original, restored, annotated)
 
 
 def check_fit(recipe: Recipe, arrays: Arrays) -> None:

@@ -54,17 +54,11 @@ def select(
         raise UserError(
             f"params.yaml: samples: fold {sample.fold} does not exist; preprocess.split made folds {folds}."
         )
-<<<<<<< HEAD
-    development = (fold >= 0) & ~validation
-    classes = [c for c in index["label"].cat.categories if (index["label"][chosen] == c).any()]
-    train = development & index["group"].isin(_choose_groups(index[development], classes, sample))
-    missing = [c for c in classes if c not in set(index.loc[train, "label"])]
-=======
     learnable = np.ones(len(index), dtype=bool) if learnable is None else learnable
     development = (fold >= 0) & ~validation & learnable
-    train = development & index["group"].isin(_choose_groups(index[development], sample))
-    missing = [c for c in index.loc[learnable, "label"].unique() if c not in set(index.loc[train, "label"])]
->>>>>>> 4d8fd19 (Anomaly detection: autoencoder and memories of normal images, fitted in one pass; scores, threshold from validation, metrics)
+    classes = [c for c in index["label"].cat.categories if (index["label"][chosen & learnable] == c).any()]
+    train = development & index["group"].isin(_choose_groups(index[development], classes, sample))
+    missing = [c for c in classes if c not in set(index.loc[train, "label"])]
     if missing:
         raise UserError(
             f"params.yaml: samples: fraction {sample.fraction} of fold {sample.fold}{_at(sample)} leaves no training "
@@ -112,11 +106,7 @@ def _choose_groups(development: pd.DataFrame, classes: list[str], sample: Sample
     """A group counts for the label that most of its images carry; each class gives at least one group."""
     label_of = development.groupby("group")["label"].agg(lambda labels: labels.mode().iloc[0])
     chosen: set[int] = set()
-<<<<<<< HEAD
     for label in classes:
-=======
-    for label in sorted(development["label"].unique(), key=list(development["label"].cat.categories).index):
->>>>>>> 4d8fd19 (Anomaly detection: autoencoder and memories of normal images, fitted in one pass; scores, threshold from validation, metrics)
         groups = np.sort(label_of.index[label_of == label].to_numpy())
         order = np.random.default_rng(sample.seed).permutation(groups)
         count = max(1, round(sample.fraction * len(order)))

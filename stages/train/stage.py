@@ -53,14 +53,10 @@ def run(params: Params, job: Job) -> Result:
     """Of several processes that train one model together, the first writes the model and the report."""
     arrays = load_arrays()
     task = TASKS[params.task]
-<<<<<<< HEAD
-    rows = select(arrays.index, params.sample, task.usable(arrays.index))
-    if NEEDS[params.task].masks:
-        check_structures(arrays, rows)
-=======
     rows = select(arrays.index, params.sample, task.usable(arrays.index), task.learnable(arrays.index))
     task.check_validation(arrays.index.iloc[rows.validation])
->>>>>>> 4d8fd19 (Anomaly detection: autoencoder and memories of normal images, fitted in one pass; scores, threshold from validation, metrics)
+    if NEEDS[params.task].masks:
+        check_structures(arrays, rows)
     start = None if params.strategy.plan == "from_scratch" else find_start(params.backbone)
     machine = this_machine(params.trainer, params.precision, params.channels_last, params.accumulate, params.workers)
     if machine.is_main:

@@ -44,8 +44,8 @@ def judge(table: pd.DataFrame, task: TaskMeasures, how: Resampling) -> Judgement
 
     The numbers are {"val": {metric: value}, "test": {metric: {value, low, high}}, "per_class": {class: {metric:
     {value, low, high}}} of the test split, "one_class": {class, share} where nearly all test images are predicted to be
-    of one class, else None, "n": {split: {images, patients}}} and how the draws were made. None stands for a value that
-    is not defined.
+    of one class, else None, "below_chance": see there, "counts": {split: {class: {case: images}}}, "n": {split:
+    {images, patients}}} and how the draws were made. None stands for a value that is not defined.
 
     The draws depend on the clusters of the test split and the seed alone: draw i of two models takes the same ones.
     """
@@ -82,6 +82,8 @@ def judge(table: pd.DataFrame, task: TaskMeasures, how: Resampling) -> Judgement
         "test": metrics,
         "per_class": classes,
         "one_class": task.one_class(test),
+        "below_chance": below_chance(metrics, task),
+        "counts": {split: task.counts(part) for split, part in (("val", validation), ("test", test))},
         "n": {
             split: {"images": len(part), "patients": int(part["patient"].nunique())}
             for split, part in (("val", validation), ("test", test))
@@ -91,6 +93,17 @@ def judge(table: pd.DataFrame, task: TaskMeasures, how: Resampling) -> Judgement
         "seed": how.seed,
     }
     return Judgement(numbers, pd.DataFrame({name: drawn[name] for name in task.metrics}, dtype=np.float32))
+
+
+def below_chance(estimates: Mapping[str, Mapping[str, float | None]], task: TaskMeasures) -> dict[str, str]:
+    """Metric -> "interval" where its whole interval lies below what a model that guesses has, "value" where only the
+    value does."""
+    flags = {}
+    for name, measure in task.metrics.items():
+        value, high = estimates[name]["value"], estimates[name]["high"]
+        if measure.chance is not None and value is not None and value < measure.chance:
+            flags[name] = "interval" if high is not None and high < measure.chance else "value"
+    return flags
 
 
 def write(folder: Path, table: pd.DataFrame, judgement: Judgement) -> None:

@@ -81,9 +81,11 @@ class Truth:
     """Row -> the mask at the size of its file, h×w; None where there is none. Called from several threads."""
     restore: Callable[[np.ndarray, tuple[int, int]], np.ndarray]
     """(map H×W as the network gives it, (h, w) of the file) -> map h×w."""
+    annotated: np.ndarray | None = None
+    """n booleans: of the others the mask means nothing. None: all are."""
 
 
-def unscored(table: pd.DataFrame, maps: np.ndarray, truth: Truth, options: Options) -> pd.DataFrame:
+def unscored(table: pd.DataFrame, maps: np.ndarray | None, truth: Truth, options: Options) -> pd.DataFrame:
     """For a task whose predictions are the table itself."""
     return table
 
@@ -119,8 +121,8 @@ class TaskMeasures:
     """By the name of the figure."""
     watched: Mapping[str, str]
     """Validation metrics in a training history, and what they are called; the last one matters most."""
-    scored: Callable[[pd.DataFrame, np.ndarray, Truth, Options], pd.DataFrame] = unscored
-    """(what the task predicts: one row per image, and maps n×K×H×W where it has any; truth; options) -> what
+    scored: Callable[[pd.DataFrame, Any, Truth, Options], pd.DataFrame] = unscored
+    """(what the task predicts: one row per image, and maps, an array or None; truth; options) -> what
     predictions.parquet holds."""
     counts: Callable[[pd.DataFrame], Mapping[str, Mapping[str, int]]] = uncounted
     """Rows -> for each class: how many images are a special case, by its name."""
