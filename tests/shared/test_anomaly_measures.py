@@ -1,0 +1,140 @@
+"""Metrics and thresholds of anomaly detection, against scikit-learn and by simulation."""
+
+from __future__ import annotations
+
+import numpy as np
+import pandas as pd
+import pytest
+from sklearn.metrics import average_precision_score, balanced_accuracy_score, roc_auc_score, roc_curve
+
+from stages.evaluate.params import Params, Threshold
+from stages.shared.core.errors import UserError
+from stages.shared.measures import MEASURES
+from stages.shared.measures.anomaly import measures, scored, sensitivity_at
+from stages.shared.measures.judge import Resampling, judge
+from stages.shared.measures.measure import Truth
+from stages.shared.measures.threshold import choose, normal_quantile, youden
+
+TASK = MEASURES["anomaly"]
+NO_TRUTH = Truth(np.zeros((0, 8, 8), np.uint8), [], lambda i: None, lambda values, size: values)
+
+
+def table(images=120, shift=1.0, seed=0, classes=("normal", "virus", "bacteria")):
+    """Half of them validation; anomalous ones score higher by `shift`."""
+    rng = np.random.default_rng(seed)
+    codes = rng.integers(0, len(classes), images)
+    return pd.DataFrame(
+        {
+            "path": [f"{i}.png" for i in range(images)],
+            "label": pd.Categorical.from_codes(codes, categories=list(classes)),
+            "patient": [f"p{i // 2}" for i in range(images)],
+            "group": np.arange(images) // 2,
+            "split": np.where(np.arange(images) < images // 2, "val", "test"),
+            "score": (rng.normal(size=images) + shift * (codes > 0)).round(2),
+        }
+    )
+
+
+def judged(rows, **threshold):
+    options = Params(threshold=Threshold(**threshold))
+    return scored(rows, None, NO_TRUTH, options)
+
+
+def test_every_metric_is_that_of_scikit_learn():
+    rows = judged(table())
+    rng = np.random.default_rng(1)
+    weights = rng.integers(0, 4, (3, len(rows))).astype(float)
+    truth, alarm = (rows["label"] != "normal").to_numpy(), rows["predicted"] == "anomalous"
+    values = measures(rows, weights)
+    for i, weight in enumerate(weights):
+        given = {"sample_weight": weight}
+        assert values["auroc"][i] == pytest.approx(roc_auc_score(truth, rows["score"], **given))
+        assert values["auprc"][i] == pytest.approx(average_precision_score(truth, rows["score"], **given))
+        assert values["balanced_accuracy"][i] == pytest.approx(balanced_accuracy_score(truth, alarm, **given))
+        fpr, tpr, _ = roc_curve(truth, rows["score"], drop_intermediate=False, **given)
+        for specificity in (0.90, 0.95):
+            expected = tpr[1 - fpr >= specificity - 1e-9].max()
+            assert values[f"sensitivity_at_{specificity * 100:.0f}"][i] == pytest.approx(expected)
+        assert values["sensitivity"][i] == pytest.approx(np.average(alarm[truth], weights=weight[truth]))
+        assert values["specificity"][i] == pytest.approx(np.average(~alarm[~truth], weights=weight[~truth]))
+
+
+def test_a_draw_with_one_kind_alone_has_no_rate_of_the_other():
+    normal = np.zeros(4, dtype=bool)
+    assert np.isnan(sensitivity_at(0.9, normal, np.arange(4.0), np.ones((1, 4)))).all()
+    assert np.isnan(sensitivity_at(0.9, ~normal, np.arange(4.0), np.ones((1, 4)))).all()
+
+
+def test_youden_is_where_sensitivity_and_specificity_add_up_to_most():
+    rows = table(200)
+    truth, score = (rows["label"] != "normal").to_numpy(), rows["score"].to_numpy()
+    fpr, tpr, _ = roc_curve(truth, score)
+    alarm = score > youden(score, truth)
+    assert alarm[truth].mean() - alarm[~truth].mean() == pytest.approx((tpr - fpr).max())
+
+
+@pytest.mark.parametrize("rule", ["youden", "normal_quantile"])
+def test_the_threshold_does_not_see_the_test_images(rule):
+    rows = table()
+    other = rows.copy()
+    test = (other["split"] == "test").to_numpy()
+    other.loc[test, "score"] = np.random.default_rng(5).normal(50, 20, test.sum())
+    other.loc[test, "label"] = "normal"
+    thresholds = {judged(each, rule=rule, false_alarms=0.1)["threshold"].iloc[0] for each in (rows, other)}
+    assert len(thresholds) == 1
+    changed = rows.assign(score=np.where(test, rows["score"], rows["score"] + 9))
+    assert judged(changed, rule=rule, false_alarms=0.1)["threshold"].iloc[0] not in thresholds
+
+
+def test_a_further_normal_image_is_a_false_alarm_with_the_promised_probability():
+    """Over many studies, each with its own validation images and one further image; the exact rate is k / (n + 1)."""
+    rng = np.random.default_rng(0)
+    for n, rate, exact in ((19, 0.05, 1 / 20), (40, 0.1, 4 / 41)):
+        scores = rng.exponential(size=(40_000, n + 1))
+        alarms = np.mean([further > normal_quantile(normal, rate) for *normal, further in scores])
+        assert alarms <= rate + 0.005
+        assert alarms == pytest.approx(exact, abs=4 * (exact / 40_000) ** 0.5)
+
+
+def test_a_rate_that_so_few_images_cannot_promise_is_refused():
+    assert normal_quantile(np.arange(19.0), 0.05) == 18
+    with pytest.raises(
+        UserError, match=r"0.05 needs 19 normal validation images, and there are 18. Give at least 0.05"
+    ):
+        normal_quantile(np.arange(18.0), 0.05)
+
+
+def test_the_normal_quantile_asks_no_anomaly():
+    rows = table()
+    truth, score = (rows["label"] != "normal").to_numpy(), rows["score"].to_numpy()
+    rule = Threshold(rule="normal_quantile", false_alarms=0.1)
+    assert choose(score, truth, rule) == choose(np.where(truth, 99.0, score), truth, rule)
+
+
+def test_what_validation_held_is_counted():
+    rows = judged(table())
+    counts = judge(rows, TASK, Resampling(200, 0.95, 0)).numbers["counts"]["val"]
+    part = rows[rows["split"] == "val"]
+    assert list(counts) == ["normal", "virus", "bacteria"]
+    assert counts["virus"]["images"] == (part["label"] == "virus").sum()
+    assert counts["virus"]["patients"] == part.loc[part["label"] == "virus", "patient"].nunique()
+    assert counts["normal"]["alarms"] == ((part["label"] == "normal") & (part["predicted"] == "anomalous")).sum()
+
+
+@pytest.mark.parametrize(("shift", "expected"), [(-2.0, {"auroc": "interval"}), (2.0, {})])
+def test_a_model_below_chance_is_flagged(shift, expected):
+    assert judge(judged(table(shift=shift)), TASK, Resampling(200, 0.95, 0)).numbers["below_chance"] == expected
+
+
+def test_a_value_below_chance_whose_interval_reaches_above_it_is_flagged_as_that():
+    numbers = judge(judged(table(shift=-0.2, seed=2)), TASK, Resampling(200, 0.95, 0)).numbers
+    assert numbers["test"]["auroc"]["high"] > 0.5 > numbers["test"]["auroc"]["value"]
+    assert numbers["below_chance"] == {"auroc": "value"}
+
+
+def test_a_model_that_calls_every_image_anomalous_is_marked():
+    rows = judged(table())
+    every = rows.assign(threshold=-99.0)
+    assert TASK.one_class(every) == {"class": "anomalous", "share": 1.0}
+    assert TASK.one_class(rows.assign(threshold=99.0)) == {"class": "normal", "share": 1.0}
+    assert TASK.one_class(rows) is None
