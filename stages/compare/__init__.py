@@ -1,7 +1,7 @@
 """Compare all models: leaderboard, figures and a report that needs no network, in reports/compare/.
 
-Reads reports/train, evaluate and explain of the keys that params.yaml lists now, never what merely lies there. A model
-whose files are not all there is marked as missing; the rest is compared.
+Reads reports/train, evaluate, embed and explain of the keys that params.yaml lists now, never what merely lies there. A
+model whose files are not all there is marked as missing; the rest is compared.
 Imports no torch: a comparison needs no weights.
 
 params.py    the settings

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from hashlib import sha256
 from pathlib import Path
 from typing import Any
@@ -17,6 +17,13 @@ from ..shared.core.files import read_json
 from ..shared.core.paths import Key
 from ..shared.measures.measure import TaskMeasures
 
+KNN = "+knn"  # behind the name of a strategy: neighbours vote in the features of its model
+
+
+def is_knn(key: Key) -> bool:
+    """Neighbours vote here in the features of a model; what such a member says of a training is that model's."""
+    return key.strategy.endswith(KNN)
+
 
 def read_plan(path: Path) -> pd.DataFrame:
     return pd.read_csv(path, usecols=["epoch", "block", "lr"], dtype={"block": str})
@@ -26,6 +33,10 @@ FILES: dict[str, dict[str, Callable[[Path], Any]]] = {  # that each stage leaves
     "train": {"history.csv": pd.read_csv, "plan.csv": read_plan, "summary.json": read_json},
     "evaluate": {
         "metrics.json": read_json, "predictions.parquet": pd.read_parquet, "draws.parquet": pd.read_parquet,
+    },
+    "embed": {
+        "embed.json": read_json, "points.parquet": pd.read_parquet, "neighbours.parquet": pd.read_parquet,
+        "leaks.csv": pd.read_csv,
     },
     "explain": {"cases.json": read_json},
 }  # fmt: skip
@@ -42,10 +53,19 @@ class Member:
     metrics: Mapping[str, Any]
     draws: pd.DataFrame  # one row per bootstrap draw of the test split's clusters, one column per metric
     cases: Sequence[Mapping[str, Any]]
+    embed: Mapping[str, Any]  # numbers about the features
+    points: pd.DataFrame  # images on the maps of the features
+    neighbours: pd.DataFrame  # training images most like each validation and test image
+    leaks: pd.DataFrame  # pairs of images that are too much alike across splits
     start: Mapping[str, Any]  # what is known of the pretrained weights: the JSON file beside them
     test: pd.DataFrame  # predictions, sorted by path: row i of two members is the same image
     answers: Any  # `test` as arrays; the task decides which
     fingerprint: str
+
+    @property
+    def model(self) -> Key:
+        """The model itself, also of neighbours that vote in its features."""
+        return replace(self.key, strategy=self.key.strategy.removesuffix(KNN))
 
     @property
     def epoch_offset(self) -> int:
@@ -118,7 +138,7 @@ def member(key: Key, classes: Sequence[str], task: TaskMeasures) -> Member:
     table, path = contents.pop("predictions"), paths.report_dir("evaluate", key) / "predictions.parquet"
     if "group" not in table or "one_class" not in contents["metrics"]:
         raise UserError(f"{path}: from an older version. Make it again with `dvc repro -f evaluate@{key}`.")
-    test = table[table["split"] == "test"].sort_values("path", ignore_index=True)
+    test = of_test(table)
     answers = task.answers(test)
     if list(answers.classes) != list(classes):
         raise UserError(
@@ -131,6 +151,39 @@ def member(key: Key, classes: Sequence[str], task: TaskMeasures) -> Member:
         start=start_facts(contents["summary"]["start"]),
         test=test,
         answers=answers,
+        fingerprint=sha256(path.read_bytes()).hexdigest(),
+    )
+
+
+def of_test(table: pd.DataFrame) -> pd.DataFrame:
+    return table[table["split"] == "test"].sort_values("path", ignore_index=True)
+
+
+def voters(members: Sequence[Member], task: TaskMeasures) -> list[Member]:
+    """For each model whose neighbours vote, that vote as a member of its own: <backbone>-<strategy>+knn-<sample>.
+
+    Raises:
+        UserError: a file is missing or unreadable.
+    """
+    return [voter(m, task) for m in members if m.embed["knn"]]
+
+
+def voter(m: Member, task: TaskMeasures) -> Member:
+    folder = paths.report_dir("embed", m.key) / "knn"
+    path = folder / "predictions.parquet"
+    try:
+        test, draws = of_test(pd.read_parquet(path)), pd.read_parquet(folder / "draws.parquet")
+        metrics = read_json(folder / "metrics.json")
+    except (ValueError, OSError) as error:
+        raise UserError(f"{folder}: not readable ({error}). Make it again with `dvc repro -f embed@{m.key}`.") from None
+    return replace(
+        m,
+        key=replace(m.key, strategy=m.key.strategy + KNN),
+        metrics=metrics,
+        draws=draws,
+        cases=[],
+        test=test,
+        answers=task.answers(test),
         fingerprint=sha256(path.read_bytes()).hexdigest(),
     )
 

@@ -11,6 +11,7 @@ from ..shared.core.files import atomic, write_json
 from ..shared.core.job import Job, Result
 from ..shared.figures.style import save
 from . import terminal
+from .figures import embedding
 from .figures.all_figures import all_figures
 from .numbers import curves
 from .numbers.board import best_on_validation, for_file, with_missing
@@ -28,6 +29,7 @@ def run(params: Params, job: Job) -> Result:
     figures = all_figures(study)
     html = page(study, figures)  # before the figures are saved: it fixes their layout
     files = [save(fig, out / "figures" / f"{name}.png") for name, fig in figures.items()]
+    files += save_maps(out / "embeddings", study)
     with atomic(out / "index.html") as partial:
         partial.write_text(html, encoding="utf-8")
     if not os.environ.get("LIGHTBOX_DEFER_SUMMARY"):
@@ -38,6 +40,14 @@ def run(params: Params, job: Job) -> Result:
         datasets={"all": study.data.index},
         of_study=True,
     )
+
+
+def save_maps(folder: Path, study: Study) -> list[Path]:
+    """<key>.png of each model that figures show."""
+    shutil.rmtree(folder, ignore_errors=True)
+    labels = study.data.index.set_index("path")["label"].astype(str).to_dict()
+    drawn = {key: embedding.maps(study.by_key[key], labels, study.data.meta["classes"]) for key in study.shown["key"]}
+    return [save(fig, folder / f"{key}.png") for key, fig in drawn.items()]
 
 
 def write_tables(out: Path, study: Study) -> None:
@@ -57,8 +67,8 @@ def write_tables(out: Path, study: Study) -> None:
 def validation_metrics(study: Study) -> dict[str, dict[str, float]]:
     """What `dvc metrics` and `dvc exp show` print: of the model that validation chose, and of every model, the
     validation value of the metric that decides. No test scores: whoever chooses by them can no longer report them."""
-    name, best = f"val_{study.metric}", best_on_validation(study.board)
-    values = study.board.dropna(subset="val_value").set_index("key")["val_value"]
+    name, best = f"val_{study.metric}", best_on_validation(study.models)
+    values = study.models.dropna(subset="val_value").set_index("key")["val_value"]
     rounded = {key: float(f"{value:.6g}") for key, value in values.items()}
     return {"chosen": {} if best is None else {name: rounded[best["key"]]}, name: rounded}
 
@@ -66,7 +76,7 @@ def validation_metrics(study: Study) -> dict[str, dict[str, float]]:
 def study_metrics(study: Study) -> dict[str, float]:
     """For the tracking store: counts, and the validation metric of the model that it chose. No test scores: whoever
     chooses by them can no longer report them."""
-    ties = int(study.board.tie.iloc[1:].sum())
-    counts: dict[str, float] = {"models": len(study.board), "missing": len(study.missing), "ties": ties}
-    row = best_on_validation(study.board)
+    ties = int((study.models.tie & (study.models["rank"] > 1)).sum())
+    counts: dict[str, float] = {"models": len(study.models), "missing": len(study.missing), "ties": ties}
+    row = best_on_validation(study.models)
     return counts if row is None else counts | {f"val/{study.metric}": float(row["val_value"])}

@@ -40,7 +40,8 @@ def show(folder: Path | None = None, console: Console | None = None) -> None:
         raise UserError(f"{path}: no leaderboard yet. Make it with `make run` (or `dvc repro`).")
     with path.open(encoding="utf-8", newline="") as file:
         rows = list(csv.DictReader(file))
-    complete = [row for row in rows if row["status"] != "missing"]
+    neighbours = [row for row in rows if row["knn"] == "True"]
+    complete = [row for row in rows if row["status"] != "missing" and row["knn"] != "True"]
     missing = [row for row in rows if row["status"] == "missing"]
     metric, level = rows[0]["metric"], text.level(float(rows[0]["confidence"]))
     measures = {name: measure for task in MEASURES.values() for name, measure in task.metrics.items()}
@@ -58,6 +59,8 @@ def show(folder: Path | None = None, console: Console | None = None) -> None:
         lines += ["! : predicts one class for at least 98% of the test images, so do not use its predictions"]
     if missing:
         lines += [f"missing: {len(missing)} of {len(rows)} models are incomplete; the others are compared without them"]
+    if neighbours:
+        lines += [f"not shown: {len(neighbours)} rows of neighbours that vote in the features of these models ({path})"]
     if len(complete) > ROWS:
         lines += [f"{len(complete) - ROWS} more models are in {path}"]
     lines += ["", f"Report     {folder / 'index.html'}", f"All runs   {MLFLOW_UI}   (or: {MLFLOW_UI_PLAIN})"]

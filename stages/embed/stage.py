@@ -144,7 +144,7 @@ def place(
     features: np.ndarray, index: pd.DataFrame, table: pd.DataFrame, use: np.ndarray, train: np.ndarray, params: Params
 ) -> tuple[pd.DataFrame, dict[str, Any]]:
     """points.parquet: of the images on the maps, path, use (train, val, test, or unused by this sample), coordinates,
-    and what the model predicted, where it predicts classes. And numbers about the maps."""
+    and what the model predicted, where it predicts the classes of the data. And numbers about the maps."""
     rows = choose_points(use, params.points, params.seed)
     drawn = maps(features[rows], params.perplexity, params.iterations, params.seed)
     trained = np.isin(np.arange(len(index)), train)
@@ -152,7 +152,7 @@ def place(
     points = pd.DataFrame({"path": index["path"].to_numpy()[rows], "use": own_use[rows]})
     for name, axes in (("tsne", drawn.tsne), ("pca", drawn.pca)):
         points[[f"{name}_x", f"{name}_y"]] = axes
-    if "predicted" in table:
+    if "predicted" in table and set(table["predicted"].astype(str)) <= set(index["label"].cat.categories):
         predicted = table.set_index("path")["predicted"].astype(str)
         points["predicted"] = points["path"].map(predicted)
     about = {"perplexity": params.perplexity, "divergence": drawn.divergence, "explained": list(drawn.explained)}

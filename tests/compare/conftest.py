@@ -177,6 +177,30 @@ def write_model(
     write(root / "reports/evaluate" / key, table, judgement)
     write_training(root, Key(*key.split("-")), index, skill, rng, sample)
     write_cases(root, key, table[table.split == "test"], index, rng)
+    write_features(root, key, index, table, seed)
+
+
+def write_features(root: Path, key: str, index: pd.DataFrame, table: pd.DataFrame, seed: int) -> None:
+    """What embed leaves of a model whose neighbours do not vote; coordinates and neighbours are made up."""
+    folder, rng = root / "reports/embed" / key, np.random.default_rng([seed, 1])
+    folder.mkdir(parents=True)
+    points = pd.DataFrame({"path": index.path, "use": index.split})
+    points[["tsne_x", "tsne_y", "pca_x", "pca_y"]] = rng.normal(size=(len(index), 4)).astype(np.float32)
+    points["predicted"] = points.path.map(table.set_index("path").predicted.astype(str))
+    points.to_parquet(folder / "points.parquet")
+    train = index.path[index.split == "train"]
+    close = pd.DataFrame({"path": table.path.repeat(3), "rank": np.tile([1, 2, 3], len(table))})
+    close.assign(neighbour=rng.choice(train, len(close)), cosine=0.9).to_parquet(folder / "neighbours.parquet")
+    pd.DataFrame(columns=["path", "split", "other", "other_split", "cosine"]).to_csv(folder / "leaks.csv", index=False)
+    write_json(
+        folder / "embed.json",
+        {
+            "knn": None,
+            "silhouette": {"value": 0.2},
+            "maps": {"explained": [0.4, 0.1]},
+            "leaks": {"suspects": 0, "bound": 0.99, "false_alarms": 0.05},
+        },
+    )
 
 
 def used_of(index: pd.DataFrame, sample: dict[str, object]) -> pd.DataFrame:
@@ -347,6 +371,7 @@ def blank_figures(monkeypatch: pytest.MonkeyPatch) -> None:
     names = ("intervals", "data_efficiency", "gains", "roc", "precision_recall", "precision_recall_f1", "plans")
     monkeypatch.setattr(compare_stage, "all_figures", lambda study: {name: Figure() for name in names})
     monkeypatch.setattr(classification_view, "cards", lambda study: lambda key: Figure())
+    monkeypatch.setattr(compare_stage, "save_maps", lambda folder, study: [])
 
 
 @pytest.fixture

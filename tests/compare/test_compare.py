@@ -133,7 +133,7 @@ def test_a_model_out_of_the_matrix_leaves_the_comparison_though_its_files_stay(
 
 
 def test_two_backbones_have_rows_of_their_own(project: Path, params: Callable[..., compare.Params]) -> None:
-    for stage in ("train", "evaluate", "explain"):
+    for stage in ("train", "evaluate", "embed", "explain"):
         for path in list((project / "reports" / stage).iterdir()):
             path.with_name(path.name.replace("small_cnn", "resnet18")).symlink_to(path)
     table = analyse(params(backbone=["small_cnn", "resnet18"])).board

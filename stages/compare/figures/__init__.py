@@ -6,5 +6,6 @@ board.py        of the leaderboard: intervals, bars per class, confusion matrice
 curves.py       along epochs or thresholds: histories, ROC and precision–recall curves
 growth.py       along the size of the training set: learning curve, gain over the baseline
 plans.py        which blocks learned when, and how fast
+embedding.py    the maps of one model's features
 examples.py     test images with every model's prediction
 """

@@ -14,19 +14,19 @@ from .style import Look
 def all_figures(study: Study) -> dict[str, Figure]:
     """A learning curve needs two sizes of training set, the sheet of images at least one image."""
     shown, by_key, label, level = study.shown, study.by_key, study.measure.label, coverage(study.board.confidence[0])
-    look, forest = Look(shown, study.board), study.means if study.repeated else study.board
+    look, forest = Look(shown, study.models), study.trained if study.repeated else study.models
     view = VIEWS[study.params.task]
     figures = {
-        "intervals": board.intervals(forest, label, Look(forest, study.board)),
+        "intervals": board.intervals(forest, label, Look(forest, study.models)),
         "histories": curves.histories(shown, by_key, look, study.task.watched),
-        "plans": plans.plans(study.board, by_key),
+        "plans": plans.plans(study.models, by_key),
         **view.figures(study),
     }
     if study.grows:
-        look_of_means = Look(study.means, study.board)
-        figures["data_efficiency"] = growth.data_efficiency(study.means, study.board, label, look_of_means)
+        look_of_means = Look(study.trained, study.models)
+        figures["data_efficiency"] = growth.data_efficiency(study.trained, study.models, label, look_of_means)
     if study.grows and study.repeated and len(study.contrasts):
-        look_of_contrasts = Look(study.contrasts, study.board)
+        look_of_contrasts = Look(study.contrasts, study.models)
         figures["gains"] = growth.gains(study.contrasts, study.params.baseline, label, level, look_of_contrasts)
     if rows := examples.choose(study.ranked[0], study.params.samples, study.params.seed):
         figures["samples"] = view.sheet(study, rows, {look.name(row): by_key[row.key] for row in shown.itertuples()})

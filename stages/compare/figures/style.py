@@ -9,6 +9,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from ...shared.figures.style import MUTED, figure, sample_marks, strategy_colours
+from ..read import KNN
 
 DOTTED: dict[str, Any] = {"color": MUTED, "linewidth": 0.8, "linestyle": (0, (2, 3))}
 
@@ -24,7 +25,9 @@ class Look:
         self.samples = list(dict.fromkeys(board.sort_values("train_images", kind="stable")["sample"]))
         whole = board if whole is None else whole
         self.backbones = [name for name in dict.fromkeys(whole.backbone) if name in set(board.backbone)]
-        self.colour = strategy_colours(list(dict.fromkeys(whole.strategy)))
+        names = list(dict.fromkeys(whole.strategy))  # neighbours have the colour of their model's strategy
+        colour = strategy_colours(list(dict.fromkeys(name.removesuffix(KNN) for name in names)))
+        self.colour = {name: colour[name.removesuffix(KNN)] for name in names}
         self.mark = sample_marks(self.samples)
 
     def name(self, row: Any) -> str:

@@ -5,5 +5,6 @@ draws.py       one metric on every bootstrap draw: differences and their interva
 board.py       the leaderboard
 repeats.py     means over seeds, and contrasts with the baseline
 curves.py      histories, ROC and precision–recall curves, confusion counts
+embeddings.py  neighbours against the model's own head, suspected leaks
 dataset.py     the data set, counted
 """

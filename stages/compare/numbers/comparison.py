@@ -12,7 +12,7 @@ from ...shared.measures.measure import Measure, TaskMeasures
 from .. import read
 from ..params import Params
 from ..read import Member
-from . import repeats
+from . import embeddings, repeats
 from .board import leaderboard
 from .curves import Line, mean_line
 from .draws import draws_of
@@ -22,8 +22,10 @@ LIMIT = 15  # models in figures that show single ones
 
 @dataclass(frozen=True)
 class Study:
-    """All that the page and the figures show; `ranked` is in the order of `board`, best first. `missing`: models that
-    are not complete, and so in none of the tables. `means`: one row per backbone, strategy and size of training set.
+    """All that the page and the figures show. `ranked`: the models, in the order of `board`, best first. `missing`:
+    those that are not complete, and so in none of the tables. `means`: one row per backbone, strategy and size of
+    training set. `board` and `means` have rows of neighbours that vote in the features of a model (column `knn`).
+    `votes`: these against the model's own head.
 
     In `board`, `means` and `contrasts`, the columns `value…` are of the metric that decides, `metric`."""
 
@@ -34,6 +36,7 @@ class Study:
     means: pd.DataFrame
     contrasts: pd.DataFrame
     missing: list[read.Missing]
+    votes: pd.DataFrame
 
     @property
     def metric(self) -> str:
@@ -49,6 +52,16 @@ class Study:
     def measure(self) -> Measure:
         """What that metric is called, and which way is better."""
         return self.task.metrics[self.metric]
+
+    @cached_property
+    def models(self) -> pd.DataFrame:
+        """Rows of the leaderboard that are models of the matrix."""
+        return self.board[~self.board["knn"]].reset_index(drop=True)
+
+    @cached_property
+    def trained(self) -> pd.DataFrame:
+        """Rows of `means` that are of models of the matrix."""
+        return self.means[~self.means["knn"]].reset_index(drop=True)
 
     @property
     def by_key(self) -> dict[str, Member]:
@@ -68,11 +81,11 @@ class Study:
     def shown(self) -> pd.DataFrame:
         """Rows of the leaderboard that figures of single models have room for: of repeats the first of the matrix, so
         that no score picks it, and the highest LIMIT of what is left."""
-        names = self.board["key"]
+        names = self.models["key"]
         if len(names) > LIMIT:
-            firsts = self.means["samples"].str.split().str[0]
-            names = self.means["backbone"] + "-" + self.means["strategy"] + "-" + firsts
-        return self.board[self.board["key"].isin(names)].head(LIMIT).reset_index(drop=True)
+            firsts = self.trained["samples"].str.split().str[0]
+            names = self.trained["backbone"] + "-" + self.trained["strategy"] + "-" + firsts
+        return self.models[self.models["key"].isin(names)].head(LIMIT).reset_index(drop=True)
 
     @cached_property
     def mean_lines(self) -> dict[str, dict[str, Line]]:
@@ -93,11 +106,14 @@ def analyse(params: Params) -> Study:
     """Raises UserError when files are missing, damaged, stale or of other images than the rest."""
     data, task, metric = read.data(), MEASURES[params.task], params.sort_by
     members, missing = read.members(params.matrix.keys(), task.classes(data.meta), task)
+    members += read.voters(members, task)
     draws = draws_of(members, metric, task)
     board = leaderboard(members, draws, metric, task.metrics)
     by_key = {str(m.key): m for m in members}
     other = beside(params)
     trainings = repeats.trainings(members, metric, other)
     means = repeats.means(trainings, draws, other)
-    contrasts = repeats.contrasts(trainings, draws, params.baseline)
-    return Study(params, data, [by_key[key] for key in board.key], board, means, contrasts, missing)
+    contrasts = repeats.contrasts(trainings[~trainings["knn"]], draws, params.baseline)
+    votes = embeddings.votes(trainings, draws, members)
+    ranked = [by_key[key] for key in board.loc[~board["knn"], "key"]]
+    return Study(params, data, ranked, board, means, contrasts, missing, votes)

@@ -36,7 +36,7 @@ from ...shared.measures.intervals import (
 )
 from ...shared.measures.measure import Measure, TaskMeasures
 from ...shared.measures.statistics import once
-from ..read import Member
+from ..read import Member, is_knn
 
 SHARED = ("bootstrap", "seed", "confidence")  # settings of evaluate that all models have to share
 Interval = tuple[float, float, float]  # estimate, low, high
@@ -184,7 +184,8 @@ def _same_test(first: Member, other: Member) -> None:
 
 def _whole(m: Member, task: TaskMeasures) -> None:
     """Predictions, metrics and draws of one model belong together; one of them is stale if they do not."""
-    folder, remedy = f"reports/evaluate/{m.key}", f"Make them again with `dvc repro -f evaluate@{m.key}`."
+    stage = "embed" if is_knn(m.key) else "evaluate"
+    folder, remedy = f"reports/{stage} of {m.key}", f"Make them again with `dvc repro -f {stage}@{m.model}`."
     if absent := [name for name in task.metrics if name not in m.draws]:
         raise UserError(f"{folder}/draws.parquet: no draws of {', '.join(absent)}. {remedy}")
     if len(m.draws) != m.metrics.get("bootstrap"):

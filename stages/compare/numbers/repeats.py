@@ -11,7 +11,7 @@ from typing import Any
 
 import pandas as pd
 
-from ..read import Member
+from ..read import Member, is_knn
 from .draws import Contrast, Draws
 
 CELL = ["backbone", "strategy", "sample"]  # what the repeats of one training have in common
@@ -53,15 +53,15 @@ def trainings(members: Sequence[Member], metric: str, beside: str) -> pd.DataFra
     """One row per training, in the order of the matrix. Two samples with the same seed are the same training; the first
     stands for both.
 
-    `at`: position among the members; `sample`: the size; `name`: of the sample; `train_images`: rounded mean over the
-    samples of a size, since whole patients bring a few more or fewer; `val_value`, `beside`, and `low` and `high` of
-    the metric that decides: of the model.
+    `at`: position among the members; `sample`: the size; `name`: of the sample; `knn`: neighbours vote;
+    `train_images`: rounded mean over the samples of a size, since whole patients bring a few more or fewer;
+    `val_value`, `beside`, and `low` and `high` of the metric that decides: of the model.
     """
     size = sizes(members)
     rows = [
         {
             "at": at, "backbone": m.key.backbone, "strategy": m.key.strategy, "sample": size[m.key.sample],
-            "name": m.key.sample, "seed": (m.summary.get("sample") or {}).get("seed", 0),
+            "name": m.key.sample, "knn": is_knn(m.key), "seed": (m.summary.get("sample") or {}).get("seed", 0),
             "train_images": m.summary.get("train_images"), "val_value": m.value("val", metric),
             beside: m.value("test", beside), "low": m.value("test", metric, "low"),
             "high": m.value("test", metric, "high"),
@@ -83,7 +83,7 @@ def means(table: pd.DataFrame, draws: Draws, beside: str) -> pd.DataFrame:
         rows.append(
             dict(zip(CELL, cell, strict=True))
             | {
-                "train_images": repeats["train_images"].iloc[0], "seeds": len(at),
+                "knn": repeats["knn"].iloc[0], "train_images": repeats["train_images"].iloc[0], "seeds": len(at),
                 "value": value, "value_low": low, "value_high": high, "value_sd": pd.Series(draws.point[at]).std(),
                 beside: repeats[beside].mean(skipna=False), "val_value": repeats["val_value"].mean(skipna=False),
                 "confidence": draws.level, "samples": " ".join(repeats["name"]),

@@ -16,10 +16,10 @@ from ...shared.figures.style import HEAT
 SIDE = 168  # pixels of the longer side: twice the size at which the page shows an image, for dense screens
 
 
-def data_uri(image: Image.Image) -> str:
-    """A JPEG of at most SIDE pixels, as text."""
+def data_uri(image: Image.Image, side: int = SIDE) -> str:
+    """A JPEG of at most `side` pixels, as text."""
     image = image.convert("L" if image.mode == "L" else "RGB")
-    image.thumbnail((SIDE, SIDE), Image.Resampling.LANCZOS)
+    image.thumbnail((side, side), Image.Resampling.LANCZOS)
     buffer = io.BytesIO()
     image.save(buffer, "JPEG", quality=82, optimize=True)
     return "data:image/jpeg;base64," + b64encode(buffer.getvalue()).decode()

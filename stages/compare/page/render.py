@@ -20,7 +20,7 @@ from ..numbers import dataset
 from ..numbers.board import best_on_validation
 from ..numbers.comparison import Study, beside
 from ..views import VIEWS
-from . import pictures, sentences
+from . import features, pictures, sentences
 from .made import environments, own_settings, shared_settings
 from .svg import svg
 
@@ -35,7 +35,7 @@ def page(study: Study, figures: Mapping[str, Figure]) -> str:
     means = study.means if study.repeated else study.means.iloc[:0]
     chosen = best_on_validation(board)
     picks = sentences.chosen(study.contrasts, study.measure)
-    several_backbones = board["backbone"].nunique() > 1
+    several_backbones = study.models["backbone"].nunique() > 1
     rows = examples.choose(first, max(params.samples, HEADER_IMAGES), params.seed)
     pixels = examples.pixels_of(study.data, first, rows)
     images = [pictures.data_uri(Image.fromarray(image.squeeze())) for image in pixels]
@@ -48,7 +48,9 @@ def page(study: Study, figures: Mapping[str, Figure]) -> str:
         study=study,
         title=params.title or sentences.question(picks, params.baseline),
         verdict="" if params.title else sentences.verdict(picks, params.baseline, study.measure, several_backbones),
-        notices=sentences.notices(study.data.validation, board, {m.summary["start"]: m.start for m in study.ranked}),
+        notices=sentences.notices(
+            study.data.validation, study.models, {m.summary["start"]: m.start for m in study.ranked}
+        ),
         chosen=None if chosen is None else chosen["key"],
         findings=sentences.findings(picks, board, params.baseline, len(first.test), means, study.measure),
         header_images=images[:HEADER_IMAGES],
@@ -58,7 +60,7 @@ def page(study: Study, figures: Mapping[str, Figure]) -> str:
         lowest=scale(board),
         shown=shown,
         means=means.to_dict("records"),
-        seeds=sentences.seeds(study.means),
+        seeds=sentences.seeds(study.trained),
         contrasts=study.contrasts.to_dict("records"),
         figures=figures,
         examples=list(zip(rows[: params.samples], images, strict=False)),
@@ -73,13 +75,14 @@ def page(study: Study, figures: Mapping[str, Figure]) -> str:
         environments=environments(study.ranked),
         settings=settings,
         own_settings={m.key: own_settings(m, settings) for m in study.ranked},
-        plans_left_out=plans.left_out(board, study.by_key),
+        plans_left_out=plans.left_out(study.models, study.by_key),
         level=text.level(board.confidence[0]),
         draws=first.metrics["bootstrap"],
         beside=beside(params),
         metrics=metrics,
         columns=others[:COLUMNS],
         rest=others[COLUMNS:],
+        **features.of_page(study, models),
         **view.of_page(study, rows[: params.samples]),
     )  # fmt: skip
 

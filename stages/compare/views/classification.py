@@ -14,7 +14,7 @@ from ..figures import board, curves, examples
 from ..figures.style import Look
 from ..numbers.comparison import Study
 from ..numbers.curves import confusion, of_all, prevalence, table
-from ..page import pictures
+from ..page import features, pictures
 from ..read import Member
 
 CARD = "Training history, ROC and precision–recall curve"
@@ -22,7 +22,7 @@ CARD = "Training history, ROC and precision–recall curve"
 
 def figures(study: Study) -> dict[str, Figure]:
     shown, by_key = study.shown, study.by_key
-    look, share = Look(shown, study.board), prevalence(study.ranked[0])
+    look, share = Look(shown, study.models), prevalence(study.ranked[0])
     drawn = {
         "precision_recall_f1": board.precision_recall_f1(shown, by_key, look),
         "confusion": board.confusions(shown, by_key, look),
@@ -38,7 +38,7 @@ def sheet(study: Study, rows: Sequence[int], models: Mapping[str, Member]) -> Fi
 
 
 def cards(study: Study) -> Callable[[str], Figure]:
-    look, share = Look(study.board), prevalence(study.ranked[0])
+    look, share = Look(study.models), prevalence(study.ranked[0])
 
     def card(key: str) -> Figure:
         return curves.card(study.by_key[key], study.task, study.mean_lines, share, look.colour)
@@ -64,5 +64,6 @@ def of_model(study: Study, m: Member) -> dict[str, Any]:
     for case in m.cases:
         image = pictures.read(folder / case["image"])
         heat = pictures.overlay(image, pictures.read(folder / case["heatmap"]))
-        cases.append({**case, "image": pictures.data_uri(image), "heat": pictures.data_uri(heat)})
+        alike = [] if case["correct"] else features.reminders(m, case["path"], study.data)
+        cases.append({**case, "image": pictures.data_uri(image), "heat": pictures.data_uri(heat), "alike": alike})
     return {"confusion": confusion(m).tolist(), "cases": cases}
