@@ -25,7 +25,7 @@ from stages.shared.core.paths import report_dir
 from stages.shared.measures import MEASURES
 
 MEASURE = MEASURES["classification"].metrics["auroc"]
-SIDES = ("one", "other")
+SIDES = ("first", "second")
 Sets = tuple[Sequence[int], Sequence[int]]
 
 
