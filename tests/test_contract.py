@@ -68,15 +68,18 @@ def test_a_task_has_one_name_where_it_trains_is_judged_and_is_asked_for():
 
 def test_a_logged_model_requires_what_its_code_imports(repository):
     """A served model runs in an environment of its own."""
+    from stages.shared.tasks import TASKS
     from stages.shared.tracking.package import REQUIREMENTS
 
     distributions = {"PIL": "pillow", "cv2": "opencv-python-headless", "ruamel": "ruamel.yaml"}
+    distributions |= {name.replace("-", "_"): name for task in TASKS.values() for name in task.REQUIREMENTS}
     served = {f"stages.shared.{room}" for room in ("core", "images", "arrays", "model", "tasks")}
     external = grimp.build_graph("stages", include_external_packages=True, cache_dir=None)
     modules = [m for m in external.modules if ".".join(m.split(".")[:3]) in served]
     imported = {far.partition(".")[0] for m in modules for far in external.find_modules_directly_imported_by(m)}
     packages = {distributions.get(name, name) for name in imported - {"stages"} - set(sys.stdlib_module_names)}
-    assert packages - {"timm"} <= set(REQUIREMENTS)  # timm only where the backbone is timm's
+    of_tasks = {name for task in TASKS.values() for name in task.REQUIREMENTS}
+    assert packages - of_tasks - {"timm"} <= set(REQUIREMENTS)  # timm only where the backbone is timm's
 
 
 def test_dvc_watches_few_code_paths(repository):

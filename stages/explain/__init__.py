@@ -2,9 +2,8 @@
 
 params.py   the settings
 stage.py    reads, chooses, computes, writes
-choose.py   which test images are shown
+cases/      which test images are shown, and the pictures of each
 methods/    ways to ask a model where it looked
-gallery.py  one picture of all cases
 """
 
 from __future__ import annotations

@@ -18,5 +18,9 @@ class Params(Settings):
     """Wrongly predicted test images shown of each class."""
     choose: Literal["random", "confident", "uncertain"] = "random"
     """Which ones: `random` shows typical cases, `confident` the highest probabilities, `uncertain` the lowest."""
+    outlines: Annotated[int, Field(ge=0)] = 2
+    """Segmentation: test images shown with the best Dice, as many with a median one, and as many with the worst."""
+    common: Annotated[int, Field(ge=0)] = 6
+    """Segmentation: random test images that are shown of every model."""
     seed: Annotated[int, Field(ge=0)] = 0
     """Seed of the random choice."""

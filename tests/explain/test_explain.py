@@ -8,7 +8,7 @@ from sklearn.metrics import roc_auc_score
 
 from stages import evaluate, train
 from stages.explain import Params, run
-from stages.explain.choose import choose
+from stages.explain.cases.classification import choose
 from stages.explain.methods.grad_cam import grad_cam
 from stages.shared.core.files import read_json
 from stages.shared.core.job import Job

@@ -7,5 +7,6 @@ curves.py       along epochs or thresholds: histories, ROC and precision–recal
 growth.py       along the size of the training set: learning curve, gain over the baseline
 plans.py        which blocks learned when, and how fast
 embedding.py    the maps of one model's features
+outlines.py     segmentations, image by image
 examples.py     test images with every model's prediction
 """

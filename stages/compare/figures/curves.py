@@ -61,14 +61,14 @@ def histories(board: pd.DataFrame, members: Mapping[str, Member], look: Look, wa
     lowest = min(members[key].history[list(watched)].min().min() for key in board.key)
     for i, row in enumerate(board.itertuples()):
         upper, lower = axes[2 * (i // cols) : 2 * (i // cols) + 2, i % cols]
-        _history(upper, lower, members[row.key], watched, look.colour[row.strategy])
+        history(upper, lower, members[row.key], watched, look.colour[row.strategy])
         upper.set_title(look.name(row), fontsize=9)
         lower.set_ylim(min(0.4, lowest - 0.02), 1.02)
     fig.supxlabel("epoch (dotted: the one kept)", fontsize=9)
     return fig
 
 
-def _history(upper: Axes, lower: Axes, m: Member, watched: Mapping[str, str], colour: str) -> None:
+def history(upper: Axes, lower: Axes, m: Member, watched: Mapping[str, str], colour: str) -> None:
     h, best = m.history, m.summary.get("best_epoch")
     epoch, last = h.epoch + m.epoch_offset, list(watched)[-1]
     upper.plot(epoch, h.train_loss, label="training loss", **DASHED)
@@ -98,7 +98,7 @@ def card(
     fig.set_layout_engine("none")  # there is one per model, and constrained layout takes half their time
     for ax, left, width in zip(axes[0], (0.045, 0.29, 0.53, 0.775), (0.2, 0.2, 0.22, 0.22), strict=False):
         ax.set_position((left, 0.175, width, 0.795))
-    _history(axes[0, 0], axes[0, 1], m, task.watched, colour)
+    history(axes[0, 0], axes[0, 1], m, task.watched, colour)
     for ax in axes[0, :2]:
         ax.set_xlabel("epoch (dotted: the one kept)")
     class_colour = colours(m.answers.classes) if len(m.answers.classes) > 2 else {}

@@ -67,6 +67,7 @@ def page(study: Study, figures: Mapping[str, Figure]) -> str:
         models=models,
         counts=dataset.count(study.data.index, study.data.meta["classes"]),
         view=params.task,
+        classes_word=view.CLASSES,
         cards=[
             {"model": m, "row": row, "figure": figure_of(row["key"]), "about": view.CARD, **view.of_model(study, m)}
             for m, row in zip(models, shown, strict=True)

@@ -3,11 +3,12 @@ file here, and a folder of the same name in page/templates.
 
 view.py            what a view provides
 classification.py  threshold curves, confusion matrices, heat maps
+segmentation.py    scores of each image, outlines, errors
 """
 
 from __future__ import annotations
 
-from . import classification
+from . import classification, segmentation
 from .view import View
 
-VIEWS: dict[str, View] = {"classification": classification}
+VIEWS: dict[str, View] = {"classification": classification, "segmentation": segmentation}

@@ -17,6 +17,7 @@ from ..numbers.curves import confusion, of_all, prevalence, table
 from ..page import features, pictures
 from ..read import Member
 
+CLASSES = "Classes"
 CARD = "Training history, ROC and precision–recall curve"
 
 

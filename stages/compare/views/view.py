@@ -16,6 +16,8 @@ from ..read import Member
 class View(Protocol):
     """A module with these names is a view."""
 
+    CLASSES: str
+    """What the outputs of a model are called."""
     CARD: str
     """What the figure of one model shows, in words."""
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
-TaskName = Literal["classification", "anomaly"]
+TaskName = Literal["classification", "segmentation", "anomaly"]
 
 
 @dataclass(frozen=True)

@@ -15,8 +15,12 @@ surfaces.py        distances between the boundaries of two masks
 
 from __future__ import annotations
 
-from . import anomaly, classification
+from . import anomaly, classification, segmentation
 from .measure import TaskMeasures
 
-MEASURES: dict[str, TaskMeasures] = {"classification": classification.MEASURES, "anomaly": anomaly.MEASURES}
+MEASURES: dict[str, TaskMeasures] = {
+    "classification": classification.MEASURES,
+    "segmentation": segmentation.MEASURES,
+    "anomaly": anomaly.MEASURES,
+}
 """By task. It stands apart from what trains the task (`shared/tasks`), so that a new metric retrains no model."""

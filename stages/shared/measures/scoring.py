@@ -32,7 +32,7 @@ OF = ":"
 """Between a score and its structure: the columns of a prediction table, as in "dice:lung"."""
 
 
-def scored(table: pd.DataFrame, maps: np.ndarray, truth: Truth, options: Options) -> pd.DataFrame:
+def scored(table: pd.DataFrame, maps: np.ndarray | None, truth: Truth, options: Options) -> pd.DataFrame:
     """`table` with the columns <score>:<structure> (COUNTS in pixels, SCORES, and SCORES at the original size),
     components:<structure> (how many of the largest were kept; 0: all) and threshold.
 
@@ -41,6 +41,7 @@ def scored(table: pd.DataFrame, maps: np.ndarray, truth: Truth, options: Options
     """
     import pandas as pd
 
+    assert maps is not None
     validation = np.flatnonzero(table["split"] == "val")
     decision = choose(maps[validation], truth.masks[validation])
 

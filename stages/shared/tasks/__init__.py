@@ -3,13 +3,14 @@ same name in shared/measures: a new metric must not train anything again.
 
 task.py            what a task provides
 classification.py  one class per image
+segmentation.py    one class per pixel
 anomaly.py         normal or not, learned from normal images alone
 models.py          a model of a task: new, or as trained
 """
 
 from __future__ import annotations
 
-from . import anomaly, classification
+from . import anomaly, classification, segmentation
 from .task import Task
 
-TASKS: dict[str, Task] = {"classification": classification, "anomaly": anomaly}
+TASKS: dict[str, Task] = {"classification": classification, "segmentation": segmentation, "anomaly": anomaly}

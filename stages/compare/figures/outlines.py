@@ -1,0 +1,93 @@
+"""Figures of segmentations, image by image: a mean hides the few that fail."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+import pandas as pd
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from PIL import Image
+
+from ...shared.figures.style import GRID, INK, MUTED, figure
+from ...shared.measures.measure import TaskMeasures
+from ..read import Member
+from .curves import history
+from .style import Look
+
+SHOWN = {"dice": "Dice", "hd95": "HD95, pixels"}  # of each image
+
+
+def cases(board: pd.DataFrame, members: Mapping[str, Member], look: Look) -> Figure:
+    """One dot an image, one line a model: its mean is the long mark. Images for which a score is not defined have no
+    dot."""
+    fig, axes = figure(9.6, 1.0 + 0.42 * len(board), 1, len(SHOWN), sharey=True)
+    for ax, (score, label) in zip(axes[0], SHOWN.items(), strict=True):
+        for y, row in enumerate(board.itertuples()):
+            values = defined(members[row.key], score)
+            jitter = np.random.default_rng(y).uniform(-0.22, 0.22, len(values))
+            ax.plot(
+                values, y + jitter, "o", color=look.colour[row.strategy], markersize=3, alpha=0.45, markeredgewidth=0
+            )
+            if len(values):
+                ax.vlines(values.mean(), y - 0.36, y + 0.36, color=INK, linewidth=1.6)
+        ax.set(xlabel=f"{label} of each test image; line: the mean")
+        ax.grid(axis="x")
+        ax.tick_params(axis="y", length=0, labelcolor=INK)
+    axes[0, 0].set_yticks(range(len(board)), [look.name(row) for row in board.itertuples()])
+    axes[0, 0].set(ylim=(len(board) - 0.4, -0.6))
+    return fig
+
+
+def defined(m: Member, score: str) -> np.ndarray:
+    """Mean over structures of every test image that has one."""
+    values: np.ndarray = m.answers.image(score)
+    own: np.ndarray = values[np.isfinite(values)]
+    return own
+
+
+def card(m: Member, members: Sequence[Member], task: TaskMeasures, colour: str) -> Figure:
+    """One model: loss, validation Dice, and the share of test images up to each Dice and each HD95, among the lines of
+    the other models that figures show."""
+    fig, axes = figure(11, 2.7, 1, 2 + len(SHOWN))
+    fig.set_layout_engine("none")  # there is one per model, and constrained layout takes half their time
+    for ax, left, width in zip(axes[0], (0.045, 0.29, 0.545, 0.79), (0.2, 0.2, 0.2, 0.2), strict=True):
+        ax.set_position((left, 0.175, width, 0.795))
+    history(axes[0, 0], axes[0, 1], m, task.watched, colour)
+    for ax in axes[0, :2]:
+        ax.set_xlabel("epoch (dotted: the one kept)")
+    for ax, (score, label) in zip(axes[0, 2:], SHOWN.items(), strict=True):
+        for other in members:
+            share_below(ax, defined(other, score), GRID, 1)
+        share_below(ax, defined(m, score), colour, 2)
+        ax.set(xlabel=label, ylim=(-0.02, 1.02))
+        ax.grid()
+    axes[0, 2].set_ylabel("share of test images up to it")
+    return fig
+
+
+def share_below(ax: Axes, values: np.ndarray, colour: str, width: float) -> None:
+    x = np.sort(values)
+    ax.plot(x, np.arange(1, len(x) + 1) / max(len(x), 1), color=colour, linewidth=width, drawstyle="steps-post")
+
+
+def sheet(images: Sequence[Image.Image], outlines: Mapping[str, Sequence[tuple[Image.Image, float | None]]]) -> Figure:
+    """The static version of the page's table: images on top, below each every model's outlines and its Dice."""
+    fig, axes = figure(1.5 + 1.5 * len(images), 1.6 * (1 + len(outlines)), 1 + len(outlines), len(images))
+    for ax, image in zip(axes[0], images, strict=True):
+        ax.imshow(np.asarray(image), cmap="gray", vmin=0, vmax=255)
+    for line, (name, row) in zip(axes[1:], outlines.items(), strict=True):
+        for ax, (picture, dice) in zip(line, row, strict=True):
+            ax.imshow(np.asarray(picture))
+            ax.set_title(
+                "not defined" if dice is None else f"{dice:.3f}", fontsize=8, fontweight="normal", loc="center"
+            )
+        line[0].annotate(
+            name, (0, 0.5), (-6, 0), xycoords="axes fraction", textcoords="offset points",
+            ha="right", va="center", fontsize=8, color=INK,
+        )  # fmt: skip
+    for ax in axes.flat:
+        ax.set_axis_off()
+    fig.supxlabel("blue: truth; orange: prediction; number: Dice", fontsize=8, color=MUTED)
+    return fig
