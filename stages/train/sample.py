@@ -7,7 +7,6 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 
-from ..shared.arrays.arrays import Arrays
 from ..shared.core.errors import UserError, unknown
 from .params.sample import Sample
 
@@ -65,22 +64,6 @@ def select(
             f"image of {', '.join(missing)}. Raise the fraction."
         )
     return Rows(np.flatnonzero(train), np.flatnonzero(validation))
-
-
-def check_structures(arrays: Arrays, rows: Rows) -> None:
-    """Raises UserError: a structure has no pixel in any training mask, so that nothing can be learnt of it."""
-    if arrays.masks is None:
-        return
-    pixels = np.zeros(256, np.int64)
-    for row in rows.train:
-        pixels += np.bincount(arrays.masks[row].ravel(), minlength=256)
-    absent = [name for k, name in enumerate(arrays.structures, start=1) if not pixels[k]]
-    if absent:
-        raise UserError(
-            f"data/processed/masks.npy: no pixel of {', '.join(absent)} in any of {len(rows.train)} training masks, at "
-            f"{arrays.size[0]}×{arrays.size[1]} pixels. Take a larger sample or a larger preprocess.size, or see "
-            "params.yaml: validate.mask: threshold, invert, and whether a later structure covers all of it."
-        )
 
 
 def _of_site(index: pd.DataFrame, site: str | None) -> pd.Series:

@@ -13,7 +13,6 @@ from ..shared.arrays.arrays import Arrays, load_arrays
 from ..shared.core import paths
 from ..shared.core.errors import UserError
 from ..shared.core.job import Job, Result
-from ..shared.core.task import NEEDS
 from ..shared.model.model import Model
 from ..shared.model.recipe import Recipe
 from ..shared.model.store import save
@@ -36,7 +35,7 @@ from .plan.strategies import Plan, make_plan
 from .recipe.resizing import Size, sizes
 from .recipe.schedules import Schedule
 from .report import Trained, write_report
-from .sample import Rows, check_structures, select
+from .sample import Rows, select
 from .start.start import Start, find_start, load_weights
 
 NAMES = {
@@ -55,8 +54,6 @@ def run(params: Params, job: Job) -> Result:
     task = TASKS[params.task]
     rows = select(arrays.index, params.sample, task.usable(arrays.index), task.learnable(arrays.index))
     task.check_validation(arrays.index.iloc[rows.validation])
-    if NEEDS[params.task].masks:
-        check_structures(arrays, rows)
     start = None if params.strategy.plan == "from_scratch" else find_start(params.backbone)
     machine = this_machine(params.trainer, params.precision, params.channels_last, params.accumulate, params.workers)
     if machine.is_main:

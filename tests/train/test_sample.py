@@ -1,5 +1,4 @@
 import itertools
-from dataclasses import replace
 
 import numpy as np
 import pandas as pd
@@ -8,7 +7,7 @@ import pytest
 from stages.shared.arrays.arrays import load_arrays
 from stages.shared.core.errors import UserError
 from stages.train.params.sample import Sample
-from stages.train.sample import Rows, check_structures, select
+from stages.train.sample import select
 
 
 @pytest.fixture
@@ -135,15 +134,3 @@ def test_a_fold_without_images_of_the_site_is_named_with_those_that_have_some(tw
     lonely = two_sites.assign(site=np.where(two_sites["fold"] == 2, "A", "B"))
     with pytest.raises(UserError, match=r"fold 1 has no image at site A .*Folds with one: 2"):
         select(lonely, Sample(site="A", fold=1))
-
-
-def test_a_structure_without_a_pixel_in_training_is_named(processed):
-    arrays = load_arrays()
-    masks = np.zeros(arrays.images.shape[:3], np.uint8)
-    masks[::2, 3:9, 3:9], masks[5, 0, 0] = 1, 2
-    arrays = replace(arrays, masks=masks, structures=["lung", "heart"])
-    check_structures(arrays, Rows(np.array([1, 4, 5]), np.array([2])))
-    with pytest.raises(UserError, match=r"no pixel of heart in any of 2 training masks.*32×32"):
-        check_structures(arrays, Rows(np.array([1, 4]), np.array([5])))
-    with pytest.raises(UserError, match="no pixel of lung, heart"):
-        check_structures(arrays, Rows(np.array([1, 3]), np.array([5])))

@@ -110,8 +110,9 @@ def losses(settings: Settings, weights: Literal["balanced", "none"], arrays: Arr
     missing = [name for name, count in zip(outputs(arrays), counts, strict=True) if not count]
     if missing:
         raise UserError(
-            f"train: no pixel of the {len(rows)} training images is {' or '.join(missing)}, so it cannot be learned. "
-            "See the masks in reports/preprocess, and params.yaml: validate.mask and samples."
+            f"data/processed/masks.npy: no pixel of the {len(rows)} training images is {' or '.join(missing)}, so it "
+            "cannot be learned. Take a larger sample or a larger preprocess.size, or see params.yaml: validate.mask: "
+            "threshold, invert, and whether a later structure covers all of it."
         )
     balanced = torch.tensor(counts.sum() / (len(counts) * counts)).float()
     return make_loss(settings, balanced if weights == "balanced" else torch.ones(len(counts)))
