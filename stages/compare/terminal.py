@@ -60,7 +60,10 @@ def show(folder: Path | None = None, console: Console | None = None) -> None:
     if missing:
         lines += [f"missing: {len(missing)} of {len(rows)} models are incomplete; the others are compared without them"]
     if neighbours:
-        lines += [f"not shown: {len(neighbours)} rows of neighbours that vote in the features of these models ({path})"]
+        first = ", the first row among them" if neighbours[0]["rank"] == "1" else ""
+        lines += [
+            f"not shown: {len(neighbours)} rows of neighbours that vote in these models' features{first} ({path})"
+        ]
     if len(complete) > ROWS:
         lines += [f"{len(complete) - ROWS} more models are in {path}"]
     lines += ["", f"Report     {folder / 'index.html'}", f"All runs   {MLFLOW_UI}   (or: {MLFLOW_UI_PLAIN})"]

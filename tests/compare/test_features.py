@@ -16,6 +16,7 @@ from stages import compare
 from stages.compare.numbers.comparison import Study, analyse
 from stages.compare.page.features import POINTS
 from stages.compare.read import is_knn
+from stages.compare.stage import write_tables
 from stages.shared.core.files import read_json, write_json
 from stages.shared.core.job import Job
 from stages.shared.core.paths import Key
@@ -107,3 +108,14 @@ def test_without_votes_there_are_no_rows_of_neighbours(project, params):
     study = analyse(params())
     assert not study.board["knn"].any()
     assert study.votes.empty
+
+
+def test_the_terminal_lists_models_and_says_where_the_neighbours_are(project, params, capsys):
+    let_neighbours_vote(project)
+    study = analyse(params())
+    write_tables(project / "reports/compare", study)
+    compare.show()
+    text = capsys.readouterr().out
+    assert "+knn" not in text
+    assert "not shown: 6 rows of neighbours" in " ".join(text.split())
+    assert ("the first row among them" in " ".join(text.split())) == bool(study.board["knn"][0])
