@@ -18,6 +18,7 @@ from stages.shared.core.files import read_json
 from stages.shared.core.job import Job
 from stages.shared.core.paths import Key
 from stages.shared.model.detectors import maps, reconstructions, scores
+from stages.shared.model.memories.settings import Padim
 from stages.shared.tasks import anomaly
 from stages.shared.tasks.models import create, load
 from stages.train import stage
@@ -210,4 +211,4 @@ def test_a_memory_is_fitted_by_one_process(params):
 
 def test_a_block_that_does_not_exist_is_refused_before_any_work(params):
     with pytest.raises(UserError, match="strategies: blocks .*'block7' is not known"):
-        train.check(params(strategy={"plan": "padim", "blocks": ["block7"]}))
+        train.check(params("padim").model_copy(update={"strategy": Padim(plan="padim", blocks=["block7"])}))
