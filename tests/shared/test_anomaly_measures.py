@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pandas as pd
 import pytest
+from scipy.ndimage import label
 from sklearn.metrics import average_precision_score, balanced_accuracy_score, roc_auc_score, roc_curve
 
 from stages.evaluate.params import Params, Threshold
@@ -57,6 +60,74 @@ def test_every_metric_is_that_of_scikit_learn():
             assert values[f"sensitivity_at_{specificity * 100:.0f}"][i] == pytest.approx(expected)
         assert values["sensitivity"][i] == pytest.approx(np.average(alarm[truth], weights=weight[truth]))
         assert values["specificity"][i] == pytest.approx(np.average(~alarm[~truth], weights=weight[~truth]))
+
+
+def lesions(seed=0, skill=1.0):
+    """Twelve rows with maps of 24×24 pixels; two square lesions in every anomalous one, brighter by `skill`."""
+    rng = np.random.default_rng(seed)
+    rows = table(12, seed=3)
+    masks = np.zeros((12, 24, 24), np.uint8)
+    for i in np.flatnonzero(rows["label"] != "normal"):
+        y, x, side = rng.integers(1, 6, 3)
+        masks[i, y : y + side, x : x + side] = 1
+        masks[i, 15:17, 14:18] = 1
+    maps = (rng.normal(size=masks.shape) + skill * masks).astype(np.float16)
+    return rows, maps, Truth(masks, ["lesion"], lambda i: None, lambda values, size: values, np.ones(12, dtype=bool))
+
+
+def test_pixels_are_ranked_as_scikit_learn_ranks_them():
+    rows, maps, truth = lesions()
+    outlined = scored(rows, maps, truth, Params())
+    weights = np.random.default_rng(1).integers(0, 3, (3, 12)).astype(float)
+    values = measures(outlined, weights)["pixel_auroc"]
+    for value, weight in zip(values, weights, strict=True):
+        per_pixel = np.broadcast_to(weight[:, None, None], maps.shape).ravel()
+        expected = roc_auc_score(truth.masks.ravel(), maps.ravel(), sample_weight=per_pixel)
+        assert value == pytest.approx(expected, abs=2e-3)  # by a thousand levels
+
+
+def test_aupro_is_the_mean_overlap_of_the_lesions_by_brute_force():
+    rows, maps, truth = lesions(skill=1.5)
+    value = measures(scored(rows, maps, truth, Params()), np.ones((1, 12)))["aupro"][0]
+    regions = [
+        (i, numbers == n)
+        for i, mask in enumerate(truth.masks)
+        for numbers, count in [label(mask)]
+        for n in range(1, count + 1)
+    ]
+    points = [(0.0, 0.0)]
+    for threshold in np.unique(maps)[::-1]:
+        above = maps >= threshold
+        overlap = np.mean([above[i][region].mean() for i, region in regions])
+        points.append((above[truth.masks == 0].mean(), overlap))
+    x, y = np.array(points).T
+    grid = np.linspace(0, 0.3, 3001)
+    assert value == pytest.approx(np.interp(grid, x, y).mean(), abs=3e-3)
+
+
+def test_maps_that_say_nothing_get_what_chance_gives():
+    rows, maps, truth = lesions(skill=0.0)
+    numbers = measures(scored(rows, np.ones_like(maps), truth, Params()), np.ones((1, 12)))
+    assert numbers["pixel_auroc"][0] == pytest.approx(0.5)
+    assert numbers["aupro"][0] == pytest.approx(0.15, abs=0.01)
+
+
+def test_without_annotated_lesions_maps_are_not_judged():
+    rows = judged(table())
+    values = measures(rows, np.ones((2, len(rows))))
+    assert np.isnan(values["pixel_auroc"]).all()
+    assert np.isnan(values["aupro"]).all()
+
+
+def test_an_anomalous_image_that_nobody_annotated_does_not_count():
+    rows, maps, truth = lesions()
+    sick = int(np.flatnonzero(rows["label"] != "normal")[0])
+    annotated = truth.annotated.copy()
+    annotated[sick] = False
+    masks = truth.masks.copy()
+    masks[sick] = 0
+    without = scored(rows, maps, replace(truth, masks=masks, annotated=annotated), Params())
+    assert without["lesions"].iloc[sick] == without["other_pixels"].iloc[sick].sum() == 0
 
 
 def test_a_draw_with_one_kind_alone_has_no_rate_of_the_other():

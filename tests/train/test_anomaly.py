@@ -17,6 +17,8 @@ from stages.shared.core.errors import UserError
 from stages.shared.core.files import read_json
 from stages.shared.core.job import Job
 from stages.shared.core.paths import Key
+from stages.shared.measures.anomaly import measures, scored
+from stages.shared.measures.measure import Truth
 from stages.shared.model.detectors import maps, reconstructions, scores
 from stages.shared.model.memories.settings import Padim
 from stages.shared.tasks import anomaly
@@ -212,3 +214,29 @@ def test_a_memory_is_fitted_by_one_process(params):
 def test_a_block_that_does_not_exist_is_refused_before_any_work(params):
     with pytest.raises(UserError, match="strategies: blocks .*'block7' is not known"):
         train.check(params("padim").model_copy(update={"strategy": Padim(plan="padim", blocks=["block7"])}))
+
+
+@pytest.mark.parametrize("strategy", ["patch_knn", "knn"])
+def test_what_is_planted_in_sick_images_is_found_and_shuffled_labels_are_not(processed, params, strategy):
+    """Sick images have their bright square in the right corner, normal ones in the left."""
+    key = Key("small_cnn", strategy, "full")
+    model, _ = load(train.run(params(strategy), Job(key)).model)
+    arrays = load_arrays()
+    rows = np.concatenate([np.flatnonzero(arrays.index["fold"] == 0), arrays.rows("test")])
+    predictions = anomaly.predict(model, arrays, rows)
+    masks = np.zeros((len(rows), 32, 32), np.uint8)
+    masks[:, 2:14, 18:30] = 1
+    truth = Truth(masks, ["square"], lambda i: None, lambda values, size: values)
+    rng = np.random.default_rng(0)
+    aurocs = {"true": [], "shuffled": []}
+    for labels, values in aurocs.items():
+        for _ in range(1 if labels == "true" else 20):
+            table = predictions.table
+            if labels == "shuffled":
+                table = table.assign(label=table["label"].iloc[rng.permutation(len(table))].values)
+            judged = scored(table, predictions.maps, truth, evaluate.Params())
+            values.append({name: value[0] for name, value in measures(judged, np.ones((1, len(rows)))).items()})
+    assert aurocs["true"][0]["auroc"] > 0.9
+    assert np.mean([each["auroc"] for each in aurocs["shuffled"]]) == pytest.approx(0.5, abs=0.1)
+    if strategy == "patch_knn":
+        assert aurocs["true"][0]["pixel_auroc"] > 0.7

@@ -2,7 +2,7 @@
 
 AUROC, AUPRC and the sensitivities at a given specificity need no threshold; the latter are points of the ROC curve of
 the images that are judged, and promise nothing for others. Sensitivity, specificity and balanced accuracy are those at
-the threshold, which was chosen on validation images.
+the threshold, which was chosen on validation images. Where lesions are annotated, the maps are judged too (pixels.py).
 
 Shapes: N images, R draws.
 """
@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from . import classification
+from . import classification, pixels
 from .intervals import area_spread
 from .measure import Measure, Name, Options, TaskMeasures, Truth
 from .statistics import auroc, average_precision, confusion, ratio, threshold_counts
@@ -33,6 +33,8 @@ METRICS = {
     "balanced_accuracy": Measure("balanced accuracy", "bal.acc"),
     "sensitivity": Measure("sensitivity", "sens", headline=True),
     "specificity": Measure("specificity", "spec", headline=True),
+    "pixel_auroc": Measure("pixel AUROC", "pixAUROC", chance=0.5, spread=None),
+    "aupro": Measure("AUPRO", "AUPRO", chance=pixels.FALSE_PIXELS / 2, spread=None),
 }
 
 
@@ -56,6 +58,11 @@ class Answers:
     def score(self) -> np.ndarray:
         return np.asarray(self.table["score"], dtype=np.float64)
 
+    @property
+    def outlined(self) -> bool:
+        """Whether there are annotations to judge the maps by."""
+        return pixels.COLUMNS[0] in self.table
+
     @cached_property
     def alarm(self) -> np.ndarray:
         """N booleans: above the threshold."""
@@ -64,14 +71,20 @@ class Answers:
 
 def scored(table: pd.DataFrame, maps: np.ndarray, truth: Truth, options: Options) -> pd.DataFrame:
     """`table` (column score, the larger the less normal) with the columns predicted, the normal class or ANOMALOUS, and
-    threshold, which is chosen on the rows of the validation split alone."""
+    threshold, which is chosen on the rows of the validation split alone; where lesions are annotated, with those of
+    pixels.counted too. `maps`: n×H×W."""
     import pandas as pd
 
     answers, validation = Answers(table), np.asarray(table["split"] == "val")
     threshold = choose(answers.score[validation], answers.anomalous[validation], options.threshold)
     kinds = [answers.classes[0], ANOMALOUS]
     predicted = pd.Categorical.from_codes((answers.score > threshold).astype(int), categories=kinds)
-    return table.assign(predicted=predicted, threshold=threshold)
+    table = table.assign(predicted=predicted, threshold=threshold)
+    if not truth.structures:
+        return table
+    annotated = np.ones(len(table), dtype=bool) if truth.annotated is None else truth.annotated
+    masks = np.where(answers.anomalous[:, None, None], truth.masks, 0)
+    return table.assign(**pixels.counted(maps, masks, annotated | ~answers.anomalous))
 
 
 def counts(table: pd.DataFrame) -> dict[str, dict[str, int]]:
@@ -93,6 +106,7 @@ def measures(table: pd.DataFrame, weights: np.ndarray) -> dict[str, np.ndarray]:
     answers = Answers(table)
     ranked = answers.anomalous, answers.score, weights
     counts = confusion(answers.anomalous.astype(int), answers.alarm.astype(int), 2, weights)
+    nowhere = np.full(len(weights), np.nan)
     rates = ratio(counts.diagonal(axis1=1, axis2=2), counts.sum(axis=2))
     values = {
         "auroc": auroc(*ranked),
@@ -102,6 +116,8 @@ def measures(table: pd.DataFrame, weights: np.ndarray) -> dict[str, np.ndarray]:
         "balanced_accuracy": rates.mean(axis=1),
         "sensitivity": rates[:, 1],
         "specificity": rates[:, 0],
+        "pixel_auroc": pixels.pixel_auroc(table, weights) if answers.outlined else nowhere,
+        "aupro": pixels.aupro(table, weights) if answers.outlined else nowhere,
     }
     return {name: values[name] for name in METRICS}
 
