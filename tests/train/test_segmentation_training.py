@@ -1,0 +1,170 @@
+"""Trainings of a small U-Net on discs whose masks are known, and what evaluate and explain make of them."""
+
+import json
+
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+from PIL import Image
+from safetensors.torch import load_file, save_file
+
+from stages import evaluate, explain
+from stages.shared.arrays.arrays import load_arrays
+from stages.shared.core.job import Job
+from stages.shared.core.paths import Key, report_dir
+from stages.shared.model.predict import as_tensor
+from stages.shared.tasks.models import create, load
+from stages.shared.tasks.segmentation import predict
+from stages.train import run
+from stages.train.data.batches import Images
+
+KEY = Key("small_cnn", "from_scratch", "full")
+SIDE = 48
+AUGMENT = [{"Affine": {"rotate": [-20, 20], "translate_percent": [-0.1, 0.1], "p": 1.0}}]
+RECIPE = {
+    "task": "segmentation",
+    "loss": {"name": "dice_cross_entropy"},
+    "class_weights": "none",
+    "early_stopping": {"monitor": "val_dice", "patience": None},
+}
+
+
+@pytest.fixture
+def discs(processed):
+    """`processed` with a bright disc in every image. Every fourth patient is not annotated: masks of zeros."""
+    rng, (y, x) = np.random.default_rng(1), np.mgrid[:SIDE, :SIDE]
+    index = pd.read_parquet(processed / "index.parquet")
+    index["has_mask"] = index["group"] % 4 != 3
+    images, masks = [], []
+    for annotated in index["has_mask"]:
+        centre, radius = rng.uniform(14, 34, 2), rng.uniform(6, 12)
+        disc = np.hypot(y - centre[0], x - centre[1]) < radius
+        images.append(rng.integers(40, 110, (SIDE, SIDE)) + 110 * disc)
+        masks.append(disc & annotated)
+    np.save(processed / "images.npy", np.array(images, np.uint8)[..., None])
+    np.save(processed / "masks.npy", np.array(masks, np.uint8))
+    index.to_parquet(processed / "index.parquet", index=False)
+    meta = json.loads((processed / "meta.json").read_text())
+    meta |= {"structures": ["disc"], "size": [SIDE, SIDE], "preprocess": {"mode": "grey", "size": SIDE, "steps": []}}
+    (processed / "meta.json").write_text(json.dumps(meta))
+    write_originals(processed / "masks_original.zip", masks, index["has_mask"])
+    return processed
+
+
+def write_originals(path, masks, annotated):
+    import io
+    import zipfile
+
+    with zipfile.ZipFile(path, "w") as file:
+        for row, (mask, there) in enumerate(zip(masks, annotated, strict=True)):
+            if there:
+                buffer = io.BytesIO()
+                Image.fromarray(np.kron(mask, np.ones((2, 2))).astype(np.uint8)).save(buffer, format="PNG")
+                file.writestr(f"{row}.png", buffer.getvalue())
+
+
+def test_it_finds_the_discs_and_never_reads_what_is_not_annotated(discs, train_params, monkeypatch):
+    read, fetch = set(), Images.read
+
+    def note(self, items):
+        read.update(row for row, _ in items)
+        return fetch(self, items)
+
+    monkeypatch.setattr(Images, "read", note)
+    result = run(train_params(**RECIPE, epochs=6, augment=AUGMENT), Job(KEY))
+    assert result.metrics["val/best_dice"] > 0.9
+    index = load_arrays().index
+    assert index["has_mask"].iloc[sorted(read)].all()
+
+    metrics = evaluate.run(evaluate.Params(bootstrap=100), Job(KEY)).metrics
+    assert metrics["test/dice"] > 0.9
+    assert metrics["test/dice_original"] > 0.85
+    table = pd.read_parquet(report_dir("evaluate", KEY) / "predictions.parquet")
+    assert set(table["path"]) == set(index.loc[index["has_mask"] & (index["fold"] <= 0), "path"])
+
+    explain.run(explain.Params(outlines=1, common=2), Job(KEY))
+    folder = report_dir("explain", KEY)
+    cases = json.loads((folder / "cases.json").read_text())
+    assert [case["kind"] for case in cases] == ["best", "median", "worst", "common", "common"]
+    assert cases[0]["dice"] >= cases[1]["dice"] >= cases[2]["dice"]
+    dice = table.set_index("path")["dice:disc"]
+    assert all(case["dice"] == pytest.approx(dice[case["path"]]) for case in cases)
+    saved = np.load(folder / "heatmaps.npz")
+    for i, path in enumerate(saved["paths"]):  # the outline is the mask that was scored
+        truth = load_arrays().masks[index.index[index["path"] == path][0]]
+        both = 2 * ((saved["masks"][i] == 1) & (truth == 1)).sum()
+        assert both / ((saved["masks"][i] == 1).sum() + (truth == 1).sum()) == pytest.approx(dice[str(path)])
+    assert Image.open(folder / "gallery.png").width > 400
+
+
+@pytest.fixture
+def pretrained(tmp_path):
+    torch.manual_seed(5)
+    model = create("segmentation", architecture(), 2)
+    path = tmp_path / "start.safetensors"
+    save_file({name: t.contiguous() for name, t in model.backbone.network.state_dict().items()}, path)
+    return {"source": "lightbox", "name": "small_cnn", "weights": str(path)}
+
+
+def architecture():
+    from stages.shared.model.recipe import Architecture
+
+    return Architecture(source="lightbox", name="small_cnn")
+
+
+def test_feature_extraction_trains_the_decoder_alone_and_its_cache_changes_nothing(discs, train_params, pretrained):
+    key, weights = Key("small_cnn", "feature_extraction", "full"), []
+    start = load_file(pretrained["weights"])
+    for enabled in (True, False):
+        params = train_params(
+            **RECIPE, epochs=2, backbone=pretrained, strategy={"plan": "feature_extraction"}, augment=AUGMENT,
+            cache={"enabled": enabled, "views": 2},
+        )  # fmt: skip
+        folder = run(params, Job(key)).model
+        weights.append(load_file(folder / "weights.safetensors"))
+    prefix = "backbone.network."
+    for own in weights:
+        assert all(torch.equal(own[prefix + name], tensor) for name, tensor in start.items())
+    first = torch.manual_seed(0) and create("segmentation", architecture(), 2).state_dict()
+    assert any(not torch.equal(weights[0][n], first[n]) for n in weights[0] if n.startswith("head."))
+    model, recipe = load(folder)
+    assert recipe.classes == ["background", "disc"]
+    images = as_tensor(load_arrays().images[:4])
+    with torch.no_grad():
+        assert torch.equal(model(images), model(images))  # nothing random is left on in a frozen encoder
+
+
+def test_features_from_the_cache_are_those_of_the_encoder(discs, pretrained):
+    from stages.train.features.cut import split
+
+    model = create("segmentation", architecture(), 2)
+    prefix, tail = split(model, list(model.backbone.blocks), (1, SIDE, SIDE))
+    images = as_tensor(load_arrays().images[:3])
+    model.eval()
+    with torch.no_grad():
+        assert torch.allclose(tail(*prefix(images)), model(images), atol=1e-6)
+
+
+def test_a_mask_moves_with_its_image(discs):
+    arrays = load_arrays()
+    rows = np.flatnonzero(arrays.index["has_mask"])[:8]
+    source = Images(arrays, arrays.masks, 3, [*AUGMENT, {"RandomBrightnessContrast": {"p": 1.0}}])
+    items = [(int(row), 1) for row in rows]
+    (images,), masks = source.read(items)
+    assert torch.equal(masks, source.targets_of(items))
+    assert not torch.equal(masks, torch.from_numpy(arrays.masks[rows]))
+    assert set(masks.unique().tolist()) == {0, 1}
+    for image, mask in zip(images[:, 0].float(), masks, strict=True):  # the disc is bright wherever it went
+        assert image[mask == 1].mean() > image[mask == 0].mean() + 40
+
+
+def test_batch_size_and_order_change_no_prediction(discs):
+    torch.manual_seed(0)
+    model, arrays = create("segmentation", architecture(), 2), load_arrays()
+    rows = np.flatnonzero(arrays.index["has_mask"])[:9]
+    maps = predict(model, arrays, rows).maps
+    backwards = predict(model, arrays, rows[::-1]).maps[::-1]
+    alone = np.concatenate([predict(model, arrays, rows[i : i + 1]).maps for i in range(len(rows))])
+    assert np.abs(maps.astype(int) - backwards).max() <= 1
+    assert np.abs(maps.astype(int) - alone).max() <= 1
