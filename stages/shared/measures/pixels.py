@@ -45,9 +45,15 @@ def counted(maps: np.ndarray, masks: np.ndarray, judged: np.ndarray) -> dict[str
     return dict(zip(COLUMNS, (list(lesion), list(other), list(shares), regions), strict=True))
 
 
+def drawn(table: pd.DataFrame, column: str, weights: np.ndarray) -> np.ndarray:
+    """R×L: the sums over the images of each draw. In floats: NumPy multiplies matrices of whole numbers slowly."""
+    sums: np.ndarray = weights.astype(np.float64) @ np.stack(list(table[column])).astype(np.float64)
+    return sums
+
+
 def pixel_auroc(table: pd.DataFrame, weights: np.ndarray) -> np.ndarray:
     """Area under the ROC curve of all pixels of all images together, a tie counting half; R values."""
-    hits, false = (weights @ np.stack(list(table[name])) for name in ("lesion_pixels", "other_pixels"))
+    hits, false = (drawn(table, name, weights) for name in ("lesion_pixels", "other_pixels"))
     below = false.sum(axis=1, keepdims=True) - false.cumsum(axis=1)
     return ratio((hits * (below + 0.5 * false)).sum(axis=1), hits.sum(axis=1) * false.sum(axis=1))
 
@@ -55,8 +61,8 @@ def pixel_auroc(table: pd.DataFrame, weights: np.ndarray) -> np.ndarray:
 def aupro(table: pd.DataFrame, weights: np.ndarray) -> np.ndarray:
     """Mean overlap of the lesions, each counting alike whatever its size, as a mean over thresholds up to FALSE_PIXELS;
     R values. 0.15 is what a map that says nothing gives."""
-    false = (weights @ np.stack(list(table["other_pixels"]))).cumsum(axis=1)
-    overlap = (weights @ np.stack(list(table["lesion_shares"]))).cumsum(axis=1)
+    false = drawn(table, "other_pixels", weights).cumsum(axis=1)
+    overlap = drawn(table, "lesion_shares", weights).cumsum(axis=1)
     lesions = weights @ table["lesions"].to_numpy(np.float64)
     values = np.full(len(weights), np.nan)
     for r in np.flatnonzero((lesions > 0) & (false[:, -1] > 0)):
