@@ -32,6 +32,19 @@ def signed_span(low: float | None, high: float | None) -> str:
     return f"{signed(low)} to {signed(high)}"
 
 
+def images_needed(value: float | None, largest: float) -> str:
+    """Of a learning curve that ends at `largest`: a number, or beyond which end of the curve it lies."""
+    if value is None or math.isnan(value):
+        return DASH
+    return (
+        f"more than {count(largest)}"
+        if math.isinf(value)
+        else "fewer than the smallest"
+        if value == 0
+        else count(value)
+    )
+
+
 def duration(seconds: float | None) -> str:
     if seconds is None or math.isnan(seconds):
         return DASH

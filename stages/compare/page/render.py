@@ -16,9 +16,10 @@ from ...shared.measures import MEASURES
 from .. import text
 from ..figures import examples, plans
 from ..figures.style import Look
-from ..numbers import dataset
+from ..numbers import dataset, sites
 from ..numbers.board import best_on_validation
 from ..numbers.comparison import Study, beside
+from ..numbers.worth import worth
 from ..views import VIEWS
 from . import features, pictures, sentences
 from .made import environments, own_settings, shared_settings
@@ -84,6 +85,10 @@ def page(study: Study, figures: Mapping[str, Figure]) -> str:
         columns=others[:COLUMNS],
         rest=others[COLUMNS:],
         **features.of_page(study, models),
+        worth=worth(study.trained, params.baseline, study.measure) if study.grows else [],
+        largest=study.trained.loc[study.trained["strategy"] == params.baseline, "train_images"].max(),
+        site_names=sites.sites_of(study.data.index),
+        by_site=sites.by_site(study.ranked, study.data.index, study.task, study.metric),
         **view.of_page(study, rows[: params.samples]),
     )  # fmt: skip
 
@@ -100,6 +105,7 @@ def _environment() -> Environment:
         trim_blocks=True, lstrip_blocks=True,
     )  # fmt: skip
     environment.globals["inline"] = lambda name: Markup((TEMPLATES / name).read_text(encoding="utf-8"))
-    environment.filters |= {name: getattr(text, name) for name in ("number", "signed", "span", "duration", "count")}
+    names = ("number", "signed", "span", "duration", "count", "images_needed")
+    environment.filters |= {name: getattr(text, name) for name in names}
     environment.filters |= {"svg": svg, "sentence": lambda label: label[:1].upper() + label[1:]}
     return environment
