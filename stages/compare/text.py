@@ -36,13 +36,9 @@ def images_needed(value: float | None, largest: float) -> str:
     """Of a learning curve that ends at `largest`: a number, or beyond which end of the curve it lies."""
     if value is None or math.isnan(value):
         return DASH
-    return (
-        f"more than {count(largest)}"
-        if math.isinf(value)
-        else "fewer than the smallest"
-        if value == 0
-        else count(value)
-    )
+    if value == 0:
+        return "fewer than any"
+    return f"more than {count(largest)}" if math.isinf(value) else count(value)
 
 
 def duration(seconds: float | None) -> str:
