@@ -52,12 +52,13 @@ def save_maps(folder: Path, study: Study) -> list[Path]:
 
 def write_tables(out: Path, study: Study) -> None:
     own = {f"tables/{name}": table for name, table in VIEWS[study.params.task].tables(study).items()}
+    watched = list(study.task.watched)[-1]  # DVC draws it, under one name for every task
     shutil.rmtree(out / "tables", ignore_errors=True)
     for name, table in {
         "leaderboard": for_file(with_missing(study.board, study.missing), study.metric),
         "repeats": for_file(study.means, study.metric).rename(columns={"sample": "size"}),
         "contrasts": for_file(study.contrasts, study.metric),
-        "histories": curves.of_all(study.ranked, lambda m: m.history),
+        "histories": curves.of_all(study.ranked, lambda m: m.history.assign(val_score=m.history[watched])),
         **own,
     }.items():
         with atomic(out / f"{name}.csv") as partial:
