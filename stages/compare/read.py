@@ -68,6 +68,11 @@ class Member:
         return replace(self.key, strategy=self.key.strategy.removesuffix(KNN))
 
     @property
+    def learned(self) -> bool:
+        """In epochs; false for a memory, which was fitted in one pass and has no training loss."""
+        return bool(self.history["train_loss"].notna().any())
+
+    @property
     def epoch_offset(self) -> int:
         """Added to an epoch of the files, which count from 0, it gives the one that people count."""
         return 1 - int(self.history["epoch"].min())

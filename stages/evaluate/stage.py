@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from functools import partial
 
 import numpy as np
@@ -30,6 +31,7 @@ def run(params: Params, job: Job) -> Result:
     predictions, measures = task.predict(model, arrays, rows), MEASURES[recipe.task]
     table = measures.scored(predictions.table, predictions.maps, truth_of(arrays, rows), params)
     judgement = judge(table, measures, Resampling(params.bootstrap, params.confidence, params.seed))
+    judgement = replace(judgement, numbers={**judgement.numbers, "settings": params.model_dump()})
     write(paths.report_dir("evaluate", job.member), table, judgement)
     datasets = {use: table[table["split"] == split] for use, split in (("validation", "val"), ("test", "test"))}
     return Result(metrics=flat(judgement.numbers), datasets=datasets)

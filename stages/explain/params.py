@@ -20,7 +20,10 @@ class Params(Settings):
     """Which ones: `random` shows typical cases, `confident` the highest probabilities, `uncertain` the lowest."""
     outlines: Annotated[int, Field(ge=0)] = 2
     """Segmentation: test images shown with the best Dice, as many with a median one, and as many with the worst."""
+    scores: Annotated[int, Field(ge=0)] = 2
+    """Anomaly detection: test images shown with the highest score, as many with a median one, and as many with the
+    lowest, of the normal images and of the others."""
     common: Annotated[int, Field(ge=0)] = 6
-    """Segmentation: random test images that are shown of every model."""
+    """Segmentation and anomaly detection: random test images that are shown of every model."""
     seed: Annotated[int, Field(ge=0)] = 0
     """Seed of the random choice."""

@@ -8,5 +8,6 @@ growth.py       along the size of the training set: learning curve, gain over th
 plans.py        which blocks learned when, and how fast
 embedding.py    the maps of one model's features
 outlines.py     segmentations, image by image
+anomalies.py    scores of normal images and of others
 examples.py     test images with every model's prediction
 """

@@ -12,16 +12,19 @@ from .style import Look
 
 
 def all_figures(study: Study) -> dict[str, Figure]:
-    """A learning curve needs two sizes of training set, the sheet of images at least one image."""
+    """A history needs a model that learned in epochs, a learning curve two sizes of training set, the sheet of images
+    at least one image."""
     shown, by_key, label, level = study.shown, study.by_key, study.measure.label, coverage(study.board.confidence[0])
     look, forest = Look(shown, study.models), study.trained if study.repeated else study.models
     view = VIEWS[study.params.task]
     figures = {
         "intervals": board.intervals(forest, label, Look(forest, study.models)),
-        "histories": curves.histories(shown, by_key, look, study.task.watched),
         "plans": plans.plans(study.models, by_key),
         **view.figures(study),
     }
+    learned = shown[[by_key[key].learned for key in shown["key"]]]
+    if len(learned):
+        figures["histories"] = curves.histories(learned, by_key, look, study.task.watched)
     if study.grows:
         look_of_means = Look(study.trained, study.models)
         figures["data_efficiency"] = growth.data_efficiency(study.trained, study.models, label, look_of_means)

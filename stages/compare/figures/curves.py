@@ -30,10 +30,10 @@ def by_backbone(
         for row in board[board.backbone == backbone].to_dict("records"):
             ax.plot(
                 *by_key[row["key"]], color=look.colour[row["strategy"]], linestyle=look.mark[row["sample"]][1],
-                drawstyle=_drawstyle(curve), label=f"{row['strategy']}, {row['sample']}  {row[curve.metric]:.3f}",
+                drawstyle=drawstyle_of(curve), label=f"{row['strategy']}, {row['sample']}  {row[curve.metric]:.3f}",
             )  # fmt: skip
         ax.set_title(backbone)
-        _unit_square(ax, curve, prevalence)
+        unit_square(ax, curve, prevalence)
         ax.legend(
             loc=curve.free_corner, title=f"test {label}", title_fontsize=8, handlelength=2.4,
             alignment="right" if curve.free_corner.endswith("right") else "left",
@@ -41,11 +41,11 @@ def by_backbone(
     return fig
 
 
-def _drawstyle(curve: Curve) -> str:
+def drawstyle_of(curve: Curve) -> str:
     return "steps-pre" if curve.steps else "default"
 
 
-def _unit_square(ax: Axes, curve: Curve, prevalence: float) -> None:
+def unit_square(ax: Axes, curve: Curve, prevalence: float) -> None:
     ax.plot([0, 1], curve.chance(prevalence), **DOTTED)
     ax.set(xlim=(-0.02, 1.02), ylim=(-0.02, 1.02), aspect="equal", xlabel=curve.x_label, ylabel=curve.y_label)
     ax.grid()
@@ -101,15 +101,15 @@ def card(
     history(axes[0, 0], axes[0, 1], m, task.watched, colour)
     for ax in axes[0, :2]:
         ax.set_xlabel("epoch (dotted: the one kept)")
-    class_colour = colours(m.answers.classes) if len(m.answers.classes) > 2 else {}
+    class_colour = colours(list(m.answers.ranked)) if len(m.answers.ranked) > 1 else {}
     for ax, (name, curve) in zip(axes[0, 2:], task.curves.items(), strict=True):
-        drawstyle = _drawstyle(curve)
+        drawstyle = drawstyle_of(curve)
         for line in mean_lines[name].values():
             ax.plot(*line, color=GRID, linewidth=1, drawstyle=drawstyle)
         for group, line in lines(m, curve).items() if class_colour else ():
             ax.plot(*line, color=class_colour[group], linewidth=0.9, drawstyle=drawstyle)
         ax.plot(*mean_lines[name][str(m.key)], color=colour, linewidth=2, drawstyle=drawstyle)
-        _unit_square(ax, curve, prevalence)
+        unit_square(ax, curve, prevalence)
     handles = [Line2D([], [], color=colour, label="this model"), Line2D([], [], color=GRID, label="other models")]
     handles += [Line2D([], [], color=c, linewidth=1, label=plain(n)) for n, c in class_colour.items()]
     axes[0, 2].legend(handles=handles, loc="lower right", handlelength=1.2)

@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 from matplotlib.figure import Figure
+from PIL import Image
 
 from ...shared.figures.style import BAD, GOOD, INK, MUTED, figure
 from ..read import Data, Member
@@ -47,4 +48,28 @@ def sheet(pixels: Sequence[np.ndarray], rows: Sequence[int], models: Mapping[str
     for line, name in enumerate(models):
         axes[0, 0].annotate(name, (0, 0), (-8, -6 - LINE * line), ha="right", va="top", color=INK, **text)
     axes[0, 0].annotate("probability of the true class", (0, 0.5), (-8, 0), ha="right", color=MUTED, **text)
+    return fig
+
+
+def pictures(
+    images: Sequence[Image.Image],
+    titles: Sequence[str],
+    rows: Mapping[str, Sequence[tuple[Image.Image, str]]],
+    note: str,
+) -> Figure:
+    """The same where a model's answer is a picture: images with their titles on top, below them what each model, by
+    label, made of every image, with a text above it."""
+    fig, axes = figure(1.5 + 1.5 * len(images), 1.6 * (1 + len(rows)), 1 + len(rows), len(images))
+    lines = [list(zip(images, titles, strict=True)), *rows.values()]
+    for line, pairs in zip(axes, lines, strict=True):
+        for ax, (picture, title) in zip(line, pairs, strict=True):
+            ax.imshow(np.asarray(picture), cmap="gray", vmin=0, vmax=255)
+            ax.set_title(plain(title), fontsize=8, fontweight="normal", loc="center")
+            ax.set_axis_off()
+    for line, name in zip(axes[1:], rows, strict=True):
+        line[0].annotate(
+            name, (0, 0.5), (-6, 0), xycoords="axes fraction", textcoords="offset points",
+            ha="right", va="center", fontsize=8, color=INK,
+        )  # fmt: skip
+    fig.supxlabel(note, fontsize=8, color=MUTED)
     return fig

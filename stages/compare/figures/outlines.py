@@ -8,9 +8,8 @@ import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from PIL import Image
 
-from ...shared.figures.style import GRID, INK, MUTED, figure
+from ...shared.figures.style import GRID, INK, figure
 from ...shared.measures.measure import TaskMeasures
 from ..read import Member
 from .curves import history
@@ -70,24 +69,3 @@ def card(m: Member, members: Sequence[Member], task: TaskMeasures, colour: str) 
 def share_below(ax: Axes, values: np.ndarray, colour: str, width: float) -> None:
     x = np.sort(values)
     ax.plot(x, np.arange(1, len(x) + 1) / max(len(x), 1), color=colour, linewidth=width, drawstyle="steps-post")
-
-
-def sheet(images: Sequence[Image.Image], outlines: Mapping[str, Sequence[tuple[Image.Image, float | None]]]) -> Figure:
-    """The static version of the page's table: images on top, below each every model's outlines and its Dice."""
-    fig, axes = figure(1.5 + 1.5 * len(images), 1.6 * (1 + len(outlines)), 1 + len(outlines), len(images))
-    for ax, image in zip(axes[0], images, strict=True):
-        ax.imshow(np.asarray(image), cmap="gray", vmin=0, vmax=255)
-    for line, (name, row) in zip(axes[1:], outlines.items(), strict=True):
-        for ax, (picture, dice) in zip(line, row, strict=True):
-            ax.imshow(np.asarray(picture))
-            ax.set_title(
-                "not defined" if dice is None else f"{dice:.3f}", fontsize=8, fontweight="normal", loc="center"
-            )
-        line[0].annotate(
-            name, (0, 0.5), (-6, 0), xycoords="axes fraction", textcoords="offset points",
-            ha="right", va="center", fontsize=8, color=INK,
-        )  # fmt: skip
-    for ax in axes.flat:
-        ax.set_axis_off()
-    fig.supxlabel("blue: truth; orange: prediction; number: Dice", fontsize=8, color=MUTED)
-    return fig

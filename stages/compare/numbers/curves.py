@@ -25,11 +25,8 @@ def of_all(members: Sequence[Member], table_of: Callable[[Member], pd.DataFrame]
 
 
 def lines(m: Member, curve: Curve) -> dict[str, Line]:
-    """One line per class; of two classes, that of the last one."""
-    answers = m.answers
-    return {
-        answers.classes[k]: curve.points(answers.truth == k, answers.probabilities[:, k]) for k in answers.positives
-    }
+    """One line per class; of two classes, that of the last one; of anomalies, one."""
+    return {name: curve.points(positive, score) for name, (positive, score) in m.answers.ranked.items()}
 
 
 def table(m: Member, curve: Curve) -> pd.DataFrame:
@@ -53,7 +50,7 @@ def mean_line(m: Member, curve: Curve) -> Line:
 
 def prevalence(m: Member) -> float:
     """Share of the test images that are of the class whose curve is shown; several classes: the mean share."""
-    return float(np.mean([np.mean(m.answers.truth == k) for k in m.answers.positives]))
+    return float(np.mean([np.mean(positive) for positive, _ in m.answers.ranked.values()]))
 
 
 def confusion(m: Member) -> np.ndarray:

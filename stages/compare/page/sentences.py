@@ -143,7 +143,11 @@ def top(board: pd.DataFrame, measure: Measure) -> str:
     text, chance = f"{lead} [{span(first.value_low, first.value_high)}], {rest}.", measure.chance
     if isnan(first.value_low):
         return text + _one_class(first)
-    if chance is not None and not (first.value_low > chance if measure.higher_is_better else first.value_high < chance):
+    if chance is not None and (first.value_high < chance if measure.higher_is_better else first.value_low > chance):
+        text += f" The whole interval is worse than {chance:g}, the {measure.label} of a model that guesses."
+    elif chance is not None and not (
+        first.value_low > chance if measure.higher_is_better else first.value_high < chance
+    ):
         text += f" Its interval includes {chance:g}, the {measure.label} of a model that guesses."
     return text + _one_class(first)
 

@@ -8,14 +8,14 @@ from typing import Any
 import pandas as pd
 from matplotlib.figure import Figure
 
-from ...shared.core import paths
 from ...shared.measures.segmentation import PER_CASE
-from ..figures import outlines
+from ..figures import examples, outlines
 from ..figures.style import Look
 from ..numbers.comparison import Study
 from ..numbers.curves import of_all
 from ..page import pictures
 from ..read import Member
+from .shared_cases import common, picture, shared_paths
 
 CLASSES = "Structures"
 CARD = "Training history, and the share of test images up to each Dice and distance"
@@ -30,26 +30,16 @@ def figures(study: Study) -> dict[str, Figure]:
 def sheet(study: Study, rows: Sequence[int], models: Mapping[str, Member]) -> Figure:
     own = {name: common(m) for name, m in models.items()}
     shown = shared_paths(list(own.values()))
-    first = next(iter(models.values()))
-    images = [picture(first, own[next(iter(own))][path], "image") for path in shown]
-    return outlines.sheet(
-        images,
-        {n: [(picture(models[n], own[n][path], "overlay"), own[n][path]["dice"]) for path in shown] for n in models},
-    )
+    first = next(iter(models))
+    images = [picture(models[first], own[first][path], "image") for path in shown]
+    lines = {
+        n: [(picture(m, own[n][path], "overlay"), dice(own[n][path])) for path in shown] for n, m in models.items()
+    }
+    return examples.pictures(images, [""] * len(images), lines, "blue: truth; orange: prediction; number: Dice")
 
 
-def common(m: Member) -> dict[str, Mapping[str, Any]]:
-    """By path: the random test images that explain drew of every model."""
-    return {case["path"]: case for case in m.cases if case["kind"] == "common"}
-
-
-def shared_paths(cases: Sequence[Mapping[str, Any]]) -> list[str]:
-    """That all models have."""
-    return [path for path in cases[0] if all(path in own for own in cases)]
-
-
-def picture(m: Member, case: Mapping[str, Any], name: str) -> Any:
-    return pictures.read(paths.report_dir("explain", m.key) / case[name])
+def dice(case: Mapping[str, Any]) -> str:
+    return "not defined" if case["dice"] is None else f"{case['dice']:.3f}"
 
 
 def cards(study: Study) -> Callable[[str], Figure]:

@@ -25,6 +25,7 @@ from ...shared.model.predict import batched
 from ...shared.tasks.segmentation import structures
 from ..params import Params
 from .cases import Pictures
+from .middle import middle_first
 
 SIDE = 256  # pixels; smaller images are enlarged, so that an outline is a line
 TRUTH, PREDICTION, MISSED = "#56b4e9", "#e69f00", "#56b4e9"  # Okabe and Ito's; false pixels are as the prediction
@@ -38,8 +39,7 @@ def choose(predictions: pd.DataFrame, classes: list[str], params: Params) -> pd.
     test = predictions[predictions["split"] == "test"].sort_values("path", ignore_index=True)
     test = test.assign(dice=Answers(test).image("dice"))
     ordered = test.dropna(subset="dice").sort_values(["dice", "path"], kind="stable", ignore_index=True)
-    middle = (ordered.index.to_series() - (len(ordered) - 1) / 2).abs().sort_values(kind="stable").index
-    orders = {"best": ordered.iloc[::-1], "median": ordered.loc[middle], "worst": ordered}
+    orders = {"best": ordered.iloc[::-1], "median": middle_first(ordered), "worst": ordered}
     parts = [rows.drop_duplicates("patient").head(params.outlines).assign(kind=kind) for kind, rows in orders.items()]
     order = np.random.default_rng(params.seed).permutation(len(test))
     parts.append(test.iloc[order].drop_duplicates("patient").head(params.common).assign(kind="common"))

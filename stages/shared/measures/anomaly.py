@@ -59,6 +59,11 @@ class Answers:
         return np.asarray(self.table["score"], dtype=np.float64)
 
     @property
+    def ranked(self) -> dict[str, tuple[np.ndarray, np.ndarray]]:
+        """Of what a curve is given for: N booleans, is anomalous, and N scores."""
+        return {ANOMALOUS: (self.anomalous, self.score)}
+
+    @property
     def outlined(self) -> bool:
         """Whether there are annotations to judge the maps by."""
         return pixels.COLUMNS[0] in self.table

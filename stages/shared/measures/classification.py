@@ -85,6 +85,11 @@ class Answers:
         """The classes that a curve or a rate is given for: of two the last one, which says all; of more, each."""
         return [1] if len(self.classes) == 2 else list(range(len(self.classes)))
 
+    @property
+    def ranked(self) -> dict[str, tuple[np.ndarray, np.ndarray]]:
+        """Of each of `positives`: N booleans, is of the class, and N scores."""
+        return {self.classes[k]: (self.truth == k, self.probabilities[:, k]) for k in self.positives}
+
     def counts(self, weights: np.ndarray) -> np.ndarray:
         """R×K×K, truth × prediction."""
         return confusion(self.truth, self.predicted, len(self.classes), weights)
@@ -95,7 +100,7 @@ def measures(table: pd.DataFrame, weights: np.ndarray) -> dict[str, np.ndarray]:
     answers = Answers(table)
     counts = answers.counts(weights)
     right = counts.diagonal(axis1=1, axis2=2)
-    one_vs_rest = [(answers.truth == k, answers.probabilities[:, k], weights) for k in answers.positives]
+    one_vs_rest = [(*own, weights) for own in answers.ranked.values()]
     values = {
         "auroc": np.mean([auroc(*each) for each in one_vs_rest], axis=0),
         "auprc": np.mean([average_precision(*each) for each in one_vs_rest], axis=0),
