@@ -24,7 +24,7 @@ from .cases import Pictures
 from .middle import middle_first
 
 COMMON = "common"
-HOTTEST = 99.5  # percentile of the pixels that the brightest colour of a map stands for
+HOTTEST = 98  # percentile of the pixels that the brightest colour of a map stands for
 
 
 def choose(predictions: pd.DataFrame, classes: list[str], params: Params) -> pd.DataFrame:
