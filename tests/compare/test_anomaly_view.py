@@ -123,7 +123,7 @@ def test_the_card_counts_alarms(study: Path) -> None:
 def test_the_card_promises_what_its_rule_does(study: Path) -> None:
     text = re.sub(r"\s+", " ", page(study).text)
     conformal = "normal_quantile" in study.name
-    assert ("probability of at most 0.100" in text) == conformal
+    assert ("probability of at most 10%," in text) == conformal
     assert ("The rule promises at most 100 on average" in text) == conformal
     assert ("None. The threshold is the one that looks best" in text) != conformal
 

@@ -184,6 +184,15 @@ def test_the_first_place_is_shared_where_the_intervals_say_so(ties: list[bool], 
     assert sentences.top(board, AUROC).endswith(end)
 
 
+def test_an_interval_below_chance_is_not_said_to_include_it() -> None:
+    board = pd.DataFrame(
+        {"key": ["a"], "value": 0.3, "value_low": 0.2, "value_high": 0.4, "tie": True, "one_class": None}
+    )  # fmt: skip
+    text = sentences.top(board, AUROC)
+    assert text.endswith("The whole interval is worse than 0.5, the AUROC of a model that guesses.")
+    assert "includes" not in text
+
+
 def test_what_is_not_defined_is_told_as_such() -> None:
     nothing = float("nan")
     board = BOARD.assign(value=nothing, value_low=nothing, value_high=nothing)

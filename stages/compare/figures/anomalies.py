@@ -30,7 +30,7 @@ def histograms(board: pd.DataFrame, members: Mapping[str, Member], look: Look) -
         ax.set_title(look.name(row), fontsize=9)
         ax.set_ylabel("share of the images" if i % 3 == 0 else "")
         ax.set_xlabel("score")
-    axes[0].legend(loc="upper right", handlelength=1)
+    axes[0].legend(loc="best", handlelength=1)
     return fig
 
 
@@ -61,7 +61,7 @@ def card(
         ax.set_position((left, 0.175, width, 0.795))
     histogram(axes[0, 0], m)
     axes[0, 0].set(xlabel="score", ylabel="share of the images")
-    axes[0, 0].legend(loc="upper right", handlelength=1.2)
+    axes[0, 0].legend(loc="best", handlelength=1.2)
     curve = task.curves["roc"]
     for line in mean_lines["roc"].values():
         axes[0, 1].plot(*line, color=GRID, linewidth=1, drawstyle=drawstyle_of(curve))
