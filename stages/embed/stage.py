@@ -148,7 +148,8 @@ def place(
     rows = choose_points(use, params.points, params.seed)
     drawn = maps(features[rows], params.perplexity, params.iterations, params.seed)
     trained = np.isin(np.arange(len(index)), train)
-    own_use = np.where((use == "train") & ~trained, "unused", use)
+    judged = index["path"].isin(table["path"]).to_numpy()
+    own_use = np.where((use == "train") & ~trained | (use == "val") & ~judged, "unused", use)
     points = pd.DataFrame({"path": index["path"].to_numpy()[rows], "use": own_use[rows]})
     for name, axes in (("tsne", drawn.tsne), ("pca", drawn.pca)):
         points[[f"{name}_x", f"{name}_y"]] = axes

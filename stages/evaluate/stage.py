@@ -63,5 +63,10 @@ def check_fit(recipe: Recipe, arrays: Arrays) -> None:
 
 
 def validation_rows(recipe: Recipe, arrays: Arrays) -> np.ndarray:
-    """The fold this model stopped on, which need not be the index's own `val`."""
-    return np.flatnonzero(arrays.index["fold"] == recipe.params["sample"]["fold"])
+    """The images this model stopped on: of its fold, which need not be the index's own `val`, and of its site. Those of
+    another site must choose no threshold: how the model does there is what the test asks."""
+    index, sample = arrays.index, recipe.params["sample"]
+    own = index["fold"] == sample["fold"]
+    if (site := sample.get("site")) is not None:  # recipes from before there were sites lack it
+        own &= index["site"] == site
+    return np.flatnonzero(own)

@@ -98,6 +98,21 @@ def test_it_finds_the_discs_and_never_reads_what_is_not_annotated(discs, train_p
     assert Image.open(folder / "gallery.png").width > 400
 
 
+def test_images_of_another_site_choose_no_threshold(discs, train_params):
+    index = pd.read_parquet(discs / "index.parquet")
+    index["site"] = np.where(index["group"] // 2 % 2 == 0, "A", "B")
+    index.to_parquet(discs / "index.parquet", index=False)
+    run(train_params(**RECIPE, epochs=1, sample={"site": "A"}), Job(KEY))
+    evaluate.run(evaluate.Params(bootstrap=100), Job(KEY))
+    table = pd.read_parquet(report_dir("evaluate", KEY) / "predictions.parquet")
+    with np.load(report_dir("train", KEY) / "rows.npz") as rows:
+        validation = index["path"].iloc[rows["validation"]]
+    assert set(table.loc[table["split"] == "val", "path"]) == set(validation)
+    sites = table["path"].map(index.set_index("path")["site"])
+    assert set(sites[table["split"] == "val"]) == {"A"}
+    assert set(sites[table["split"] == "test"]) == {"A", "B"}
+
+
 @pytest.fixture
 def pretrained(tmp_path):
     torch.manual_seed(5)
