@@ -119,6 +119,20 @@ def test_without_annotated_lesions_maps_are_not_judged():
     assert np.isnan(values["aupro"]).all()
 
 
+def test_masks_of_anatomy_judge_no_map():
+    """Lungs, which normal images show as well, are no lesions."""
+    rows, maps, truth = lesions()
+    anatomy = truth.masks.copy()
+    anatomy[(anatomy == 0) & (np.arange(24) < 12)] = 2
+    expected = scored(rows, maps, truth, Params())
+    both = scored(rows, maps, replace(truth, masks=anatomy, structures=["lesion", "lung"]), Params())
+    for name in ("lesion_pixels", "other_pixels", "lesion_shares"):
+        np.testing.assert_array_equal(np.stack(list(both[name])), np.stack(list(expected[name])))
+    alone = scored(rows, maps, replace(truth, masks=(anatomy == 2).astype(np.uint8), structures=["lung"]), Params())
+    assert "lesion_pixels" not in alone
+    assert np.isnan(measures(alone, np.ones((1, 12)))["pixel_auroc"]).all()
+
+
 def test_an_anomalous_image_that_nobody_annotated_does_not_count():
     rows, maps, truth = lesions()
     sick = int(np.flatnonzero(rows["label"] != "normal")[0])

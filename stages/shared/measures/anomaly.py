@@ -2,7 +2,8 @@
 
 AUROC, AUPRC and the sensitivities at a given specificity need no threshold; the latter are points of the ROC curve of
 the images that are judged, and promise nothing for others. Sensitivity, specificity and balanced accuracy are those at
-the threshold, which was chosen on validation images. Where lesions are annotated, the maps are judged too (pixels.py).
+the threshold, which was chosen on validation images. Where lesions are annotated, the maps are judged too (pixels.py);
+masks of anatomy judge nothing.
 
 Shapes: N images, R draws.
 """
@@ -25,6 +26,7 @@ if TYPE_CHECKING:
     import pandas as pd
 
 ONE_CLASS = 0.98  # share of the images
+MOST = 0.5  # of the annotated normal images
 METRICS = {
     "auroc": Measure("AUROC", "AUROC", headline=True, chance=0.5, spread=area_spread),
     "auprc": Measure("AUPRC", "AUPRC"),
@@ -88,8 +90,19 @@ def scored(table: pd.DataFrame, maps: np.ndarray, truth: Truth, options: Options
     if not truth.structures:
         return table
     annotated = np.ones(len(table), dtype=bool) if truth.annotated is None else truth.annotated
-    masks = np.where(answers.anomalous[:, None, None], truth.masks, 0)
+    of_lesions = lesions(truth, annotated & ~answers.anomalous)
+    if not of_lesions:
+        return table
+    masks = np.where(answers.anomalous[:, None, None], np.isin(truth.masks, of_lesions), False)
     return table.assign(**pixels.counted(maps, masks, annotated | ~answers.anomalous))
+
+
+def lesions(truth: Truth, normal: np.ndarray) -> list[int]:
+    """Numbers of the structures that are lesions. What most annotated normal images show, such as lungs, is anatomy.
+    `normal`: n booleans, annotated and normal."""
+    masks = truth.masks[normal]
+    shares = [(masks == k).any(axis=(1, 2)).mean() if len(masks) else 0.0 for k in range(1, len(truth.structures) + 1)]
+    return [k for k, share in enumerate(shares, start=1) if share <= MOST]
 
 
 def counts(table: pd.DataFrame) -> dict[str, dict[str, int]]:
