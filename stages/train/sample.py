@@ -31,8 +31,8 @@ def select(
     the sample's seed fixes: with one seed, smaller parts are subsets of larger ones.
 
     Raises:
-        UserError: there is no such fold or site, no image is usable, or a class has no training image left, or fewer
-            than asked for.
+        UserError: there is no such fold or site, no image is usable, or none of the test images, or a class has no
+            training image left, or fewer than asked for.
     """
     chosen = _of_site(index, sample.site) & (True if usable is None else usable)
     if not chosen.any():
@@ -40,6 +40,12 @@ def select(
             f"data/processed: the task can use none of {len(index)} images{_at(sample)}. A task that learns from masks "
             "uses annotated images only: see params.yaml: validate.mask, and mask_present in "
             "reports/validate/data_docs/index.html."
+        )
+    if usable is not None and not (usable & (index["split"] == "test")).any():
+        raise UserError(
+            "data/processed: the task can use none of the test images, so no model could be judged. A task that learns "
+            "from masks tests on annotated images only: see params.yaml: preprocess.split and validate.mask, and "
+            "mask_present in reports/validate/data_docs/index.html."
         )
     fold = index["fold"].where(chosen, LEFT_OUT)
     validation = fold == sample.fold

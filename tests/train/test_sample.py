@@ -109,6 +109,11 @@ def test_no_usable_image_at_all_says_where_masks_are_set(index):
         select(index, Sample(), np.zeros(len(index), bool))
 
 
+def test_a_test_part_without_a_usable_image_stops_before_the_training(index):
+    with pytest.raises(UserError, match=r"none of the test images.* validate\.mask"):
+        select(index, Sample(), (index["split"] != "test").to_numpy())
+
+
 @pytest.fixture
 def two_sites(index) -> pd.DataFrame:
     """Patients by turns: pairs of a normal and a sick one; the first of a fold's are at A."""

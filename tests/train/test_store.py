@@ -60,6 +60,13 @@ def entries() -> set[Path]:
     return {path for path in (SCRATCH / "cache").resolve().iterdir() if path.is_dir()}
 
 
+def test_no_image_is_read_but_those_that_are_asked_for(processed, monkeypatch):
+    rows, read = set(), Images.read
+    monkeypatch.setattr(Images, "read", lambda self, items: rows.update(row for row, _ in items) or read(self, items))
+    make_store().fill([(3, None), (5, None)])
+    assert rows == {3, 5}
+
+
 def test_what_is_read_is_what_the_prefix_gives_in_any_order_and_with_any_view(processed):
     store = make_store(steps=FLIPS)
     items = [(row, view) for row in ROWS for view in (None, 0, 1)]

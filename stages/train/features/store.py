@@ -21,7 +21,7 @@ from filelock import FileLock, Timeout
 from ...shared.core.code import digest_of
 from ...shared.core.files import disk_full
 from ...shared.core.progress import progress
-from ...shared.model.predict import batches
+from ...shared.model.predict import as_tensor, batches
 from ..data.batches import Images, Item
 from ..machine.machine import Machine
 from .cut import Prefix
@@ -41,7 +41,8 @@ class FeatureStore:
         self.root = machine.scratch / "cache"
         self.entries: dict[int | None, Entry] = {}
         prefix.model.to(machine.device)
-        self.specs = [Spec.of(tensor) for tensor in self.compute(images.read([(0, None)] * 2)[0][0])]
+        blank = np.zeros((2, *images.arrays.images.shape[1:]), np.uint8)  # a real image might be one of the test part
+        self.specs = [Spec.of(tensor) for tensor in self.compute(as_tensor(blank))]
         self.digest = digest(prefix)
 
     def compute(self, images: torch.Tensor) -> tuple[torch.Tensor, ...]:
