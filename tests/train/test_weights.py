@@ -49,7 +49,7 @@ def test_weights_of_a_backbone_alone_are_loaded(tmp_path):
 
 
 def test_weights_of_a_whole_model_of_this_project_are_loaded_without_its_head(tmp_path):
-    source, target = create("classification", SMALL, classes=5), build(SMALL)
+    source, target = create("classification", SMALL, outputs=5), build(SMALL)
     save_file({k: v.contiguous() for k, v in source.state_dict().items()}, tmp_path / "w.safetensors")
     load_pretrained(target, choice(tmp_path / "w.safetensors"))
     assert same(source.backbone, target)
@@ -373,7 +373,7 @@ def test_timms_weights_from_outside_the_hub_have_a_remedy_of_their_own():
 
 def test_a_deep_head_of_this_project_is_left_out(tmp_path):
     deep = SMALL.model_copy(update={"head": Head(hidden=[8], norm="batch")})
-    source, target = create("classification", deep, classes=5), build(SMALL)
+    source, target = create("classification", deep, outputs=5), build(SMALL)
     save_file({k: v.contiguous() for k, v in source.state_dict().items()}, tmp_path / "w.safetensors")
     load_pretrained(target, choice(tmp_path / "w.safetensors"))
     assert same(source.backbone, target)
