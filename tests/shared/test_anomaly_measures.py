@@ -150,6 +150,11 @@ def test_a_draw_with_one_kind_alone_has_no_rate_of_the_other():
     assert np.isnan(sensitivity_at(0.9, ~normal, np.arange(4.0), np.ones((1, 4)))).all()
 
 
+def test_youden_of_a_model_below_chance_makes_every_image_an_alarm():
+    scores = np.array([0.25, 0.5, 0.75, 1.0])
+    assert youden(scores, np.array([True, False, True, False])) < 0.25
+
+
 def test_youden_is_where_sensitivity_and_specificity_add_up_to_most():
     rows = table(200)
     truth, score = (rows["label"] != "normal").to_numpy(), rows["score"].to_numpy()

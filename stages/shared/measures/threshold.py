@@ -37,7 +37,8 @@ def youden(score: np.ndarray, anomalous: np.ndarray) -> float:
     index = hits.cumsum() / max(hits.sum(), 1) - false_alarms.cumsum() / max(false_alarms.sum(), 1)
     best = int(np.flatnonzero(index >= index.max() - 1e-12)[-1])
     below = levels[best + 1] if best + 1 < len(levels) else np.nextafter(levels[best], -np.inf)
-    return float((levels[best] + below) / 2)
+    middle = (levels[best] + below) / 2
+    return float(middle if middle < levels[best] else below)  # between two neighbouring floats there is none
 
 
 def normal_quantile(normal: np.ndarray, false_alarms: float) -> float:
