@@ -47,6 +47,12 @@ def area(table: pd.DataFrame) -> float:
     return reference.roc_auc_score(table.label == "pneumonia", table.prob_pneumonia)
 
 
+def test_samples_of_two_sites_are_no_repeats_of_one_another() -> None:
+    members = [member("a"), member("b", seed=1), member("c", site="east"), member("d", site="west", seed=1)]
+    assert repeats.sizes(members) == {"a": "all", "b": "all", "c": "all, east", "d": "all, west"}
+    assert cells(members) == [("all", {0: 0, 1: 1}), ("all, east", {0: 2}), ("all, west", {1: 3})]
+
+
 def test_samples_that_differ_in_their_seed_alone_are_one_size() -> None:
     members = [
         member("a", per_class=10), member("b", per_class=10, seed=1), member("c", fraction=0.1),

@@ -1,11 +1,14 @@
 """What a strategy is worth in images, on curves that can be read off by hand; scores of each site apart."""
 
 import math
+from collections import defaultdict
+from types import SimpleNamespace
 
 import numpy as np
 import pandas as pd
 import pytest
 
+from stages.compare.figures.growth import data_efficiency
 from stages.compare.numbers.sites import by_site
 from stages.compare.numbers.worth import needed, worth
 from stages.shared.measures import MEASURES
@@ -16,7 +19,7 @@ SCORE = Measure("score", "score")
 
 def means(**curves):
     rows = [
-        {"backbone": "b", "strategy": name, "sample": f"{n} a class", "train_images": n, "value": value,
+        {"backbone": "b", "strategy": name, "sample": f"{n} a class", "site": "", "train_images": n, "value": value,
          "value_low": value - 0.1, "value_high": value + 0.1}
         for name, curve in curves.items() for n, value in curve.items()
     ]  # fmt: skip
@@ -38,6 +41,24 @@ def test_distances_are_better_when_they_are_lower_and_a_dip_does_not_count():
     (row,) = worth(table, "from_scratch", lower)
     assert row["images"] == pytest.approx(20 * 2**0.5)  # from 8 at 20 (no worse than at 10) to 4 at 40
     assert needed(0.1, np.array([0.5, 0.7]), np.array([10.0, 40.0])) == 0
+
+
+def test_trainings_at_one_site_are_no_points_of_the_curve_of_all():
+    table = means(from_scratch={10: 0.5, 40: 0.7}, fine_tune={10: 0.6})
+    elsewhere = means(from_scratch={20: 0.69}, fine_tune={20: 0.69}).assign(site="east")
+    (row,) = worth(pd.concat([table, elsewhere]), "from_scratch", SCORE)
+    assert row["images"] == pytest.approx(20)
+
+
+def test_the_learning_curve_joins_no_trainings_of_different_sites():
+    table = means(from_scratch={10: 0.5, 40: 0.7})
+    table = pd.concat([table, means(from_scratch={20: 0.3}).assign(site="east")], ignore_index=True)
+    table = table.assign(seeds=1, confidence=0.95)
+    look = SimpleNamespace(backbones=["b"], colour={"from_scratch": "black"}, mark=defaultdict(lambda: "o"))
+    (ax,) = data_efficiency(table, table.assign(key=""), "score", look).axes
+    lines = [line.get_xdata().tolist() for line in ax.lines if line.get_linestyle() != "None"]
+    assert lines == [[10, 40], [20]]
+    assert [text.get_text() for text in ax.get_legend().get_texts()] == ["from_scratch"]
 
 
 def test_one_size_of_the_baseline_is_no_curve():

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from typing import Literal
 
 import pandas as pd
 from matplotlib.axes import Axes
@@ -35,7 +36,7 @@ def data_efficiency(means: pd.DataFrame, board: pd.DataFrame, label: str, look: 
                 beside = [at / step**0.4] * len(own)
                 ax.plot(beside, own, "o", color=colour, markersize=4, alpha=0.45, markeredgewidth=0)
     axes[0].set_ylabel(f"{mean_of(means)}test {label}, shaded: {coverage(means.confidence[0])} interval")
-    axes[0].legend(loc="lower right")
+    _legend(axes[0], "lower right")
     return fig
 
 
@@ -49,7 +50,7 @@ def gains(contrasts: pd.DataFrame, baseline: str, label: str, level: str, look: 
         ax.vlines(x, rows.low, rows.high, color=colour, linewidth=2)
         ax.plot(x, rows.difference, "o-", color=colour, linewidth=0.8, markersize=6, label=strategy)
     axes[0].set_ylabel(f"mean test {label} minus\nthat of {baseline}, {level} interval")
-    axes[0].legend(loc="upper right")
+    _legend(axes[0], "upper right")
     return fig
 
 
@@ -71,12 +72,20 @@ def _panels(table: pd.DataFrame, look: Look, height: float) -> tuple[Figure, Seq
 
 
 def _lines(table: pd.DataFrame, axes: Sequence[Axes], look: Look) -> Iterator[tuple[Axes, str, pd.DataFrame, float]]:
-    """(panel, strategy, its rows from few to many images, a factor around 1 that keeps it beside the others)."""
+    """(panel, strategy, its rows from few to many images, a factor around 1 that keeps it beside the others). Trainings
+    at one site are no points of the line of those at all."""
     strategies, step = list(dict.fromkeys(table.strategy)), _step(table)
     for ax, backbone in zip(axes, look.backbones, strict=True):
-        for strategy, rows in table[table.backbone == backbone].groupby("strategy", sort=False):
+        for (strategy, _), rows in table[table.backbone == backbone].groupby(["strategy", "site"], sort=False):
             shift = step ** (strategies.index(strategy) - (len(strategies) - 1) / 2)
             yield ax, str(strategy), rows.sort_values("train_images"), shift
+
+
+def _legend(ax: Axes, loc: Literal["lower right", "upper right"]) -> None:
+    """Each strategy once, however many lines it has."""
+    handles, labels = ax.get_legend_handles_labels()
+    lines = dict(zip(labels, handles, strict=True))
+    ax.legend(list(lines.values()), list(lines), loc=loc)
 
 
 def _step(table: pd.DataFrame) -> float:

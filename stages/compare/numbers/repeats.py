@@ -16,7 +16,7 @@ from .draws import Contrast, Draws
 
 CELL = ["backbone", "strategy", "sample"]  # what the repeats of one training have in common
 CONTRAST = [
-    "backbone", "sample", "train_images", "strategy", "value", "baseline_value", "val_value",
+    "backbone", "sample", "site", "train_images", "strategy", "value", "baseline_value", "val_value",
     "difference", "low", "high", "value_low", "value_high", "baseline_low", "baseline_high",
     "verdict", "seeds", "runs", "baseline_runs",
 ]  # fmt: skip
@@ -30,7 +30,8 @@ def sizes(members: Sequence[Member]) -> dict[str, str]:
     settings = {m.key.sample: m.summary["sample"] for m in members if m.summary.get("sample")}
     alike: dict[tuple[Any, ...], set[int]] = {}
     for sample in settings.values():
-        alike.setdefault((sample["per_class"], sample["fraction"], sample["fold"]), set()).add(sample["seed"])
+        size = (sample["per_class"], sample["fraction"], sample["fold"], sample.get("site"))
+        alike.setdefault(size, set()).add(sample["seed"])
     names = {m.key.sample: m.key.sample for m in members}
     if max(map(len, alike.values()), default=1) == 1:
         return names
@@ -41,6 +42,7 @@ def sizes(members: Sequence[Member]) -> dict[str, str]:
 def _size(sample: Mapping[str, Any], with_fold: bool) -> str:
     whole = "all" if sample["fraction"] == 1 else f"{100 * sample['fraction']:g}%"
     size = f"{sample['per_class']} a class" if sample["per_class"] else whole
+    size = f"{size}, {sample['site']}" if sample.get("site") else size  # an older summary.json has no sites
     return f"{size}, fold {sample['fold']}" if with_fold else size
 
 
@@ -53,7 +55,8 @@ def trainings(members: Sequence[Member], metric: str, beside: str) -> pd.DataFra
     """One row per training, in the order of the matrix. Two samples with the same seed are the same training; the first
     stands for both.
 
-    `at`: position among the members; `sample`: the size; `name`: of the sample; `knn`: neighbours vote;
+    `at`: position among the members; `sample`: the size; `name`: of the sample; `site`: that it names, or empty; `knn`:
+    neighbours vote;
     `train_images`: rounded mean over the samples of a size, since whole patients bring a few more or fewer;
     `val_value`, `beside`, and `low` and `high` of the metric that decides: of the model.
     """
@@ -61,7 +64,9 @@ def trainings(members: Sequence[Member], metric: str, beside: str) -> pd.DataFra
     rows = [
         {
             "at": at, "backbone": m.key.backbone, "strategy": m.key.strategy, "sample": size[m.key.sample],
-            "name": m.key.sample, "knn": is_knn(m.key), "seed": (m.summary.get("sample") or {}).get("seed", 0),
+            "name": m.key.sample,
+            "site": (m.summary.get("sample") or {}).get("site") or "", "knn": is_knn(m.key),
+            "seed": (m.summary.get("sample") or {}).get("seed", 0),
             "train_images": m.summary.get("train_images"), "val_value": m.value("val", metric),
             beside: m.value("test", beside), "low": m.value("test", metric, "low"),
             "high": m.value("test", metric, "high"),
@@ -83,7 +88,8 @@ def means(table: pd.DataFrame, draws: Draws, beside: str) -> pd.DataFrame:
         rows.append(
             dict(zip(CELL, cell, strict=True))
             | {
-                "knn": repeats["knn"].iloc[0], "train_images": repeats["train_images"].iloc[0], "seeds": len(at),
+                "knn": repeats["knn"].iloc[0], "site": repeats["site"].iloc[0],
+                "train_images": repeats["train_images"].iloc[0], "seeds": len(at),
                 "value": value, "value_low": low, "value_high": high, "value_sd": pd.Series(draws.point[at]).std(),
                 beside: repeats[beside].mean(skipna=False), "val_value": repeats["val_value"].mean(skipna=False),
                 "confidence": draws.level, "samples": " ".join(repeats["name"]),
@@ -118,7 +124,8 @@ def contrasts(table: pd.DataFrame, draws: Draws, baseline: str) -> pd.DataFrame:
             value, value_low, value_high = _mean(draws, own)
             base_value, base_low, base_high = _mean(draws, other)
             rows[own["at"].min()] = {
-                "backbone": backbone, "sample": sample, "train_images": own["train_images"].iloc[0],
+                "backbone": backbone, "sample": sample, "site": own["site"].iloc[0],
+                "train_images": own["train_images"].iloc[0],
                 "strategy": own["strategy"].iloc[0], "value": value, "baseline_value": base_value,
                 "val_value": own["val_value"].mean(skipna=False), "difference": difference, "low": low, "high": high,
                 "value_low": value_low, "value_high": value_high, "baseline_low": base_low, "baseline_high": base_high,

@@ -1,7 +1,7 @@
 """How many images the baseline needs for what another strategy reaches: what pretraining is worth, in images.
 
 Read off the baseline's learning curve, the means of its sizes joined by straight lines over the logarithm of the number
-of images, each no worse than the one before.
+of images, each no worse than the one before. Trainings at one site have a curve of their own.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ def worth(means: pd.DataFrame, baseline: str, measure: Measure) -> list[dict[str
     the baseline for the mean and for the ends of its interval. inf: more than its largest size; 0: fewer than its
     smallest; NaN: the end is not defined. Empty where the baseline has a single size."""
     sign, rows = 1 if measure.higher_is_better else -1, []
-    for backbone, table in means.groupby("backbone", sort=False):
+    for (backbone, _), table in means.groupby(["backbone", "site"], sort=False):
         base = table[table["strategy"] == baseline].sort_values("train_images").dropna(subset="value")
         if base["train_images"].nunique() < 2:
             continue
