@@ -40,7 +40,7 @@ def check(params: Params) -> None:
 
     metrics = MEASURES[params.task].metrics
     if params.sort_by not in metrics:
-        raise unknown("sort_by", params.sort_by, metrics)
+        raise unknown(f"sort_by (task: {params.task})", params.sort_by, metrics)
 
 
 def show() -> None:

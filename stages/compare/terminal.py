@@ -40,8 +40,10 @@ def show(folder: Path | None = None, console: Console | None = None) -> None:
         raise UserError(f"{path}: no leaderboard yet. Make it with `make run` (or `dvc repro`).")
     with path.open(encoding="utf-8", newline="") as file:
         rows = list(csv.DictReader(file))
-    neighbours = [row for row in rows if row["knn"] == "True"]
-    complete = [row for row in rows if row["status"] != "missing" and row["knn"] != "True"]
+    # all ties are ties with the first row, so that row is shown whatever it is
+    neighbours = [row for row in rows[1:] if row["knn"] == "True"]
+    complete = [rows[0], *(row for row in rows[1:] if row["knn"] != "True")]
+    complete = [row for row in complete if row["status"] != "missing"]
     missing = [row for row in rows if row["status"] == "missing"]
     metric, level = rows[0]["metric"], text.level(float(rows[0]["confidence"]))
     measures = {name: measure for task in MEASURES.values() for name, measure in task.metrics.items()}
@@ -57,13 +59,12 @@ def show(folder: Path | None = None, console: Console | None = None) -> None:
         lines += [f"= : the {level} interval of its difference in {label} to the first row includes zero, a tie"]
     if any(row["one_class"] for row in complete):
         lines += ["! : predicts one class for at least 98% of the test images, so do not use its predictions"]
+    if rows[0]["knn"] == "True":
+        lines += ["+knn: no model of its own; the nearest training images vote, in the features of that model"]
     if missing:
         lines += [f"missing: {len(missing)} of {len(rows)} models are incomplete; the others are compared without them"]
     if neighbours:
-        first = ", the first row among them" if neighbours[0]["rank"] == "1" else ""
-        lines += [
-            f"not shown: {len(neighbours)} rows of neighbours that vote in these models' features{first} ({path})"
-        ]
+        lines += [f"not shown: {len(neighbours)} rows of neighbours that vote in these models' features ({path})"]
     if len(complete) > ROWS:
         lines += [f"{len(complete) - ROWS} more models are in {path}"]
     lines += ["", f"Report     {folder / 'index.html'}", f"All runs   {MLFLOW_UI}   (or: {MLFLOW_UI_PLAIN})"]

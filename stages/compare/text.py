@@ -8,7 +8,7 @@ DASH = "–"
 
 
 def number(value: float | None, digits: int = 3) -> str:
-    return DASH if value is None or math.isnan(value) else f"{value:,.{digits}f}"
+    return DASH if value is None or math.isnan(value) else f"{value:,.{digits}f}".replace("-", "−")
 
 
 def count(value: float | None) -> str:

@@ -35,7 +35,7 @@ def check_libraries(params: Params) -> None:
         raise UserError(f"mix: {params.mix.name}: images of task: {params.task} cannot be mixed. Set mix: null.")
     monitors = ["val_loss", *task.watch(2)]
     if params.early_stopping.monitor not in monitors:
-        raise unknown("early_stopping.monitor", params.early_stopping.monitor, monitors)
+        raise unknown(f"early_stopping.monitor (task: {params.task})", params.early_stopping.monitor, monitors)
     backbone = params.backbone
     network, _, tag = backbone.name.partition(".") if backbone.source == "timm" else (backbone.name, "", "")
     if network not in known(backbone.source):

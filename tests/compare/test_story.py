@@ -33,7 +33,7 @@ TABLE = pd.DataFrame(
 BOARD = pd.DataFrame(
     {
         "rank": [1, 2], "key": ["a", "b"], "value": [0.9, 0.8], "value_low": 0.7, "value_high": 0.95, "confidence": 0.9,
-        "tie": [True, True], "val_value": [0.8, 0.85], "chosen": [False, True], "one_class": None, "one_class_share": 0.5,
+        "tie": [True, True], "val_value": [0.8, 0.85], "chosen": [False, True], "knn": False, "one_class": None, "one_class_share": 0.5,
     }
 )  # fmt: skip
 
@@ -143,6 +143,9 @@ def test_the_model_that_validation_chose_is_named_with_its_place_on_the_test_ima
     (_, text), *_ = sentences.findings(TABLE.iloc[:0], BOARD, "from_scratch", 120, TABLE.iloc[:0], AUROC)
     assert text.startswith("b has the best validation AUROC, 0.850. On the test images")
     assert text.endswith("it reaches 0.800 [0.700–0.950]: place 2 of 2.")
+    with_neighbours = BOARD.assign(knn=[True, False])
+    (_, text), *_ = sentences.findings(TABLE.iloc[:0], with_neighbours, "from_scratch", 120, TABLE.iloc[:0], AUROC)
+    assert text.endswith("place 2 of 2 rows, those of neighbours included.")
 
 
 def test_a_model_that_predicts_one_class_is_marked_where_it_wins() -> None:

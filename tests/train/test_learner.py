@@ -99,5 +99,7 @@ def test_balanced_class_weights_are_scikit_learns():
 
 
 def test_a_metric_that_the_task_does_not_watch_is_refused_before_any_work(train_params):
-    with pytest.raises(UserError, match="early_stopping.monitor: 'val_aurok' is not known. Did you mean 'val_auroc'"):
+    with pytest.raises(
+        UserError, match=r"monitor \(task: classification\): 'val_aurok' is not known. Did you mean 'val_auroc'"
+    ):
         check(train_params(early_stopping={"monitor": "val_aurok"}))

@@ -24,7 +24,8 @@ PAIRS = 12  # suspected leaks that are shown
 
 
 def of_page(study: Study, shown: Sequence[Member]) -> dict[str, Any]:
-    """What features.j2 shows. `shown`: the models that the map can show, the first one first."""
+    """What features.j2 shows. `shown`: the models that the map can show, the first one first. `thinned`: the page shows
+    fewer images than a map was computed with."""
     labels = study.data.index.set_index("path")["label"].astype(str)
     images, classes = _images(shown, study.params.seed), [str(name) for name in study.data.meta["classes"]]
     rows = pd.Index(study.data.index["path"]).get_indexer(images)
@@ -44,6 +45,7 @@ def of_page(study: Study, shown: Sequence[Member]) -> dict[str, Any]:
     }
     return {
         "map": drawn,
+        "thinned": len(images) < max(len(m.points) for m in shown),
         "sheet": pictures.data_uri(_sheet(study.data, rows, columns), columns * THUMB),
         "votes": study.votes.to_dict("records"),
         "leaks": [_pair(row, study.data) for row in pairs.head(PAIRS).to_dict("records")],

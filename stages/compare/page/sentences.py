@@ -82,7 +82,7 @@ def findings(
         answers.append((f"{row.train_images:,.0f} training images ({row.sample}{seeds})", answer))
     row = best_on_validation(board)
     if row is not None and len(board) > 1:
-        answers.append(("Chosen on validation", choice(row, len(board), measure)))
+        answers.append(("Chosen on validation", choice(row, board, measure)))
     best_mean = "" if means.empty else top_mean(means.iloc[0])
     return [*answers, ("First on the test images", top(board, measure) + best_mean)]
 
@@ -117,11 +117,12 @@ def _why_not(row: Any, baseline: str) -> str:
     return f"{row.strategy} was trained once" if row.runs == 1 else "they have only one seed in common"
 
 
-def choice(row: pd.Series, models: int, measure: Measure) -> str:
+def choice(row: pd.Series, board: pd.DataFrame, measure: Measure) -> str:
     value = f"{number(row.value)} [{span(row.value_low, row.value_high)}]"
+    neighbours = " rows, those of neighbours included" if board.knn.any() else ""
     return (
         f"{row.key} has the best validation {measure.label}, {number(row.val_value)}. On the test images, which had no "
-        f"part in that choice, it reaches {value}: place {row['rank']} of {models}.{_one_class(row)}"
+        f"part in that choice, it reaches {value}: place {row['rank']} of {len(board)}{neighbours}.{_one_class(row)}"
     )
 
 
