@@ -53,7 +53,7 @@ def run(params: Params, job: Job) -> Result:
     arrays = load_arrays()
     task = TASKS[params.task]
     rows = select(arrays.index, params.sample, task.usable(arrays.index), task.learnable(arrays.index))
-    task.check_validation(arrays.index.iloc[rows.validation])
+    task.check_validation(arrays, rows.validation)
     start = None if params.strategy.plan == "from_scratch" else find_start(params.backbone)
     machine = this_machine(params.trainer, params.precision, params.channels_last, params.accumulate, params.workers)
     if machine.is_main:

@@ -12,7 +12,7 @@ from stages.shared.core.errors import UserError
 from stages.shared.model.model import Segmenter
 from stages.shared.model.recipe import Architecture, Decoder
 from stages.shared.tasks.models import create
-from stages.shared.tasks.segmentation import LOSSES, losses, make_loss, structures, watch
+from stages.shared.tasks.segmentation import LOSSES, check_validation, losses, make_loss, structures, watch
 from stages.train.params.recipe import CrossEntropy, Dice, DiceCrossEntropy, Focal, Tversky
 
 
@@ -92,6 +92,15 @@ def test_a_structure_without_a_pixel_among_the_training_images_is_refused():
     assert weights.tolist() == pytest.approx([256 / (3 * 251), 256 / (3 * 4), 256 / 3])
     with pytest.raises(UserError, match="no pixel of the 3 training images is heart"):
         losses(DiceCrossEntropy(), "none", arrays, np.arange(3))
+
+
+def test_validation_images_without_any_structure_are_refused():
+    masks = np.zeros((4, 8, 8), np.uint8)
+    masks[0, 0, 0] = 1
+    arrays = SimpleNamespace(masks=masks, structures=["lung"])
+    check_validation(arrays, np.arange(2))
+    with pytest.raises(UserError, match="all 3 validation images are empty"):
+        check_validation(arrays, np.arange(1, 4))
 
 
 @pytest.mark.parametrize(

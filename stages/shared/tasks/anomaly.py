@@ -56,8 +56,9 @@ def learnable(index: pd.DataFrame) -> np.ndarray:
     return np.asarray(index["label"].cat.codes == 0)
 
 
-def check_validation(index: pd.DataFrame) -> None:
+def check_validation(arrays: Arrays, rows: np.ndarray) -> None:
     """Raises UserError unless there are both normal and anomalous images."""
+    index = arrays.index.iloc[rows]
     normal = int(learnable(index).sum())
     if normal in (0, len(index)):
         which = "normal" if normal == 0 else "anomalous"

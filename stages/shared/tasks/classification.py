@@ -62,7 +62,7 @@ def learnable(index: pd.DataFrame) -> np.ndarray:
     return usable(index)
 
 
-def check_validation(index: pd.DataFrame) -> None:
+def check_validation(arrays: Arrays, rows: np.ndarray) -> None:
     """Any will do."""
 
 

@@ -92,8 +92,13 @@ def learnable(index: pd.DataFrame) -> np.ndarray:
     return usable(index)
 
 
-def check_validation(index: pd.DataFrame) -> None:
-    """Annotated images are all it needs."""
+def check_validation(arrays: Arrays, rows: np.ndarray) -> None:
+    """Raises UserError where all masks are empty: no Dice is defined then."""
+    if not any(target(arrays)[row].any() for row in rows):
+        raise UserError(
+            f"params.yaml: task: segmentation: the masks of all {len(rows)} validation images are empty, so no epoch "
+            "can be told from another. Take another fold, fewer preprocess.split.folds, or another validate.mask."
+        )
 
 
 def target(arrays: Arrays) -> np.ndarray:

@@ -66,8 +66,8 @@ class Task(Protocol):
     def learnable(self, index: pd.DataFrame) -> np.ndarray:
         """N booleans: the usable images that a model may learn from."""
 
-    def check_validation(self, index: pd.DataFrame) -> None:
-        """`index`: of the validation images alone. Raises UserError where they cannot tell how good a model is."""
+    def check_validation(self, arrays: Arrays, rows: np.ndarray) -> None:
+        """`rows`: the validation images. Raises UserError where they cannot tell how good a model is."""
 
     def target(self, arrays: Arrays) -> np.ndarray:
         """What the model should give, one entry per image: N numbers, or N×H×W, which may be mapped from a file."""
