@@ -64,7 +64,8 @@ def show(folder: Path | None = None, console: Console | None = None) -> None:
     if missing:
         lines += [f"missing: {len(missing)} of {len(rows)} models are incomplete; the others are compared without them"]
     if neighbours:
-        lines += [f"not shown: {len(neighbours)} rows of neighbours that vote in these models' features ({path})"]
+        rows_of = f"{len(neighbours)} row{'s' * (len(neighbours) > 1)} of neighbours"
+        lines += [f"not shown: {rows_of} that vote in these models' features ({path})"]
     if len(complete) > ROWS:
         lines += [f"{len(complete) - ROWS} more models are in {path}"]
     lines += ["", f"Report     {folder / 'index.html'}", f"All runs   {MLFLOW_UI}   (or: {MLFLOW_UI_PLAIN})"]
