@@ -90,7 +90,7 @@ def trained(raw: Raw, options: argparse.Namespace, strategy: str, seed: int, set
     return pd.Series(
         {
             "key": str(key), "backbone": key.backbone, "sample": "all", "seed": seed,
-            "train_images": summary["train_images"], "val_value": metrics["val"]["auroc"],
+            "site": "", "train_images": summary["train_images"], "val_value": metrics["val"]["auroc"],
             **{name: metrics["test"][name]["value"] for name in ("auroc", "balanced_accuracy")},
             **{end: metrics["test"]["auroc"][end] for end in ("low", "high")},
             "one_class": metrics["one_class"] is not None,

@@ -272,7 +272,7 @@ def test_equal_strategies_are_compared_as_the_report_does(count):
     point, error = 0.8 + 0.03 * rng.normal(size=12), 0.02 if count == 1 else 1e-5
     draws = seeds.Draws(point, point[:, None] + error / 2**0.5 * rng.normal(size=(12, 4000)), 500, 0.95, seeds.MEASURE)
     rows = pd.DataFrame(
-        {"backbone": "cnn", "sample": "all", "train_images": 9, "val_value": point, "low": 0, "high": 1}
+        {"backbone": "cnn", "sample": "all", "site": "", "train_images": 9, "val_value": point, "low": 0, "high": 1}
     )
     sets = seeds.disjoint(12, count, 40)
     assert len({tuple(first) + tuple(other) for first, other in sets}) == (66 if count == 1 else 40)

@@ -190,7 +190,10 @@ def test_a_tie_is_of_the_metric_that_sorts(two_metrics: Path, params: Callable[.
 
 def test_an_unknown_metric_lists_the_valid_ones_with_the_nearest(params: Callable[..., compare.Params]) -> None:
     compare.check(params(sort_by="f1"))
-    with pytest.raises(UserError, match=r"^sort_by: 'acuracy' is not known. Did you mean 'accuracy'\? Valid: .*auroc"):
+    with pytest.raises(
+        UserError,
+        match=r"^sort_by \(task: classification\): 'acuracy' is not known. Did you mean 'accuracy'\? Valid: .*auroc",
+    ):
         compare.check(params(sort_by="acuracy"))
 
 
