@@ -7,6 +7,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pandas as pd
 import pytest
 
@@ -18,11 +19,12 @@ from stages.train import run
 def test_a_training_leaves_tables_and_what_it_measured(processed: Path, train_params: Callable[..., Any]) -> None:
     result = run(train_params(epochs=2), Job(Key("small_cnn", "from_scratch", "full")))
     folder = Path("reports/train/small_cnn-from_scratch-full")
-    assert {path.name for path in folder.iterdir()} == {"history.csv", "plan.csv", "summary.json"}
+    assert {path.name for path in folder.iterdir()} == {"history.csv", "plan.csv", "rows.npz", "summary.json"}
     assert result.figures == ()
     summary, history = json.loads((folder / "summary.json").read_text()), pd.read_csv(folder / "history.csv")
     train = pd.read_parquet(processed / "index.parquet").query("split == 'train'")
     assert summary["train_images"] == len(train)
+    assert np.load(folder / "rows.npz")["train"].tolist() == train.index.tolist()
     assert summary["train_patients"] == train["patient"].nunique()
     assert summary["epochs"] == len(history) == 2
     assert summary["images_shown"] <= 2 * len(train) < summary["images_shown"] + 2 * 16  # less than a batch is dropped
