@@ -112,7 +112,7 @@ def main() -> None:
     losses = (torch.nn.CrossEntropyLoss(), smp.losses.DiceLoss("multiclass", classes=[1]))
     arrays = Ours(pairs, options.size)
     ours = create("segmentation", Architecture(source="torchvision", name=options.backbone), 2)
-    source = Images(arrays, arrays.masks, 0, AUGMENT)  # type: ignore[arg-type]
+    source = Images(arrays, arrays.masks.astype(np.uint8), 0, AUGMENT)  # type: ignore[arg-type]
     sampler = EpochSampler(rows, options.batch, 1, seed=0)
     loss = make_loss(DiceCrossEntropy(), torch.ones(2))
     optimisers = [torch.optim.Adam(model.parameters(), 1e-3) for model in (usual, ours)]
