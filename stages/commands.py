@@ -3,7 +3,7 @@
 python -m stages <stage> [--backbone B --strategy S --sample N]    run one stage, as dvc.yaml does
 python -m stages parallel [--jobs N]                               the whole study, several models at a time
 python -m stages check                                             params.yaml, without running anything
-python -m stages use <preset>                                      write a preset into params.yaml
+python -m stages use <preset> [--small] [--images FOLDER]          write a preset into params.yaml
 python -m stages backbones                                         write docs/backbones.md anew
 python -m stages summary                                           the leaderboard, once more
 python -m stages ui [--port P]                                     the runs in MLflow
@@ -21,12 +21,13 @@ from typing import Any
 
 from pydantic import BaseModel
 
-from . import backbones_table, presets, study
+from . import backbones_table, estimate, presets, study
 from .shared.core import settings
 from .shared.core.allocator import keep_freed_memory
 from .shared.core.errors import UserError
 from .shared.core.files import disk_full, read_json
 from .shared.core.job import Job
+from .shared.core.matrix import repro
 from .shared.core.paths import PARAMS, Key, model_dir, project_root
 from .shared.core.process import Terminated, is_main, sigterm_raises
 from .shared.core.progress import clock
@@ -92,7 +93,8 @@ def arguments_of(argv: Sequence[str] | None) -> argparse.Namespace:
     use = commands.add_parser("use", help="Write a preset into params.yaml, keeping comments.")
     use.add_argument("preset", nargs="?", help="its name; without one, list them")
     use.add_argument("--images", help="folder or archive of images (sets download to it)")
-    use.set_defaults(action=lambda arguments: presets.use(arguments.preset, arguments.images))
+    use.add_argument("--small", action="store_true", help="its short form, which a CPU can train")
+    use.set_defaults(action=use_preset)
     table = commands.add_parser("backbones", help="Write docs/backbones.md: a table of the backbones of params.yaml.")
     table.set_defaults(action=lambda _: backbones_table.write(settings.read()))
     board = commands.add_parser("summary", help="Print the leaderboard.")
@@ -131,6 +133,14 @@ def run_stage(arguments: argparse.Namespace) -> None:
     print(f"{stage}: done in {clock(time.monotonic() - since)}", file=sys.stderr)
 
 
+def use_preset(arguments: argparse.Namespace) -> None:
+    if arguments.preset is None:
+        presets.list_all()
+        return
+    about = presets.use(arguments.preset, arguments.images, arguments.small)
+    estimate.show(settings.read(), about.images, about.download_gb)
+
+
 def show_ui(arguments: argparse.Namespace) -> None:
     from .shared.tracking import ui
 
@@ -145,7 +155,7 @@ def logged_params(stage: str, key: Key | None, resolved: BaseModel) -> dict[str,
         return own
     path = model_dir(key) / "recipe.json"
     if not path.exists():
-        raise UserError(f"{path}: missing. Run `dvc repro train@{key}`.")
+        raise UserError(f"{path}: missing. Run {repro('train', key)}.")
     recipe = read_json(path)
     return {**own, "train": recipe["params"], "preprocess": recipe["preprocess"]}
 
@@ -190,4 +200,5 @@ def run_parallel(arguments: argparse.Namespace) -> None:
         return
     check_lock()
     raw = settings.read()
-    driver.run_study(raw, members(study.check(raw)), arguments.jobs)
+    members(study.check(raw))
+    driver.run_study(raw, study.parse_matrix(raw), arguments.jobs)

@@ -1,7 +1,9 @@
 """`python -m stages use <preset>`: write ready params for a published study into params.yaml, keeping its comments.
 
 A preset (presets/<name>.yaml) holds only what differs from presets/phantom.yaml, the shipped params.yaml, so presets
-can follow each other in any order: each starts from that.
+can follow each other in any order: each starts from that. Two of its sections are not settings: `about` says how many
+images there are and how large the download is, and `small` is laid over the rest for a short form of the study
+(`--small`) that a CPU can train, with networks whose weights need no download.
 """
 
 from __future__ import annotations
@@ -9,14 +11,18 @@ from __future__ import annotations
 import io
 import re
 from collections.abc import Mapping, MutableMapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+
+from pydantic import Field
 
 from . import study
 from .shared.core import settings
 from .shared.core.errors import UserError, unknown
 from .shared.core.files import atomic
 from .shared.core.paths import PARAMS
+from .shared.core.settings import Settings, parse
 
 FOLDER = Path(__file__).parents[1] / "presets"
 DEFAULT = "phantom"
@@ -30,27 +36,67 @@ WHOLE = (
 )
 
 
-def use(name: str | None, images: str | None = None) -> None:
-    """Write the preset; with `images`, take them from that folder or archive instead of where the preset has them.
+class About(Settings):
+    """What is told about a preset before anything is downloaded."""
+
+    images: int | None = Field(default=None, ge=1)
+    """How many the published set has; null: the preset draws them itself."""
+    download_gb: float = Field(default=0, ge=0)
+
+
+@dataclass(frozen=True)
+class Preset:
+    """`params`: the settings that differ from the shipped ones. `small`: those that differ in the short form."""
+
+    headline: str
+    """The first line of the file, a comment that says what it is."""
+    params: Mapping[str, Any]
+    small: Mapping[str, Any]
+    about: About
+
+    @classmethod
+    def read(cls, path: Path) -> Preset:
+        from ruamel.yaml import YAML
+
+        text = path.read_text(encoding="utf-8")
+        params = YAML(typ="safe").load(text) or {}
+        small, about = params.pop("small", {}), parse(About, params.pop("about", {}), "about")
+        return cls(text.partition("\n")[0].lstrip("# "), params, small, about)
+
+
+def all_presets() -> dict[str, Preset]:
+    return {path.stem: Preset.read(path) for path in sorted(FOLDER.glob("*.yaml"))}
+
+
+def list_all() -> None:
+    for name, preset in all_presets().items():
+        print(f"{name:20} {preset.headline}{' (has a --small form)' if preset.small else ''}")
+
+
+def use(name: str, images: str | None = None, small: bool = False) -> About:
+    """Write the preset, or its short form; with `images`, take them from that folder or archive instead of where the
+    preset has them.
 
     Raises:
-        UserError: no such preset, no such folder, or the result would not be valid; params.yaml is then as it was.
+        UserError: no such preset, none of a short form, no such folder, or the result would not be valid; params.yaml
+            is then as it was.
     """
     from ruamel.yaml import YAML
 
-    presets = {path.stem: path for path in FOLDER.glob("*.yaml")}
-    if name is None:
-        print("\n".join(f"{stem:20} {headline(path)}" for stem, path in sorted(presets.items())))
-        return
+    presets = all_presets()
     if name not in presets:
         raise unknown("python -m stages use", name, presets)
+    if small and not presets[name].small:
+        having = ", ".join(other for other, preset in presets.items() if preset.small)
+        raise UserError(f"python -m stages use {name} --small: it has no short form. Those that have: {having}.")
     # nothing set, and lists over lines: the layout in which DVC writes params.yaml, so that `-S` changes what it has to
-    yaml, plain = YAML(), YAML(typ="safe")
+    yaml = YAML()
     document = yaml.load(PARAMS.read_text(encoding="utf-8"))
-    layers = {stem: plain.load(path.read_text(encoding="utf-8")) or {} for stem, path in presets.items()}
-    for layer in layers.values():
-        forget(document, layer, layers[DEFAULT])
-    for layer in (layers[DEFAULT], layers[name]):
+    default = presets[DEFAULT].params
+    for preset in presets.values():
+        forget(document, preset.params, default)
+        forget(document, preset.small, default)
+    for layer in (default, presets[name].params, presets[name].small if small else {}):
         overlay(document, layer)
     if images is not None:
         path = Path(images).expanduser().resolve()
@@ -67,12 +113,9 @@ def use(name: str | None, images: str | None = None) -> None:
     source = document["download"]["source"]
     detail = {"kaggle": "dataset", "folder": "path"}.get(source)
     where = f"{source} {document['download'][source][detail]}" if detail else source
-    print(f"{PARAMS} is now {name}: {len(members)} models from {where}. Next: make run")
-
-
-def headline(path: Path) -> str:
-    """The first line of a preset is a comment that says what it is."""
-    return path.read_text(encoding="utf-8").partition("\n")[0].lstrip("# ")
+    form = f"the short form of {name}" if small else name
+    print(f"{PARAMS} is now {form}: {len(members)} models from {where}. Next: make run")
+    return presets[name].about
 
 
 def forget(base: MutableMapping[str, Any], preset: Mapping[str, Any], default: Mapping[str, Any]) -> None:

@@ -170,9 +170,10 @@ def _members(raw: Mapping[str, Any], faults: list[str]) -> list[Key]:
     """The members of the matrix; none where it names something that is not defined."""
     matrix = parse_matrix(raw)
     undefined = [
-        str(unknown(f"{PARAMS}: matrix.{axis}", name, raw[table]))
+        str(unknown(f"{PARAMS}: matrix.{place}{axis}", name, raw[table]))
+        for place, combinations in (("", matrix), ("beside.", matrix.beside))
         for axis, table in AXES.items()
-        for name in getattr(matrix, axis)
+        for name in getattr(combinations, axis)
         if name not in raw[table]
     ]
     if undefined:

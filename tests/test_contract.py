@@ -16,6 +16,7 @@ from pydantic import BaseModel
 from ruamel.yaml import YAML
 
 from stages import study
+from stages.shared.core.matrix import BESIDE
 
 STAGES = list(study.STAGES)
 PLAIN = ("stages", "stages.shared")  # packages that hold a docstring and nothing else
@@ -98,6 +99,15 @@ def test_packages_that_dvc_does_not_watch_hold_no_code(module, repository):
 def test_dvc_watches_exactly_the_params_that_a_stage_reads(stage, repository):
     declared = sorted(p.replace("${item.", "{") for p in pipeline(repository)[stage]["params"])
     assert declared == study.dvc_params(stage)
+
+
+@pytest.mark.parametrize("stage", study.PER_MEMBER)
+def test_a_stage_of_models_beside_the_matrix_differs_in_its_matrix_alone(stage, repository):
+    stages = pipeline(repository)
+    twin, beside = dict(stages[stage]), dict(stages[f"{stage}{BESIDE}"])
+    expected = {axis: name.replace("matrix.", "matrix.beside.") for axis, name in twin.pop("matrix").items()}
+    assert beside.pop("matrix") == expected
+    assert beside == twin
 
 
 @pytest.mark.parametrize("stage", STAGES)

@@ -15,6 +15,7 @@ from collections import Counter
 
 import pytest
 
+from stages import study
 from stages.parallel import display, driver, machine, member, schedule, stamp
 from stages.parallel.machine import Gpu, share
 from stages.parallel.member import Outcome
@@ -285,17 +286,18 @@ def raw(repository):
 
 
 def test_jobs_are_one_per_gpu_unless_told_and_never_more_than_models(monkeypatch, raw):
+    keys = study.parse_matrix(raw).keys()[:6]
     monkeypatch.setattr(machine, "gpus", lambda: gpus(3))
-    assert [slot.name for slot in driver.slots_for(raw, 6, None)] == ["GPU 0", "GPU 1", "GPU 2"]
-    assert len(driver.slots_for(raw, 2, None)) == 2
-    assert len(driver.slots_for(raw, 6, 4)) == 4
+    assert [slot.name for slot in driver.slots_for(raw, keys, None)] == ["GPU 0", "GPU 1", "GPU 2"]
+    assert len(driver.slots_for(raw, keys[:2], None)) == 2
+    assert len(driver.slots_for(raw, keys, 4)) == 4
     monkeypatch.setattr(machine, "gpus", lambda: [])
     monkeypatch.setattr(machine, "cores", lambda: 4)
     monkeypatch.setattr(machine, "MEMORY", 1)
-    assert len(driver.slots_for(raw, 6, None)) == 4
-    assert len(driver.slots_for(raw, 2, 8)) == 2
+    assert len(driver.slots_for(raw, keys, None)) == 4
+    assert len(driver.slots_for(raw, keys[:2], 8)) == 2
     monkeypatch.setattr(machine, "MEMORY", 2**60)
-    assert len(driver.slots_for(raw, 6, None)) == 1
+    assert len(driver.slots_for(raw, keys, None)) == 1
 
 
 def test_the_server_imports_timm_only_where_a_backbone_is_timms(raw):
@@ -317,7 +319,7 @@ def test_the_devices_of_one_training_are_leased_together(monkeypatch, raw, train
     monkeypatch.setattr(machine, "gpus", lambda: gpus(4))
     monkeypatch.setattr(machine, "cores", lambda: 1)
     raw["train"]["trainer"] = trainer
-    assert [slot.environment({}).get(machine.VISIBLE) for slot in driver.slots_for(raw, 6, None)] == leases
+    assert [slot.environment({}).get(machine.VISIBLE) for slot in driver.slots_for(raw, keys, None)] == leases
 
 
 @pytest.mark.parametrize(
@@ -391,6 +393,8 @@ def test_an_outcome_tells_what_ran_and_what_was_up_to_date(workspace):
     done = member.outcome_of(logged(log), 0, 40)
     assert (done.failed, done.ran) == (None, {"train": "0:31", "evaluate": "0:02"})
     assert display.describe(done) == f"{KEYS[0]}: train 0:31, evaluate 0:02"
+    beside = log.replace("@{key}", "_beside@{key}")
+    assert member.outcome_of(logged(beside), 0, 40).ran == done.ran
     cached = "Stage 'train@{key}' is cached - skipping run, checking out outputs\nRunning stage 'evaluate@{key}':\n"
     assert display.describe(member.outcome_of(logged(cached), 0, 5)).endswith(": evaluate, train from DVC's cache")
     assert "up to date" in display.describe(

@@ -5,6 +5,7 @@ import shutil
 import numpy as np
 import pandas as pd
 import pytest
+from dvc.repo import Repo
 from dvc.utils.hydra import apply_overrides
 from PIL import Image
 from ruamel.yaml import YAML
@@ -15,7 +16,9 @@ from stages.shared.core.errors import UserError
 from stages.shared.core.job import Job
 from stages.shared.core.paths import MANIFEST, VALIDATION
 
-PRESETS = {path.stem: settings.read(path) for path in sorted(presets.FOLDER.glob("*.yaml"))}
+PRESETS = presets.all_presets()
+FORMS = [(name, False) for name in PRESETS] + [(name, True) for name, preset in PRESETS.items() if preset.small]
+STUDIES = ["pneumonia", "pneumonia_kinds", "covid_3class", "brain_tumour"]
 
 
 @pytest.fixture
@@ -25,9 +28,9 @@ def here(workspace, repository):
     return workspace
 
 
-@pytest.mark.parametrize("name", list(PRESETS))
-def test_every_preset_gives_valid_params_and_keeps_the_comments(here, name):
-    presets.use(name)
+@pytest.mark.parametrize(("name", "small"), FORMS)
+def test_every_preset_gives_valid_params_and_keeps_the_comments(here, name, small):
+    presets.use(name, small=small)
     text = (here / "params.yaml").read_text()
     assert "# share of the images held out" in text
     assert study.check(settings.read())
@@ -84,6 +87,8 @@ def test_an_unknown_preset_and_a_missing_folder_leave_the_file_alone(here):
         presets.use("chest_xry")
     with pytest.raises(UserError, match="no such folder or archive"):
         presets.use("chest_xray", images="nowhere")
+    with pytest.raises(UserError, match="phantom --small: it has no short form. Those that have: brain_anomaly, "):
+        presets.use("phantom", small=True)
     assert (here / "params.yaml").read_bytes() == before
 
 
@@ -92,6 +97,58 @@ def test_a_preset_opens_with_what_it_is(name):
     first = (presets.FOLDER / f"{name}.yaml").read_text().partition("\n")[0]
     assert first.startswith("# ")
     assert isinstance(YAML(typ="safe").load((presets.FOLDER / f"{name}.yaml").read_text()), dict)
+
+
+def test_a_short_form_leaves_nothing_behind(here):
+    presets.use("pneumonia")
+    whole = (here / "params.yaml").read_bytes()
+    presets.use("pneumonia", small=True)
+    assert settings.read()["preprocess"]["size"] == 96
+    assert "few" in settings.read()["samples"]
+    presets.use("pneumonia")
+    assert (here / "params.yaml").read_bytes() == whole
+
+
+def test_a_short_form_needs_no_download_of_weights(here):
+    packaged = {"small_cnn", "efficientnet_lite0"}
+    for name in (name for name, small in FORMS if small):
+        presets.use(name, small=True)
+        assert {key.backbone for key in study.check(settings.read())} <= packaged, name
+
+
+@pytest.mark.parametrize("name", STUDIES)
+def test_a_study_is_told_by_its_header_and_its_size(name):
+    preset = PRESETS[name]
+    header = (presets.FOLDER / f"{name}.yaml").read_text().partition("\nabout:")[0]
+    assert f"use {name} [--small]" in header
+    assert preset.small and preset.about.images and preset.about.download_gb
+
+
+@pytest.fixture(scope="module")
+def on_paper(repository, tmp_path_factory):
+    """A DVC repository with this pipeline, and no run of it."""
+    folder = tmp_path_factory.mktemp("paper")
+    for name in ("dvc.yaml", "params.yaml", ".dvcignore"):
+        shutil.copy(repository / name, folder / name)
+    (folder / "stages").symlink_to(repository / "stages")
+    shutil.copytree(repository / "models" / "pretrained", folder / "models" / "pretrained")
+    (folder / "films").mkdir()
+    (folder / "films" / "a.png").write_bytes(b"film")
+    Repo.init(str(folder), no_scm=True)
+    return folder
+
+
+@pytest.mark.parametrize(("name", "small"), [(name, small) for name in STUDIES for small in (False, True)])
+def test_dvc_would_run_every_stage_of_a_study(on_paper, monkeypatch, name, small):
+    monkeypatch.chdir(on_paper)
+    presets.use(name, images="films", small=small)
+    keys = study.check(settings.read())
+    with Repo(str(on_paper)) as repo:
+        planned = [stage.addressing for stage in repo.reproduce(dry=True)]
+    matrix = study.parse_matrix(settings.read())
+    assert set(planned) == {name for name in study.STAGES if name not in study.PER_MEMBER} | {
+        matrix.target(stage, key) for stage in study.PER_MEMBER for key in keys
+    }
 
 
 TB = "Lung Segmentation"

@@ -14,6 +14,7 @@ import pandas as pd
 from ..shared.core import paths
 from ..shared.core.errors import UserError
 from ..shared.core.files import read_json
+from ..shared.core.matrix import repro
 from ..shared.core.paths import Key
 from ..shared.measures.measure import TaskMeasures
 
@@ -119,7 +120,7 @@ def members(keys: Sequence[Key], classes: Sequence[str], task: TaskMeasures) -> 
         first, files = next(iter(absent.items()))
         raise UserError(
             f"compare: no model of the matrix is complete. The first, {first}, lacks {', '.join(map(str, files))}. "
-            f"Make it with `dvc repro {files[0].parts[1]}@{first}`, or change `matrix` in {paths.PARAMS}."
+            f"Make it with {repro(files[0].parts[1], first)}, or change `matrix` in {paths.PARAMS}."
         )
     missing = [Missing(key, files[0].parts[1]) for key, files in absent.items() if files]
     return [member(key, classes, task) for key, files in absent.items() if not files], missing
@@ -138,11 +139,11 @@ def member(key: Key, classes: Sequence[str], task: TaskMeasures) -> Member:
             contents[path.stem] = reader(path)
         except (ValueError, OSError) as error:  # JSON, CSV and parquet errors are all ValueErrors
             raise UserError(
-                f"{path}: not readable ({error}). Make it again with `dvc repro -f {path.parts[1]}@{key}`."
+                f"{path}: not readable ({error}). Make it again with {repro(path.parts[1], key, force=True)}."
             ) from None
     table, path = contents.pop("predictions"), paths.report_dir("evaluate", key) / "predictions.parquet"
     if "group" not in table or "one_class" not in contents["metrics"]:
-        raise UserError(f"{path}: from an older version. Make it again with `dvc repro -f evaluate@{key}`.")
+        raise UserError(f"{path}: from an older version. Make it again with {repro('evaluate', key, force=True)}.")
     test = of_test(table)
     answers = task.answers(test)
     if list(answers.classes) != list(classes):

@@ -16,6 +16,7 @@ from ..shared.core import paths
 from ..shared.core.errors import UserError
 from ..shared.core.files import atomic, read_json, write_json
 from ..shared.core.job import Job, Result
+from ..shared.core.matrix import repro
 from ..shared.core.task import PROBABILITY
 from ..shared.measures import MEASURES
 from ..shared.measures.judge import Judgement, Resampling, flat, judge, write
@@ -76,7 +77,7 @@ def read_rows(job: Job) -> np.ndarray:
     """Of the images that this model was trained on, as train wrote them down."""
     path = paths.report_dir("train", job.member) / "rows.npz"
     if not path.exists():
-        raise UserError(f"{path}: missing. Run `dvc repro train@{job.member}`.")
+        raise UserError(f"{path}: missing. Run {repro('train', job.member)}.")
     with np.load(path) as rows:
         return np.asarray(rows["train"])
 

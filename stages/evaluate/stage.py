@@ -12,6 +12,7 @@ from ..shared.arrays.preprocessing import restore
 from ..shared.core import paths
 from ..shared.core.errors import UserError
 from ..shared.core.job import Job, Result
+from ..shared.core.matrix import repro
 from ..shared.measures import MEASURES
 from ..shared.measures.judge import Resampling, flat, judge, write
 from ..shared.measures.measure import Truth
@@ -58,7 +59,7 @@ def check_fit(recipe: Recipe, arrays: Arrays) -> None:
     if (recipe.classes, recipe.data) != (TASKS[recipe.task].outputs(arrays), arrays.fingerprint):
         raise UserError(
             f"models/{recipe.key} was trained on other arrays than those in {paths.PROCESSED} (fingerprint "
-            f"{recipe.data[:12]} instead of {arrays.fingerprint[:12]}). Run `dvc repro train@{recipe.key}`."
+            f"{recipe.data[:12]} instead of {arrays.fingerprint[:12]}). Run {repro('train', recipe.key)}."
         )
 
 

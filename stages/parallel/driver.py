@@ -9,6 +9,7 @@ from typing import Any
 
 from .. import compare, study
 from ..shared.core.errors import UserError
+from ..shared.core.matrix import Matrix
 from ..shared.core.paths import PARAMS, Key, report_dir
 from . import machine, member, schedule, server, stamp
 from .display import Display
@@ -21,7 +22,7 @@ BEFORE = STAGES[STAGES.index(study.PER_MEMBER[0]) - 1]  # DVC brings what lies b
 AFTER = STAGES[STAGES.index(study.PER_MEMBER[-1]) + 1 :]
 
 
-def run_study(raw: Mapping[str, Any], keys: Sequence[Key], jobs: int | None) -> None:
+def run_study(raw: Mapping[str, Any], matrix: Matrix, jobs: int | None) -> None:
     """Make everything that params.yaml asks for, `jobs` models at a time; None: one per GPU, or one per core.
 
     Raises:
@@ -31,23 +32,24 @@ def run_study(raw: Mapping[str, Any], keys: Sequence[Key], jobs: int | None) -> 
     with schedule.interruptions() as received:
         source = study.resolve("download", raw).folder.path
         inputs = stamp.inputs(source)
-        slots = slots_for(raw, len(keys), jobs)
+        slots = slots_for(raw, matrix.keys(), jobs)
         with server.running(member.environment(slots[0]), modules(raw)) as environment:
-            make(keys, slots, environment, received)
+            make(matrix, slots, environment, received)
         if stamp.inputs(source) == inputs:  # nobody has edited a file meanwhile
-            stamp.remember(source, len(keys))
+            stamp.remember(source, len(matrix.keys()))
         compare.show()
 
 
-def make(keys: Sequence[Key], slots: Sequence[Slot], environment: Mapping[str, str], received: Interruptions) -> None:
+def make(matrix: Matrix, slots: Sequence[Slot], environment: Mapping[str, str], received: Interruptions) -> None:
     """All stages, in the order of the pipeline; the models side by side."""
     if schedule.wait(schedule.spawn([sys.executable, "-m", "stages", "check"], environment), received):
         raise UserError(f"{PARAMS}: not valid, see above; nothing was run.")
     repro([BEFORE], environment, received, f"The stages up to {BEFORE} failed, so no model was started.")
+    keys = matrix.keys()
     display = Display(keys, slots)
     with display.live:
         schedule.run_all(
-            keys, slots, lambda key, slot: member.start(key, slot.environment(environment)), display, received
+            keys, slots, lambda key, slot: member.start(key, matrix, slot.environment(environment)), display, received
         )
     if failed := [outcome for outcome in display.outcomes if outcome.failed]:
         finish_without(failed, len(keys), environment, received)
@@ -56,19 +58,20 @@ def make(keys: Sequence[Key], slots: Sequence[Slot], environment: Mapping[str, s
 
 def modules(raw: Mapping[str, Any]) -> list[str]:
     """What the server imports: what all stages need, and timm, which takes a second, where a backbone is timm's."""
-    sources = {study.entry("backbones", name, raw).source for name in study.parse_matrix(raw).backbone}
+    backbones = {key.backbone for key in study.parse_matrix(raw).keys()}
+    sources = {study.entry("backbones", name, raw).source for name in backbones}
     return [*server.MODULES, *(["timm"] if "timm" in sources else [])]
 
 
-def slots_for(raw: Mapping[str, Any], models: int, jobs: int | None) -> list[Slot]:
+def slots_for(raw: Mapping[str, Any], keys: Sequence[Key], jobs: int | None) -> list[Slot]:
     """One per job, and never more than models."""
-    trainer = study.resolve("train", raw, study.parse_matrix(raw).keys()[0]).trainer
+    trainer = study.resolve("train", raw, keys[0]).trainer
     chosen = isinstance(trainer.devices, list)  # by the user
     gpus = [] if chosen or trainer.accelerator in ("cpu", "mps") else machine.gpus()
     each = trainer.devices if gpus else 1
     on_cpu = trainer.accelerator == "cpu" or (trainer.accelerator == "auto" and sys.platform != "darwin")
     jobs = jobs or (len(gpus) // each if gpus else machine.side_by_side() if on_cpu and not chosen else 1)
-    return machine.share(max(1, min(jobs, models)), gpus, machine.cores(), each)
+    return machine.share(max(1, min(jobs, len(keys))), gpus, machine.cores(), each)
 
 
 def repro(arguments: Sequence[str], environment: Mapping[str, str], received: Interruptions, otherwise: str) -> None:

@@ -9,6 +9,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+from ..shared.core.matrix import BESIDE, Matrix
 from ..shared.core.paths import Key
 from ..study import PER_MEMBER
 from .machine import Slot
@@ -53,22 +54,24 @@ def environment(slot: Slot) -> dict[str, str]:
     return replace(slot, gpus=()).environment(ours)
 
 
-def start(key: Key, environment: Mapping[str, str]) -> Process:
+def start(key: Key, matrix: Matrix, environment: Mapping[str, str]) -> Process:
     LOGS.mkdir(parents=True, exist_ok=True)
     with log_of(key).open("wb") as log:
-        return spawn(dvc("repro", "--single-item", *(f"{stage}@{key}" for stage in PER_MEMBER)), environment, log)
+        targets = [matrix.target(stage, key) for stage in PER_MEMBER]
+        return spawn(dvc("repro", "--single-item", *targets), environment, log)
 
 
 def outcome_of(key: Key, code: int, seconds: float) -> Outcome:
     """The result of a process that ended with `code`."""
     text = log_of(key).read_text(encoding="utf-8", errors="replace")
     times = dict(re.findall(r"^(\w+): done in (\S+)$", text, flags=re.M))
-    ran = {stage: times.get(stage, "") for stage in re.findall(rf"^Running stage '(\w+)@{key}'", text, flags=re.M)}
-    restored = tuple(re.findall(rf"^Stage '(\w+)@{key}' is cached", text, flags=re.M))
+    target = rf"'(\w+?)(?:{BESIDE})?@{key}'"
+    ran = {stage: times.get(stage, "") for stage in re.findall(rf"^Running stage {target}", text, flags=re.M)}
+    restored = tuple(re.findall(rf"^Stage {target} is cached", text, flags=re.M))
     if code == 0:
         return Outcome(key, seconds, ran, restored)
     lines = [line.rstrip() for line in text.splitlines() if line.strip()]
-    named = re.findall(rf"failed to reproduce '(\w+)@{key}'", text)
+    named = re.findall(rf"failed to reproduce {target}", text)
     failed = named[-1] if named else [PER_MEMBER[0], *ran][-1]
     ours, dvcs = (re.findall(rf"^{prefix}: (.*)", text, flags=re.M) for prefix in ("error", "ERROR"))
     reasons = ours or dvcs or [f"the process ended with code {code} and no message"]

@@ -10,6 +10,7 @@ from pydantic import Field, ValidationError
 from ..arrays.preprocessing import PreprocessSpec
 from ..core.errors import UserError
 from ..core.files import read_json, write_json
+from ..core.matrix import repro
 from ..core.settings import Settings
 from .memories.settings import MemorySettings
 
@@ -99,8 +100,9 @@ class Recipe(Settings):
         try:
             return cls.model_validate(read_json(folder / "recipe.json"))
         except FileNotFoundError:
-            raise UserError(f"{folder}/recipe.json: missing. Run `dvc repro train@{folder.name}`.") from None
+            raise UserError(f"{folder}/recipe.json: missing. Run {repro('train', folder.name)}.") from None
         except (ValidationError, ValueError) as error:
             raise UserError(
-                f"{folder}/recipe.json: not a recipe of this version ({error}). Run `dvc repro -f train@{folder.name}`."
+                f"{folder}/recipe.json: not a recipe of this version ({error}). "
+                f"Run {repro('train', folder.name, force=True)}."
             ) from None

@@ -10,6 +10,7 @@ from safetensors.torch import save as to_bytes
 
 from ..core.errors import UserError
 from ..core.files import atomic, sha256
+from ..core.matrix import repro
 from .model import Model
 from .recipe import WEIGHTS, Recipe
 
@@ -31,7 +32,7 @@ def load_weights(model: Model, recipe: Recipe, folder: Path) -> None:
         UserError: the file is missing or damaged, or its weights are not those of the recipe.
     """
     path = folder / WEIGHTS
-    remedy = f"Run `dvc repro -f train@{recipe.key}`."
+    remedy = f"Run {repro('train', recipe.key, force=True)}."
     if not path.exists():
         raise UserError(f"{path}: missing. {remedy}")
     if sha256(path) != recipe.weights_sha256:
