@@ -19,8 +19,6 @@ from .shared.core.paths import find_input
 from .shared.images.kinds import SUFFIXES
 
 if TYPE_CHECKING:
-    import torch
-
     from .train.params import Params
 
 BATCH = 8  # images of a measured pass
@@ -41,7 +39,7 @@ def images_of(raw: Mapping[str, Any], published: int | None) -> int | None:
     source = raw["download"]["source"]
     if source == "phantom":
         phantom = study.resolve("download", raw).phantom
-        return round(phantom.patients * sum(phantom.images_per_patient) / 2)
+        return int(phantom.patients * sum(phantom.images_per_patient) / 2)
     if source != "folder":
         return published
     path = find_input(raw["download"]["folder"]["path"])
@@ -59,8 +57,8 @@ def seconds(raw: Mapping[str, Any], images: int) -> float:
     preprocess, classes = study.resolve("preprocess", raw), len(study.resolve("validate", raw).classes)
     split = preprocess.split
     test, validation = images * split.test, images * (1 - split.test) / split.folds
-    total = 0.0
-    for key in study.parse_matrix(raw).keys():
+    keys, total = study.parse_matrix(raw).keys(), 0.0
+    for key in keys:
         params: Params = study.resolve("train", raw, key)
         kind = (key.backbone, params.architecture.memory is None)
         if kind not in paces:

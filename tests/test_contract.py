@@ -142,7 +142,7 @@ def test_every_field_of_params_is_documented(stage):
 def test_the_stage_the_module_and_the_section_are_one_word(stage, repository):
     assert study.STAGES[stage].__name__ == f"stages.{stage}"
     assert pipeline(repository)[stage]["cmd"].startswith(f"python -m stages {stage}")
-    assert list(pipeline(repository)) == STAGES
+    assert [name for name in pipeline(repository) if not name.endswith(BESIDE)] == STAGES
 
 
 def test_the_import_rule_holds(repository):

@@ -33,7 +33,7 @@ def run_study(raw: Mapping[str, Any], matrix: Matrix, jobs: int | None) -> None:
         source = study.resolve("download", raw).folder.path
         inputs = stamp.inputs(source)
         slots = slots_for(raw, matrix.keys(), jobs)
-        with server.running(member.environment(slots[0]), modules(raw)) as environment:
+        with server.running(member.environment(slots[0]), modules(raw, matrix.keys())) as environment:
             make(matrix, slots, environment, received)
         if stamp.inputs(source) == inputs:  # nobody has edited a file meanwhile
             stamp.remember(source, len(matrix.keys()))
@@ -56,10 +56,9 @@ def make(matrix: Matrix, slots: Sequence[Slot], environment: Mapping[str, str], 
     compared(environment, received, "All models are trained")
 
 
-def modules(raw: Mapping[str, Any]) -> list[str]:
+def modules(raw: Mapping[str, Any], keys: Sequence[Key]) -> list[str]:
     """What the server imports: what all stages need, and timm, which takes a second, where a backbone is timm's."""
-    backbones = {key.backbone for key in study.parse_matrix(raw).keys()}
-    sources = {study.entry("backbones", name, raw).source for name in backbones}
+    sources = {study.entry("backbones", key.backbone, raw).source for key in keys}
     return [*server.MODULES, *(["timm"] if "timm" in sources else [])]
 
 

@@ -72,7 +72,8 @@ def repro(stage: str, key: Key | str, *, force: bool = False) -> str:
     """The command that makes a stage of one member again, for messages."""
     try:
         matrix = parse(Matrix, read()["matrix"], "matrix")
-        name = next((matrix.target(stage, one) for one in matrix.keys() if str(one) == str(key)), f"{stage}@{key}")
+        names = {str(one): matrix.target(stage, one) for one in matrix.beside.combinations()}
+        name = names.get(str(key), f"{stage}@{key}")
     except (UserError, KeyError):  # the message tells of something else
         name = f"{stage}@{key}"
     return f"`dvc repro {'-f ' * force}{name}`"
