@@ -21,8 +21,8 @@ from .shared.images.kinds import SUFFIXES
 if TYPE_CHECKING:
     from .train.params import Params
 
-BATCH = 8  # images of a measured pass
-PASSES = 3  # of which the fastest counts; the first prepares kernels
+BATCH = 4  # images of a measured pass
+PASSES = 2  # of which the fastest counts; the first prepares kernels
 UNITS = (("second", 1), ("minute", 60), ("hour", 3600), ("day", 86400))
 
 
