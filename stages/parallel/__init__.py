@@ -11,6 +11,7 @@ driver.py    the whole: the stages before the models, the models, the stages beh
 stamp.py     is there anything to do
 machine.py   cores and GPUs, divided among the jobs
 member.py    one member as a process of DVC, and what its log says
+dvc.py       DVC, with a quicker way to note what a stage has done
 schedule.py  so many processes at a time; how all of them end
 display.py   what happens, in words
 server.py    has all libraries imported, and forks a process for each command

@@ -42,8 +42,8 @@ def log_of(key: Key) -> Path:
 
 
 def dvc(*arguments: str) -> list[str]:
-    """This interpreter's DVC; it waits where another one holds the repository's lock."""
-    return [sys.executable, "-m", "dvc", "--wait-for-lock", *arguments]
+    """DVC under this interpreter; it waits where another one holds the repository's lock."""
+    return [sys.executable, "-m", f"{__package__}.dvc", "--wait-for-lock", *arguments]
 
 
 def environment(slot: Slot) -> dict[str, str]:
