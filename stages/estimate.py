@@ -52,7 +52,7 @@ def images_of(raw: Mapping[str, Any], published: int | None) -> int | None:
 
 
 def seconds(raw: Mapping[str, Any], images: int) -> float:
-    """Of all models of the study, at most, with `images` in all."""
+    """Of all models of the study, with `images` in all, where no training stops early."""
     paces: dict[tuple[str, bool], Pace] = {}
     preprocess, classes = study.resolve("preprocess", raw), len(study.resolve("validate", raw).classes)
     split = preprocess.split
@@ -142,4 +142,4 @@ def show(raw: Mapping[str, Any], published: int | None, download_gb: float) -> N
         print(f"Download: about {download_gb:g} GB. ", end="")
     if images:
         print(f"{images:,} images; measuring how long they train on this machine …", flush=True)
-        print(f"Training: {in_words(seconds(raw, images))} at most, one model after the other.")
+        print(f"Training: {in_words(seconds(raw, images))}, one model after the other, where none stops early.")

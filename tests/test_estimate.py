@@ -88,4 +88,4 @@ def test_before_a_download_the_user_knows_what_it_takes(raw, monkeypatch, capsys
     estimate.show(raw, 5_856, 2.3)
     printed = capsys.readouterr().out
     assert "Download: about 2.3 GB. 5,856 images" in printed
-    assert "Training: about 40 minutes at most" in printed
+    assert "Training: about 40 minutes, one model" in printed
