@@ -29,6 +29,7 @@ DEFAULT = "phantom"
 # mappings whose keys and their order the user invents: taken whole, or normal/pneumonia would stay beside yes/no
 WHOLE = (
     "validate.classes",
+    "validate.labels",
     "validate.mask",
     "validate.provided_split",
     "validate.severity",
@@ -115,6 +116,11 @@ def use(name: str, images: str | None = None, small: bool = False) -> About:
     where = f"{source} {document['download'][source][detail]}" if detail else source
     form = f"the short form of {name}" if small else name
     print(f"{PARAMS} is now {form}: {len(members)} models from {where}. Next: make run")
+    if images is not None and document["download"]["privacy"] == "keep":
+        print(
+            "Names of files and DICOM headers stay as they are, as suits a public set (download.privacy: keep). For "
+            "images of your own patients, set it to pseudonymise: docs/data.md."
+        )
     return presets[name].about
 
 

@@ -5,7 +5,10 @@ phantom/    synthetic films, drawn by a program
 folder.py   a folder or an archive of the user's
 kaggle.py   a Kaggle data set
 unpack.py   the files of a zip or tar archive
-entries.py  the images among a source's files -> data/raw.zip
+entries.py  the images and tables among a source's files -> data/raw.zip
+privacy.py  names of patients -> pseudonyms; messages that name nobody
+dicom.py    DICOM files: frames, and headers without personal data
+tables.py   tables under pseudonyms
 stage.py    the stage: calls the source that params.yaml names
 """
 

@@ -11,25 +11,27 @@ from typing import NoReturn
 from ..shared.core.errors import UserError
 from ..shared.core.paths import find_input, project_root
 from ..shared.images.kinds import is_clutter
-from .entries import Entry, pack_images, unreadable
+from .entries import Entry, Rules, pack_images, unreadable
 from .params import Folder
+from .privacy import NamelessError, messages
 from .unpack import open_archive
 
 
-def pack(settings: Folder) -> dict[str, float]:
+def pack(settings: Folder, rules: Rules) -> dict[str, float]:
     """Write data/raw.zip, with names as in the tree or the archive; returns counts.
 
     Raises:
         UserError: the path does not exist, has no image, cannot be read, or is an unsafe archive.
     """
-    path = find_images(settings.path)
     where = f"download.folder.path {settings.path}"
-    if path.is_dir():
-        entries = sorted(walk(path), key=lambda entry: entry.name)
-        return pack_images(entries, where, len(entries))
-    remedy = "Pack it again, or point download.folder.path at the unpacked folder."
-    with open_archive(path, settings.limits, remedy) as (archived, total):
-        return pack_images(archived, where, total)
+    with messages(rules.pseudonyms):
+        path = find_images(settings.path)
+        if path.is_dir():
+            entries = sorted(walk(path), key=lambda entry: entry.name)
+            return pack_images(entries, where, len(entries), rules)
+        remedy = "Pack it again, or point download.folder.path at the unpacked folder."
+        with open_archive(path, settings.limits, remedy) as (archived, total):
+            return pack_images(archived, where, total, rules)
 
 
 def find_images(setting: str) -> Path:
@@ -39,7 +41,7 @@ def find_images(setting: str) -> Path:
     if not path.is_absolute() and path.is_dir() and not any(e.is_image and not is_clutter(e.name) for e in walk(path)):
         path = project_root() / setting
     if not path.exists():
-        raise UserError(
+        raise NamelessError(
             f"params.yaml: download.folder.path: {setting!r} does not exist (looked in {Path.cwd()} and "
             f"{project_root()}). Write the path of a folder or an archive of images."
         )

@@ -27,8 +27,9 @@ from tqdm import tqdm
 
 from ..shared.core.errors import UserError
 from ..shared.core.files import disk_full
-from .entries import pack_images
+from .entries import Rules, pack_images
 from .params import Kaggle
+from .privacy import messages
 from .unpack import ArchiveError, open_archive
 
 WAITS = (1.0, 3.0, 9.0)  # seconds before each new attempt
@@ -49,7 +50,7 @@ REFUSALS = {
 }
 
 
-def pack(settings: Kaggle) -> dict[str, float]:
+def pack(settings: Kaggle, rules: Rules) -> dict[str, float]:
     """Write data/raw.zip from the images of the data set; returns counts. A damaged or unsafe archive is deleted, so
     that the next run starts clean; after a full disk it stays, so that the next run need not download it again.
 
@@ -66,12 +67,13 @@ def pack(settings: Kaggle) -> dict[str, float]:
     archive = Path(get_cached_archive_path(handle))
     with lock(archive):
         fetch(handle, archive, where)
-        try:
-            with open_archive(archive, settings.limits, DELETED) as (entries, total):
-                counts = pack_images(entries, where, total)
-        except ArchiveError:
-            archive.unlink(missing_ok=True)
-            raise
+        with messages(rules.pseudonyms):
+            try:
+                with open_archive(archive, settings.limits, DELETED) as (entries, total):
+                    counts = pack_images(entries, where, total, rules)
+            except ArchiveError:
+                archive.unlink(missing_ok=True)
+                raise
         archive.unlink()
     return counts
 

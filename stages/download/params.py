@@ -129,11 +129,39 @@ class Folder(Settings):
     """How large the archive may be, when it is one."""
 
 
+def _regular(value: str) -> str:
+    try:
+        re.compile(value)
+    except re.error as error:
+        raise ValueError(f"{value!r} is not a regular expression: {error}.") from None
+    return value
+
+
+class Pseudonyms(Settings):
+    """What tells who the patient is, outside DICOM headers, which are always cleaned."""
+
+    names: Annotated[str, AfterValidator(_regular)] | None = None
+    """Regular expression: what in a path tells it (name, id, date, accession number). Each match becomes a pseudonym,
+    or each group where it has groups; (?P<patient>…) becomes patient-<16 hexadecimal digits>, any other id-<…>. Every
+    path needs a match. "" where no path tells anything."""
+    columns: list[str] = []
+    """Columns of tables that identify nobody, such as the label or the age: they stay. In all others, a cell that means
+    an image becomes its new name, and any other cell a pseudonym. Without any, tables are left out."""
+
+
 class Params(Settings):
-    """Where the images come from."""
+    """Where the images come from, and what happens to them on their way into the archive."""
 
     source: Literal["phantom", "kaggle", "folder"] = "phantom"
     """phantom: synthetic films, without any network. kaggle: a public data set. folder: your own images."""
+    privacy: Literal["pseudonymise", "keep"] = "pseudonymise"
+    """pseudonymise: names, ids and dates of patients become pseudonyms before anything is written; DICOM headers lose
+    all that is not needed. keep: names of files and headers stay as they are, for images that are public. The phantom's
+    patients need none."""
+    pseudonyms: Pseudonyms = Pseudonyms()
+    """Read when privacy is pseudonymise."""
+    frames: Literal["first", "middle", "all"] = "first"
+    """Of a DICOM file of several frames: the first, the one in the middle, or each as an image of its own."""
     phantom: Phantom = Phantom()
     """Read when source is phantom."""
     kaggle: Kaggle = Kaggle()
@@ -150,5 +178,15 @@ class Params(Settings):
             address = f"kaggle.com/datasets/{dataset}/versions"
             raise ValueError(
                 f"kaggle.version: missing; pin the version of {dataset} ({address} lists them), for example version: 1."
+            )
+        return self
+
+    @model_validator(mode="after")
+    def _decided(self) -> Self:
+        if self.source != "phantom" and self.privacy == "pseudonymise" and self.pseudonyms.names is None:
+            raise ValueError(
+                "pseudonyms.names: missing. privacy: pseudonymise has to know what in a path tells who the patient is: "
+                "write a regular expression that matches it, e.g. 'P\\d+', or '' where nothing does. Where the images "
+                "are public, set privacy: keep (docs/data.md)."
             )
         return self

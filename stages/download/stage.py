@@ -8,17 +8,28 @@ from .params import Params
 
 
 def run(params: Params, job: Job) -> Result:
-    """The metrics are how many images, patients and other files the source has, as far as it knows, and the bytes."""
+    """The metrics are how many images, patients, tables and other files the source has, as far as it knows, and the
+    bytes."""
     if params.source == "phantom":
         from .phantom import members
 
         counts = members.pack(params.phantom)
-    elif params.source == "folder":
+    else:
+        counts = _pack(params)
+    return Result(metrics={**counts, "bytes": RAW.stat().st_size})
+
+
+def _pack(params: Params) -> dict[str, float]:
+    from . import privacy
+    from .entries import Rules
+
+    hides = params.privacy == "pseudonymise"
+    pseudonyms = privacy.pseudonyms(params.pseudonyms.names or "") if hides else None
+    rules = Rules(pseudonyms, frozenset(params.pseudonyms.columns), params.frames)
+    if params.source == "folder":
         from . import folder
 
-        counts = folder.pack(params.folder)
-    else:
-        from . import kaggle
+        return folder.pack(params.folder, rules)
+    from . import kaggle
 
-        counts = kaggle.pack(params.kaggle)
-    return Result(metrics={**counts, "bytes": RAW.stat().st_size})
+    return kaggle.pack(params.kaggle, rules)

@@ -7,6 +7,7 @@ import pandas as pd
 from scipy.sparse import coo_array
 from scipy.sparse.csgraph import connected_components
 
+from ..shared.core import metadata
 from ..shared.core.errors import UserError
 from ..shared.core.paths import MANIFEST, PARAMS
 from .deal import deal
@@ -18,8 +19,8 @@ UNLIKE_SIZE = 0.25  # images of a part, relative to what it should have
 
 
 def assign(rows: pd.DataFrame, split: Split) -> pd.DataFrame:
-    """path, label, patient, has_mask, site (if there are any), group, split, fold: in the order of `rows`, which have
-    no quarantined image.
+    """path, label, patient, has_mask, site (if there are any), group, split, fold, metadata: in the order of `rows`,
+    which have no quarantined image.
 
     Raises: UserError: fewer groups than folds, a part without images of a class, a provided split that is
         missing, has no test part, or divides a group.
@@ -37,7 +38,7 @@ def assign(rows: pd.DataFrame, split: Split) -> pd.DataFrame:
     index["split"] = np.where(held_out, "test", np.where(fold == 0, "val", "train"))[index["group"]]
     index["fold"] = fold[index["group"]]
     _every_class_everywhere(index, split)
-    return index
+    return index.join(rows[metadata.columns(rows.columns)].reset_index(drop=True))
 
 
 def groups(patients: pd.Series, clusters: pd.Series) -> np.ndarray:

@@ -2,7 +2,9 @@
 
 params.py      what a user may say about an image set
 globs.py       patterns on member names
-names.py       names -> label, patient, site, provided split of each image
+labels.py      a table of the archive -> label, patient, site, provided split, metadata of each image
+names.py       names, or the table -> the same for every image of the archive
+headers.py     what DICOM headers say of the patient and the film
 masks.py       names -> the mask files of each image, and masks without an image
 inspection.py  bytes -> size, hashes, brightness, contrast, sharpness; in parallel
 mask_inspection.py  bytes of a mask -> size, grey levels, share of the structure
@@ -25,8 +27,8 @@ __all__ = ["Params", "run"]
 def run(params: Params, job: Job) -> Result:
     """Writes data/manifest.parquet, reports/validate/validation.json and reports/validate/data_docs/.
 
-    Raises: UserError: a pattern that matches nothing, a file with two labels, critical failures under
-        `on_failure: stop`.
+    Raises: UserError: a pattern that matches nothing, a table that does not fit, a file with two labels, critical
+        failures under `on_failure: stop`.
     """
     from . import stage
 

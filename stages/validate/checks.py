@@ -53,13 +53,17 @@ class Outcome:
 def image_checks(params: Params) -> list[Check]:
     """On the table of the images, one row each."""
     limits = params.limits
+    table = params.labels.table if params.labels else None
     between, not_null = "ExpectColumnValuesToBeBetween", "ExpectColumnValuesToNotBeNull"
     in_set = "ExpectColumnValuesToBeInSet"
     checks = [
         Check("readable", "critical", "Every image can be decoded.",
               in_set, {"column": "readable", "value_set": [True]}, lambda row: f"unreadable: {row['fault']}"),
-        Check("labelled", "critical", "Every image matches the pattern of a class.",
-              not_null, {"column": "label"}, lambda row: "no label: matches the pattern of no class"),
+        Check("labelled", "critical",
+              f"{table} gives every image its label." if table else "Every image matches the pattern of a class.",
+              not_null, {"column": "label"},
+              lambda row: f"no label: {table} has no row for it, or none in its row" if table
+              else "no label: matches the pattern of no class"),
         Check("min_side", "critical", f"The shorter side of every image has {limits.min_side} pixels or more.",
               between, {"column": "short_side", "min_value": limits.min_side},
               lambda row: f"too small: {_sides(row)} pixels, under {limits.min_side}"),
@@ -78,10 +82,11 @@ def image_checks(params: Params) -> list[Check]:
               between, {"column": "labels_in_cluster", "max_value": 1},
               lambda row: f"duplicate: the same picture has another label: {row['duplicates']}"),
     ]  # fmt: skip
-    if params.patient:
+    if params.has_patients:
+        source = "its name" if params.patient else "its DICOM header" if params.dicom.patient else table
         checks += [
-            Check("has_patient", "critical", "Every image's name gives its patient.",
-                  not_null, {"column": "patient"}, lambda row: "no patient: the pattern finds none in the name"),
+            Check("has_patient", "critical", f"Every image has a patient, by {source}.",
+                  not_null, {"column": "patient"}, lambda row: f"no patient by {source}"),
             Check("one_patient_per_picture", "critical", "No picture appears under two patients.",
                   between, {"column": "patients_in_cluster", "max_value": 1},
                   lambda row: f"duplicate: the same picture has another patient: {row['duplicates']}"),
@@ -89,10 +94,11 @@ def image_checks(params: Params) -> list[Check]:
                   between, {"column": "labels_of_patient", "max_value": 1},
                   lambda row: f"patient {row['patient']} has images under several labels"),
         ]  # fmt: skip
-    if params.site:
+    if params.has_sites:
+        giver = "its name" if params.site else table
         checks.append(
-            Check("has_site", "warning", "Every image's name gives its site.",
-                  not_null, {"column": "site"}, lambda row: "no site: the pattern finds none in the name")
+            Check("has_site", "warning", f"Every image has a site, by {giver}.",
+                  not_null, {"column": "site"}, lambda row: f"no site by {giver}")
         )  # fmt: skip
     if params.mask:
         structures = "its mask" if len(params.mask) == 1 else f"a mask of each structure: {', '.join(params.mask)}"
@@ -101,11 +107,11 @@ def image_checks(params: Params) -> list[Check]:
                   in_set, {"column": "has_mask", "value_set": [True]},
                   lambda row: f"no mask of {row['missing_masks']} in the archive")
         )  # fmt: skip
-    if params.provided_split:
+    if params.has_split:
         checks.append(
             Check("in_provided_split", "critical", "Every image belongs to a part of the set's own split.",
                   not_null, {"column": "provided_split"},
-                  lambda row: "no part of the set's own split matches the name")
+                  lambda row: "no part of the set's own split: its name matches none, or the table says none")
         )  # fmt: skip
     return [_with_severity(check, params) for check in checks]
 
@@ -155,15 +161,25 @@ def _sides(row: Row) -> str:
 def file_checks(params: Params) -> list[Check]:
     """On a table of the files that are not ignored: path, kind."""
     in_set = "ExpectColumnValuesToBeInSet"
-    kinds = ["image", "mask", "mask without image"]
-    checks = [Check("no_other_files", "info", "Every file is an image, a mask or ignored.",
+    kinds = ["image", "mask", "mask without image", "table"]
+    checks = [Check("no_other_files", "info", "Every file is an image, a mask, a table or ignored.",
                     in_set, {"column": "kind", "value_set": kinds})]  # fmt: skip
     if params.mask:
         checks.append(
             Check("mask_without_image", "warning", "Every file named like a mask has its image.",
-                  in_set, {"column": "kind", "value_set": ["image", "mask", "other"]})
+                  in_set, {"column": "kind", "value_set": ["image", "mask", "table", "other"]})
         )  # fmt: skip
     return [_with_severity(check, params) for check in checks]
+
+
+def row_checks(params: Params, table: str) -> list[Check]:
+    """On a table of the rows that give the labels: path, has_image, rows."""
+    return [_with_severity(check, params) for check in (
+        Check("row_has_image", "warning", f"Every row of {table} means an image of the archive.",
+              "ExpectColumnValuesToBeInSet", {"column": "has_image", "value_set": [True]}),
+        Check("one_row_per_image", "warning", f"{table} has one row for each image; several that agree count as one.",
+              "ExpectColumnValuesToBeBetween", {"column": "rows", "max_value": 1}),
+    )]  # fmt: skip
 
 
 def class_checks(params: Params, counts: Mapping[str, int]) -> list[Check]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import multiprocessing
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
@@ -19,6 +19,7 @@ from PIL import Image
 
 from ..shared.images.archive import Archive
 from ..shared.images.decode import UnreadableImage, decode
+from .headers import header
 from .mask_inspection import MaskInspection, inspect_mask
 from .masks import MaskFile
 
@@ -54,13 +55,15 @@ class Inspection:
     trimmed_thumbnail: bytes | None = None
     masks: list[MaskInspection] = field(default_factory=list)
     """Of its mask files, in their order."""
+    header: Mapping[str, str] = field(default_factory=dict)
+    """Of a DICOM file, where it is asked for (headers.py)."""
 
 
 @contextmanager
 def inspections(archive: Path, paths: Sequence[str], masks: Sequence[Sequence[MaskFile]],
-                hash_size: int) -> Iterator[Iterator[Inspection]]:  # fmt: skip
-    """Start the workers at once; iterate over their results, in the order of `paths`."""
-    task = partial(inspect_member, Archive(archive), hash_size)
+                hash_size: int, headers: bool = False) -> Iterator[Iterator[Inspection]]:  # fmt: skip
+    """Start the workers at once; iterate over their results, in the order of `paths`. `headers`: read those too."""
+    task = partial(inspect_member, Archive(archive), hash_size, headers)
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
     workers = min(cores, len(paths) // WORTH_A_WORKER)
     if workers < 2:
@@ -74,9 +77,13 @@ def inspections(archive: Path, paths: Sequence[str], masks: Sequence[Sequence[Ma
             pool.shutdown(cancel_futures=True)
 
 
-def inspect_member(archive: Archive, hash_size: int, path: str, masks: Sequence[MaskFile]) -> Inspection:
-    inspection = inspect_image(archive.read(path), path, hash_size)
-    return replace(inspection, masks=[inspect_mask(archive.read(file.path), file) for file in masks])
+def inspect_member(archive: Archive, hash_size: int, headers: bool, path: str, masks: Sequence[MaskFile]) -> Inspection:
+    data = archive.read(path)
+    return replace(
+        inspect_image(data, path, hash_size),
+        masks=[inspect_mask(archive.read(file.path), file) for file in masks],
+        header=header(data) if headers else {},
+    )
 
 
 def inspect_image(data: bytes, name: str, hash_size: int) -> Inspection:

@@ -6,6 +6,7 @@ import posixpath
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import cache
 from pathlib import PurePosixPath
 from string import Formatter
 
@@ -66,8 +67,12 @@ def masks_of(images: Sequence[str], names: set[str], structures: Mapping[str, St
 
 def without_image(names: Sequence[str], structures: Mapping[str, Structure]) -> list[str]:
     """Those of `names` that are named like the mask of an image."""
-    patterns = [_pattern(template) for settings in structures.values() for template in settings.files]
-    return [name for name in names if any(pattern.fullmatch(name) for pattern in patterns)]
+    return [name for name in names if looks_like_mask(name, structures)]
+
+
+def looks_like_mask(name: str, structures: Mapping[str, Structure]) -> bool:
+    templates = {template for settings in structures.values() for template in settings.files}
+    return any(_pattern(template).fullmatch(name) for template in templates)
 
 
 def _expected(image: str, settings: Structure) -> list[str]:
@@ -76,6 +81,7 @@ def _expected(image: str, settings: Structure) -> list[str]:
     return [posixpath.normpath(template.format(**values)) for template in settings.files]
 
 
+@cache
 def _pattern(template: str) -> re.Pattern[str]:
     while "{folder}/.." in template:
         template = template.replace("{folder}/..", "{folder}")

@@ -16,6 +16,7 @@ Adjustable = Literal[
     "one_patient_per_picture", "one_label_per_patient",
     "mask_present", "mask_proportions", "mask_size", "mask_levels", "mask_threshold", "mask_full", "mask_empty",
     "mask_not_inverted", "mask_without_image", "has_site", "no_other_files", "min_images_per_class",
+    "row_has_image", "one_row_per_image",
 ]  # fmt: skip
 ONE_STRUCTURE, BACKGROUND = "mask", "background"
 MASK_FIELDS = ("stem", "name", "folder", "parent")
@@ -90,6 +91,72 @@ Structures = Annotated[
 ]  # their numbers are the bytes of masks.npy
 
 
+def _one_column(value: Any) -> Any:
+    if isinstance(value, list):
+        raise ValueError(
+            f"{', '.join(map(str, value))}: several columns, so an image may have several labels. Each image needs "
+            "exactly one: name one column."
+        )
+    return value
+
+
+def _as_names(value: Any) -> Any:
+    """A list of columns: each is its own name."""
+    return {column: column for column in value} if isinstance(value, list) else value
+
+
+def _check_metadata(value: dict[str, str]) -> dict[str, str]:
+    for name in value:
+        if not re.fullmatch(r"[a-z][a-z0-9_]*", name):
+            raise ValueError(
+                f"{name!r} cannot be a name of metadata: write it in small letters, digits and _, with its column "
+                "behind it, e.g. {age: 'Patient Age'}."
+            )
+    return value
+
+
+Metadata = Annotated[dict[str, str], BeforeValidator(_as_names), AfterValidator(_check_metadata)]
+
+
+class Labels(Settings):
+    """A table that says what each image shows."""
+
+    table: str
+    """A CSV or Parquet file of the archive; for source folder it lies among the images. Its name, with the folder where
+    two tables have one name."""
+    path_column: str
+    """Which image a row means: its name in the archive, the end of that behind a slash, or one of these without the
+    suffix."""
+    label_column: Annotated[str, BeforeValidator(_one_column)]
+    """What the image shows, as one value. `classes` says which values make which class; images with other values are
+    left out."""
+    patient_column: str | None = None
+    """Whose image it is."""
+    split_column: str | None = None
+    """The set's own split: train, val or test; `provided_split` says it where the values are others."""
+    site_column: str | None = None
+    """The hospital or scanner."""
+    metadata: Metadata = Field(default={})
+    """What else is known of an image, as a list of columns or as name: column, e.g. {age: "Patient Age"}. Each becomes
+    a column meta_<name> from the manifest to the predictions. Ages such as 034Y become years."""
+
+    @property
+    def columns(self) -> dict[str, str]:
+        """Key of params.yaml -> the column that it names."""
+        named = {key: value for key, value in self if key.endswith("_column") and value is not None}
+        return named | {f"metadata.{name}": column for name, column in self.metadata.items()}
+
+
+class Dicom(Settings):
+    """What is read from the headers of DICOM files."""
+
+    patient: bool = False
+    """true: the header's PatientID is the patient (a pseudonym, under download.privacy: pseudonymise)."""
+    metadata: list[Literal["age", "sex", "view", "manufacturer"]] = []
+    """Attributes that become metadata, as those of `labels` do: PatientAge in years, PatientSex, ViewPosition,
+    Manufacturer."""
+
+
 class NearDuplicates(Settings):
     """Two images are one picture when their difference hashes (dHash) are close and their thumbnails confirm it."""
 
@@ -127,10 +194,15 @@ class Params(Settings):
     """
 
     classes: Annotated[dict[str, Globs], Field(min_length=1)]
-    """Label: pattern or list of patterns. The order is kept; of two classes, the second is the positive one. Of one
-    class, only structures can be learnt (task: segmentation)."""
+    """Label: pattern or list of patterns; with `labels`, value or list of values of the label column. The order is
+    kept; of two classes, the second is the positive one. Of one class, only structures can be learnt (task:
+    segmentation)."""
+    labels: Labels | None = None
+    """A table that gives the labels, instead of patterns on the names. null: there is none."""
     ignore: Annotated[list[str], BeforeValidator(_as_list)] = Field(default=[])
     """Patterns of files to ignore. Hidden files, __MACOSX/, Thumbs.db, desktop.ini and READMEs always are."""
+    dicom: Dicom = Dicom()
+    """What is read from the headers of DICOM files."""
     patient: Annotated[str, AfterValidator(_check_regex)] | None = None
     """Regular expression searched in the name; the patient is its group `patient`, else its groups joined
     with "-", else the whole match. null: every image is a patient of its own (duplicates of a picture still stay
@@ -143,7 +215,8 @@ class Params(Settings):
     annotated where it has a mask of every structure; structures exclude each other, and where two overlap the later one
     wins. null: no masks."""
     provided_split: dict[Literal["train", "val", "test"], Globs] | None = None
-    """The set's own split, as patterns, e.g. {train: "train/**", test: "test/**"}. null: it has none."""
+    """The set's own split, as patterns, e.g. {train: "train/**", test: "test/**"}; with labels.split_column, as values
+    of that column. null: it has none, or the column says train, val and test."""
     near_duplicates: NearDuplicates = NearDuplicates()
     """When two files count as the same picture."""
     limits: Limits = Limits()
@@ -163,4 +236,29 @@ class Params(Settings):
                 f"near_duplicates.distance: {near.distance} of {near.hash_size**2} bits joins nearly everything. "
                 f"Valid: at most {near.hash_size**2 // 4}; usual: {max(1, near.hash_size**2 // 16)}."
             )
+        patients = {"patient": self.patient, "labels.patient_column": self.labels and self.labels.patient_column,
+                    "dicom.patient": self.dicom.patient}  # fmt: skip
+        sites = {"site": self.site, "labels.site_column": self.labels and self.labels.site_column}
+        for sources in (patients, sites):
+            given = [key for key, value in sources.items() if value]
+            if len(given) > 1:
+                raise ValueError(f"{given[0]}: given by {given[1]} too. Leave one of the two.")
+        twice = set(self.dicom.metadata).intersection(self.labels.metadata if self.labels else ())
+        if twice:
+            raise ValueError(
+                f"dicom.metadata: {sorted(twice)[0]} is given by labels.metadata too. Leave one of the two."
+            )
         return self
+
+    @property
+    def has_patients(self) -> bool:
+        """Whether anything says whose image it is; otherwise each image is a patient of its own."""
+        return bool(self.patient or (self.labels and self.labels.patient_column) or self.dicom.patient)
+
+    @property
+    def has_sites(self) -> bool:
+        return bool(self.site or (self.labels and self.labels.site_column))
+
+    @property
+    def has_split(self) -> bool:
+        return bool(self.provided_split or (self.labels and self.labels.split_column))

@@ -11,13 +11,14 @@ from typing import Any
 
 import pandas as pd
 
+from ..shared.core import metadata
 from ..shared.core.errors import UserError
 from ..shared.core.files import atomic, disk_full, write_json
 from ..shared.core.job import Job, Result
 from ..shared.core.paths import MANIFEST, PARAMS, RAW, VALIDATION
 from ..shared.core.progress import progress
 from ..shared.images.archive import Archive
-from .checks import Outcome, Row, class_checks, file_checks, image_checks, mask_checks
+from .checks import Outcome, Row, class_checks, file_checks, image_checks, mask_checks, row_checks
 from .docs import finish
 from .globs import examples
 from .inspection import Inspection, inspections
@@ -54,22 +55,24 @@ def run(params: Params, job: Job) -> Result:
     if summary["quarantined"]:
         aside = f"{summary['quarantined']:,} of {summary['images']:,} images"
         print(f"validate: {aside} set aside; which and why: {DOCS / 'index.html'}", file=sys.stderr)
+    written = manifest[[*COLUMNS, *metadata.columns(manifest.columns)]]
     with atomic(MANIFEST) as partial:
-        manifest[list(COLUMNS)].to_parquet(partial, index=False)
-    return Result(metrics=_metrics(manifest, summary), datasets={"raw": manifest[list(COLUMNS)].drop(columns="masks")})
+        written.to_parquet(partial, index=False)
+    return Result(metrics=_metrics(manifest, summary), datasets={"raw": written.drop(columns="masks")})
 
 
 def warn_of_patients(images: pd.DataFrame, params: Params) -> None:
     where = f"{PARAMS}: validate.patient"
     unnamed = images["path"][images["patient"].isna()]
-    if params.patient is None:
+    if not params.has_patients:
         print(
             f"validate: patients are unknown ({where} is null): each image counts as a patient of its own. Images of "
             "one patient can then lie on both sides of the split, and scores and intervals may be optimistic. If the "
-            "names of the files say who it is, set it to an expression that finds that.",
+            "names of the files say who it is, set it to an expression that finds that; a table of labels may have "
+            "a column of patients.",
             file=sys.stderr,
         )
-    elif len(unnamed) > FEW * len(images):
+    elif params.patient and len(unnamed) > FEW * len(images):
         print(
             f"validate: {where}: {params.patient!r} finds no patient in {len(unnamed):,} of {len(images):,} names, "
             f"such as {examples(unnamed.tolist(), 3)}. Is it meant for another image set?",
@@ -80,7 +83,8 @@ def warn_of_patients(images: pd.DataFrame, params: Params) -> None:
 def inspect_all(files: Files, params: Params) -> list[Inspection]:
     paths = files.images["path"].tolist()
     masks = [annotation(files.masks[path]) for path in paths]
-    with inspections(RAW, paths, masks, params.near_duplicates.hash_size) as results:
+    headers = params.dicom.patient or bool(params.dicom.metadata)
+    with inspections(RAW, paths, masks, params.near_duplicates.hash_size, headers) as results:
         bar = progress(results, total=len(paths), desc="validate", unit="images")  # its clock starts with the workers
         from . import suite  # noqa: F401  Great Expectations takes seconds to import: meanwhile the workers inspect
 
@@ -97,6 +101,9 @@ def judge(rows: pd.DataFrame, masks: pd.DataFrame, files: Files, params: Params)
     if len(masks):
         outcomes += suites.run("masks", masks.drop(columns="levels"), mask_checks(params))
     outcomes += suites.run("files", kinds(rows, files), file_checks(params))
+    if params.labels and files.cells is not None:
+        cells = files.cells.assign(has_image=files.cells["image"].notna()).drop(columns="image")
+        outcomes += suites.run("rows", cells, row_checks(params, params.labels.table))
     kept = rows[~rows["path"].isin(faults(outcomes, rows, masks))]
     counts = {label: int((kept["label"] == label).sum()) for label in params.classes}
     outcomes += suites.run("classes", kept, class_checks(params, counts))
@@ -108,7 +115,8 @@ def kinds(rows: pd.DataFrame, files: Files) -> pd.DataFrame:
     """path and kind of every file that is not ignored."""
     masks = [path for own in files.masks.values() for path in (*(file.path for file in own.files), *own.spare)]
     kind = dict.fromkeys(rows["path"], "image") | dict.fromkeys(masks, "mask")
-    kind |= dict.fromkeys(files.stray_masks, "mask without image") | dict.fromkeys(files.others, "other")
+    kind |= dict.fromkeys(files.stray_masks, "mask without image") | dict.fromkeys(files.tables, "table")
+    kind |= dict.fromkeys(files.others, "other")
     return pd.DataFrame(kind.items(), columns=["path", "kind"])
 
 
@@ -140,7 +148,7 @@ def summarise(manifest: pd.DataFrame, outcomes: Sequence[Outcome], params: Param
         "images": len(manifest),
         "quarantined": int(manifest["quarantined"].sum()),
         "patients": int(manifest["patient"].nunique()),
-        "patients_known": params.patient is not None,
+        "patients_known": params.has_patients,
         "classes": {label: int(counts[label]) for label in params.classes},
         "structures": list(params.mask or {}),
         "annotated": int(kept["has_mask"].sum()),

@@ -7,9 +7,12 @@ from dataclasses import asdict
 
 import pandas as pd
 
+from ..shared.core import metadata
 from .duplicates import clusters
 from .globs import examples
+from .headers import FIELDS, PATIENT
 from .inspection import Inspection
+from .labels import measured
 from .masks import MaskFile, Masks
 from .params import Params
 
@@ -20,7 +23,7 @@ def table(
     images: pd.DataFrame, masks: Mapping[str, Masks], inspections: Sequence[Inspection], params: Params
 ) -> pd.DataFrame:
     """One row per image, in the order of `images`."""
-    inspected = pd.DataFrame(inspections).drop(columns="masks").astype({
+    inspected = pd.DataFrame(inspections).drop(columns=["masks", "header"]).astype({
         "sha256": "str", "fault": "str", "mode": "str", "dhash": "str", "trimmed_dhash": "str",
         "width": "Int32", "height": "Int32", "brightness": float, "contrast": float, "sharpness": float,
     })  # fmt: skip
@@ -31,12 +34,25 @@ def table(
     thumbnails = ["thumbnail", "trimmed_thumbnail"]
     annotated = [masks[path].annotated for path in images["path"]]
     rows = images.join(inspected.drop(columns=thumbnails)).assign(
+        **_of_headers([inspection.header for inspection in inspections], params),
         cluster=cluster,
         has_mask=annotated,
         masks=[[asdict(file) for file in annotation(masks[path])] for path in images["path"]],
         missing_masks=[", ".join(masks[path].missing) for path in images["path"]],
     )
     return _derive(rows)
+
+
+def _of_headers(headers: Sequence[Mapping[str, str]], params: Params) -> dict[str, pd.Series]:
+    """The columns that DICOM headers give."""
+    columns = {metadata.column(name): FIELDS[name] for name in params.dicom.metadata}
+    values = {
+        name: measured(pd.Series([header.get(field) for header in headers], dtype=object))
+        for name, field in columns.items()
+    }
+    if params.dicom.patient:
+        values["patient"] = pd.Series([header.get(PATIENT) for header in headers], dtype="str")
+    return values
 
 
 def annotation(masks: Masks) -> list[MaskFile]:

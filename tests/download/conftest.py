@@ -50,10 +50,11 @@ def workdir(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 @pytest.fixture
 def produce(workdir: Path) -> Produce:
-    """Run the stage with a `download` section; gives its result and the archive."""
+    """Run the stage with a `download` section, under privacy: keep unless it says otherwise; gives its result and the
+    archive."""
 
     def go(**section: object) -> tuple[Result, Archive]:
-        return run(Params.model_validate(section), Job()), Archive(RAW)
+        return run(Params.model_validate({"privacy": "keep", **section}), Job()), Archive(RAW)
 
     return go
 

@@ -41,7 +41,7 @@ def test_a_wrong_value_is_named_with_its_key(section: dict, says: str) -> None:
 def test_every_section_may_be_left_out() -> None:
     assert Params().source == "phantom"
     assert Params().folder.path == "data/folder"
-    assert Params(source="kaggle", kaggle={"dataset": "a-b/c_d", "version": 3}).kaggle.version == 3
+    assert Params(source="kaggle", privacy="keep", kaggle={"dataset": "a-b/c_d", "version": 3}).kaggle.version == 3
 
 
 @pytest.mark.parametrize("path", ["/data/images", "data/folder", "./x/../y", "images.tar.gz", "..images"])

@@ -22,7 +22,7 @@ from .conftest import Produce, png, zipped
 
 TREE = {"NORMAL/a 1.png": png(1), "NORMAL/b.JPG": png(2), "PNEUMONIA/deep/c.dcm": b"DICM", "masks/a.bmp": b"BM"}
 OTHER = {
-    "labels.csv": b"1",
+    "labels.xlsx": b"1",
     "notes.txt": b"n",
     "README.md": b"r",
     ".hidden/x.png": b"h",
@@ -69,8 +69,19 @@ def test_a_tree_is_packed_with_its_relative_names(
     plant(tmp_path / "own", TREE | OTHER)
     result, archive = produce(source="folder", folder={"path": str(tmp_path / "own")})
     assert {n: archive.read(n) for n in archive.names()} == TREE
-    assert result.metrics == {"images": 4, "left_out": 2, "bytes": RAW.stat().st_size}
-    assert "4 images; left out 2 other files (1 .csv, 1 .txt)" in capfd.readouterr().err
+    assert result.metrics == {"images": 4, "tables": 0, "left_out": 2, "bytes": RAW.stat().st_size}
+    assert "4 images; left out 2 other files (1 .xlsx, 1 .txt)" in capfd.readouterr().err
+
+
+def test_tables_beside_the_images_are_packed_too(
+    produce: Produce, tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    tables = {"labels.csv": b"file,finding\n", "sheets/more.PARQUET": b"PAR1", "notes.txt": b"n"}
+    plant(tmp_path / "own", TREE | tables)
+    result, archive = produce(source="folder", folder={"path": str(tmp_path / "own")})
+    assert set(archive.names()) == {*TREE, "labels.csv", "sheets/more.PARQUET"}
+    assert (result.metrics["images"], result.metrics["tables"], result.metrics["left_out"]) == (4, 2, 1)
+    assert "4 images and 2 tables; left out 1 other file (1 .txt)" in capfd.readouterr().err
 
 
 @pytest.mark.parametrize("name", PACK)
@@ -125,7 +136,7 @@ def test_a_missing_path_is_named(produce: Produce) -> None:
     refused(produce, "data/nothing", "download.folder.path: 'data/nothing' does not exist")
 
 
-@pytest.mark.parametrize("files", [{}, {"README.md": b"how to"}, {"a.csv": b"1", "inner.zip": b"PK"}])
+@pytest.mark.parametrize("files", [{}, {"README.md": b"how to"}, {"a.csv": b"1"}, {"inner.zip": b"PK"}])
 def test_no_image_at_all_is_an_error(files: dict[str, bytes], produce: Produce, tmp_path: Path) -> None:
     (tmp_path / "own").mkdir()
     refused(produce, plant(tmp_path / "own", files), "no image found")

@@ -8,12 +8,14 @@ import io
 import lzma
 import posixpath
 import tarfile
+import unicodedata
 import warnings
 import zipfile
 from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
+import pytest
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 from PIL import Image
@@ -30,7 +32,9 @@ few = settings(
 )
 
 Members = list[tuple[str, bytes]]
-LETTERS = st.sampled_from(["a", "B", "é", " ", ".", "-", "\n", "\u202e", "\\", ":", "%", "\N{GRINNING FACE}"])
+LETTERS = st.sampled_from(
+    ["a", "B", "é", "e", "\u0301", "\u200f", " ", ".", "-", "\n", "\u202e", "\\", ":", "%", "\N{GRINNING FACE}"]
+)
 PARTS = st.one_of(
     st.text(LETTERS, min_size=1, max_size=8), st.sampled_from(["..", ".", "__MACOSX", "C:", "a" * 300, "x.zip", "a"])
 )
@@ -110,9 +114,60 @@ def test_every_image_of_a_sound_archive_arrives_or_the_archive_is_refused(
     unsafe = any({"..", ""} & set(name.replace("\\", "/").split("/")) or ":" in name for name, _ in members)
     if images is not None:
         assert sorted(images.items()) == sorted(expected)
-    elif expected and not unsafe:  # a reason is left to refuse it: two images of one name, or a name too long
-        names = [name for name, _ in expected]
-        assert len(set(names)) < len(names) or max(map(len, names)) > 65_000
+    elif expected and not unsafe:  # a reason is left to refuse it: two images of one name, or a name too long or odd
+        names = [unicodedata.normalize("NFC", name) for name, _ in expected]
+        odd = any("\n" in name or "\u202e" in name for name in names)
+        assert odd or len(set(names)) < len(names) or max(map(len, names)) > 65_000
+
+
+@pytest.mark.parametrize(("name", "sign"), [
+    ("a\nerror: all is well.png", r"\\n"), ("a\x1b[2J.png", r"\\x1b"), ("a\u202egpj.png", r"\\u202e"),
+    ("a\u2066b.png", r"\\u2066"), ("a\x85b.png", r"\\x85"), ("a\u2028b.png", r"\\u2028"),
+])  # fmt: skip
+def test_a_name_that_would_deceive_whoever_reads_it_is_refused_and_shown_in_ascii(
+    name: str, sign: str, produce: Produce, tmp_path: Path
+) -> None:
+    (tmp_path / "x.zip").write_bytes(as_zip([("good.png", png(1)), (name, png(2))], zipfile.ZIP_STORED))
+    with pytest.raises(UserError, match=f"the file name 'a.*' has '{sign}', a sign that breaks lines or") as caught:
+        produce(source="folder", folder={"path": str(tmp_path / "x.zip")})
+    assert str(caught.value).isascii()
+    assert "\n" not in str(caught.value)
+    assert not RAW.exists()
+
+
+@pytest.mark.parametrize(
+    "name", ["\u05e9\u05dc\u05d5\u05dd\u200f.png", "\u200e\u0635\u062f\u0631.png", "a" * 300 + ".png"]
+)
+def test_a_name_from_right_to_left_or_a_long_one_arrives(name: str, produce: Produce, tmp_path: Path) -> None:
+    (tmp_path / "x.zip").write_bytes(as_zip([(name, png(2))], zipfile.ZIP_STORED))
+    assert produce(source="folder", folder={"path": str(tmp_path / "x.zip")})[1].names() == [name]
+
+
+@pytest.mark.parametrize("packer", ["stored.zip", "x.tar", "folder"])
+def test_two_names_that_look_alike_are_refused(packer: str, produce: Produce, tmp_path: Path) -> None:
+    members = [("caf\u00e9/a.png", png(1)), ("cafe\u0301/a.png", png(2))]
+    path = tmp_path / packer
+    if packer == "folder":
+        for name, data in members:
+            (path / name).parent.mkdir(parents=True)
+            (path / name).write_bytes(data)
+        if len(list(path.iterdir())) < 2:
+            pytest.skip("this disk takes them for one name")
+    else:
+        path.write_bytes(PACKERS[packer](members))
+    with pytest.raises(UserError, match=r"twice, so it is unclear which is meant \(é may be one letter"):
+        produce(source="folder", folder={"path": str(path)})
+    assert not RAW.exists()
+
+
+@settings(few, max_examples=60)
+@given(members=MEMBERS, packer=st.sampled_from(list(PACKERS)))
+def test_nothing_is_written_but_the_archive(members: Members, packer: str, produce: Produce, tmp_path: Path) -> None:
+    (tmp_path / packer).write_bytes(PACKERS[packer](members))
+    before = {path for path in tmp_path.rglob("*") if path != RAW.absolute()}
+    images = packed(produce, tmp_path / packer)
+    added = {path for path in tmp_path.rglob("*") if path.is_file()} - before
+    assert added == ({RAW.absolute()} if images is not None else set())
 
 
 SOUND = [(f"set/{i}.png", png(i, 40)) for i in range(5)]

@@ -212,7 +212,7 @@ def hostile() -> dict[str, tuple[bytes, str]]:
         "flipped bytes": (good[:middle] + bytes(9) + good[middle + 9 :], "damaged.*deleted; run `dvc repro` again"),
         "cut short": (good[:middle], "not a readable .zip or .tar archive.*deleted"),
         "no archive": (b"<html>please log in</html>", "not a readable .zip or .tar archive"),
-        "no images": (zipped({"table.csv": b"1,2"}), r"no image found. It has 1 other file \(1 \.csv\)"),
+        "no images": (zipped({"table.txt": b"1,2"}), r"no image found. It has 1 other file \(1 \.txt\)"),
     }
 
 

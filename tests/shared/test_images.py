@@ -308,6 +308,39 @@ def test_colour_dicom_is_rgb():
     assert np.array_equal(np.asarray(decode(dicom(colours), "skin.dcm")), colours)
 
 
+def test_rle_and_jpeg_inside_dicom_show_the_same_picture():
+    from pydicom import dcmread
+    from pydicom.encaps import encapsulate
+    from pydicom.uid import JPEGBaseline8Bit, RLELossless
+
+    dataset = dcmread(io.BytesIO(dicom(DEEP)))
+    dataset.compress(RLELossless)
+    buffer = io.BytesIO()
+    dataset.save_as(buffer)
+    assert np.array_equal(np.asarray(decode(buffer.getvalue(), "rle.dcm")), shown(DEEP))
+    ramp = np.tile(np.arange(0, 256, 4, dtype=np.uint8), (64, 1))
+    jpeg = dicom(
+        ramp, syntax=JPEGBaseline8Bit, PixelData=encapsulate([encoded(Image.fromarray(ramp), "JPEG", quality=95)])
+    )
+    assert np.abs(np.asarray(decode(jpeg, "jpeg.dcm")).astype(int) - ramp).max() <= 4
+
+
+def test_a_missing_decoder_is_named_with_its_package(monkeypatch: pytest.MonkeyPatch):
+    from pydicom.encaps import encapsulate
+    from pydicom.pixels.decoders import JPEGLosslessSV1Decoder
+    from pydicom.uid import JPEGLosslessSV1
+
+    monkeypatch.setattr(JPEGLosslessSV1Decoder, "_available", {})
+    monkeypatch.setattr(
+        JPEGLosslessSV1Decoder, "_unavailable", {"pylibjpeg": ("pylibjpeg>=2.0", "pylibjpeg-libjpeg>=2.1")}
+    )
+    packed = dicom(DEEP, syntax=JPEGLosslessSV1, PixelData=encapsulate([b"\0" * 64]))
+    with pytest.raises(
+        UnreadableImage, match=r"JPEG Lossless.*no decoder is installed. Install one \(pylibjpeg.*pylibjpeg-lib"
+    ):
+        decode(packed, "a.dcm")
+
+
 def test_dicom_that_cannot_be_read_says_why():
     from pydicom.encaps import encapsulate
     from pydicom.uid import JPEG2000Lossless

@@ -20,7 +20,7 @@ from .preprocessing import PreprocessSpec
 class Arrays:
     """images: uint8 N×H×W×C, memory-mapped, read-only. index: N rows: path, label, patient, has_mask, site (where there
     are any), group, split, fold, mask_fits (the steps moved no pixel, so that a mask can be brought back to the size of
-    the file).
+    the file), and metadata (`core.metadata`).
 
     masks: uint8 N×H×W, memory-mapped: 0 for background, k for the k-th of `structures`; None where no image is
     annotated. Of an image that is not annotated (`has_mask`) the row is zeros and means nothing.

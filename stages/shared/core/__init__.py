@@ -4,6 +4,7 @@ errors.py       UserError: the file or key, the bad value, the valid ones, the r
 files.py        whole files or none; JSON
 paths.py        where the files between stages lie, and the key of a matrix member
 settings.py     params.yaml, and messages for what is wrong in it
+metadata.py     what is known of an image beside its label
 task.py         the names of the tasks
 matrix.py       which models the study trains
 job.py          what a stage is given and what it gives back

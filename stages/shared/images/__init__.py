@@ -1,7 +1,9 @@
 """Files of images.
 
-kinds.py    which files count as images
+kinds.py    which files count as images and as tables
 archive.py  data/raw.zip and others like it
+tables.py   a table of the archive, and which image each of its rows means
 decode.py   bytes of an image file -> grey or RGB pixels
+frames.py   DICOM files of several frames
 mask.py     bytes of a mask file -> the pixels of its structure
 """

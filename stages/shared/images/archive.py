@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import zipfile
 import zlib
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from functools import cached_property
 from pathlib import Path
+from typing import Any
 
 from ..core.errors import UserError
 from ..core.files import atomic
@@ -36,8 +37,8 @@ class Archive:
             ) from None
 
     def names(self) -> list[str]:
-        """Every file in the archive, sorted."""
-        return sorted(i.filename for i in self._zip.infolist() if not i.is_dir())
+        """Every file in the archive, in the order of its table of contents (`write_archive`)."""
+        return [i.filename for i in self._zip.infolist() if not i.is_dir()]
 
     def read(self, name: str) -> bytes:
         """The bytes of one member.
@@ -70,9 +71,12 @@ def read_member(archive: zipfile.ZipFile, info: zipfile.ZipInfo) -> bytes:
     return data
 
 
-def write_archive(path: Path, members: Iterable[tuple[str, bytes]]) -> None:
-    """Write (name, bytes) pairs in the order given, stored (images are compressed already), with fixed timestamps.
-    Nothing is left at `path` when anything fails."""
+def write_archive(
+    path: Path, members: Iterable[tuple[str, bytes]], order: Callable[[str], Any] = lambda name: name
+) -> None:
+    """Write (name, bytes) pairs as they come, stored (images are compressed already), with fixed timestamps. The table
+    of contents is sorted by `order` of the names. Nothing is left at `path` when anything fails."""
     with atomic(path) as partial, zipfile.ZipFile(partial, "w", zipfile.ZIP_STORED) as archive:
         for name, data in members:
             archive.writestr(zipfile.ZipInfo(name, EPOCH), data)
+        archive.filelist.sort(key=lambda member: order(member.filename))

@@ -12,10 +12,12 @@ import numpy as np
 from PIL import Image, ImageOps, UnidentifiedImageError
 
 from ..core.errors import UserError
+from .frames import lift
 from .kinds import FORMATS, is_dicom
 
 if TYPE_CHECKING:
     from pydicom import Dataset
+    from pydicom.uid import UID
 
 MAX_PIXELS = 89_478_485  # Pillow's own threshold for a decompression bomb: 256 MiB of RGB
 _DEEP = ("I", "F")  # what Pillow calls 32-bit integers (and, as "I;16…", 16-bit ones) and floats
@@ -115,7 +117,7 @@ def _refuse_bomb(name: str, width: int, height: int) -> None:
 
 
 def _from_dicom(data: bytes, name: str) -> Image.Image:
-    """The first frame."""
+    """The first frame, with its own rescale and window."""
     import pydicom
     from pydicom.errors import InvalidDicomError
     from pydicom.pixels.processing import apply_color_lut
@@ -135,10 +137,8 @@ def _from_dicom(data: bytes, name: str) -> Image.Image:
     try:
         pixels = pixel_array(dataset, index=0)  # H×W, or H×W×3 with YBR turned into RGB
     except Exception as error:
-        reason = f"DICOM with damaged pixels ({str(error).partition(' - ')[0]})"
-        if syntax.is_compressed:
-            reason = f"DICOM compressed as {syntax.name}; write it uncompressed, e.g. with `gdcmconv --raw`, or as PNG"
-        raise UnreadableImage(name, reason) from error
+        raise UnreadableImage(name, _undecoded(syntax, error)) from error
+    lift(dataset, 0)
     kind = str(dataset.PhotometricInterpretation)
     if kind == "PALETTE COLOR":
         pixels = apply_color_lut(pixels, dataset)
@@ -148,6 +148,25 @@ def _from_dicom(data: bytes, name: str) -> Image.Image:
         image = Image.fromarray(_grey_levels(pixels, dataset))
     image.info = {"source_mode": f"DICOM {kind}"}
     return image
+
+
+def _undecoded(syntax: UID, error: Exception) -> str:
+    """Why pixels could not be read, and what to install where a decoder is missing."""
+    from pydicom.pixels.decoders.base import get_decoder
+
+    if not syntax.is_encapsulated:
+        return f"DICOM with damaged pixels ({str(error).partition(' - ')[0]})"
+    remedy = "write it uncompressed, e.g. with `gdcmconv --raw`, or as PNG"
+    try:
+        decoder = get_decoder(syntax)
+    except NotImplementedError:
+        return f"DICOM compressed as {syntax.name}, which cannot be read; {remedy}"
+    packages = "; ".join(decoder.missing_dependencies)
+    if not decoder.is_available:
+        install = f"Install one ({packages}), or {remedy}"
+        return f"DICOM compressed as {syntax.name}, for which no decoder is installed. {install}"
+    others = f"; others are {packages}" if packages else ""
+    return f"DICOM compressed as {syntax.name}: damaged, or not for the decoder that is installed{others}. Or {remedy}"
 
 
 def _grey_levels(pixels: np.ndarray, dataset: Dataset) -> np.ndarray:

@@ -1,4 +1,4 @@
-"""Which files count as images, and which are clutter: one rule for everything that takes files."""
+"""Which files count as images, as tables, and which are clutter: one rule for everything that takes files."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ SUFFIXES = frozenset(
 )
 FORMATS = ("PNG", "JPEG", "JPEG2000", "BMP", "DIB", "GIF", "TIFF", "WEBP", "PPM")
 """What Pillow may decode, whatever a file's name says. Others are refused: for EPS it would start Ghostscript."""
+TABLES = frozenset({".csv", ".parquet"})
 CLUTTER = frozenset({"thumbs.db", "desktop.ini", "readme", "readme.md", "readme.txt"})
 
 
@@ -24,6 +25,11 @@ def is_image(name: str, read: Callable[[], bytes]) -> bool:
 def is_dicom(data: bytes) -> bool:
     """DICOM says so itself, behind a preamble of 128 bytes."""
     return data[128:132] == b"DICM"
+
+
+def is_table(name: str) -> bool:
+    """A table that may give the labels of the images."""
+    return PurePosixPath(name).suffix.lower() in TABLES
 
 
 def is_clutter(name: str) -> bool:

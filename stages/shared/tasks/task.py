@@ -11,6 +11,7 @@ import pandas as pd
 from torch import Tensor
 
 from ..arrays.arrays import Arrays
+from ..core import metadata
 from ..core.settings import Settings
 from ..model.backbones.base import Backbone
 from ..model.model import Model
@@ -33,8 +34,8 @@ class Loss(Protocol):
 @dataclass(frozen=True)
 class Predictions:
     """table: one row per image: path, label, patient, group (what the split keeps together: patients joined by
-    duplicates), split (test, or val for all others), and what the task predicts. maps: what it predicts pixel by pixel,
-    n×…, in the order of the rows; None: nothing."""
+    duplicates), split (test, or val for all others), metadata, and what the task predicts. maps: what it predicts pixel
+    by pixel, n×…, in the order of the rows; None: nothing."""
 
     table: pd.DataFrame
     maps: np.ndarray | None = None
@@ -95,4 +96,4 @@ def described(index: pd.DataFrame) -> pd.DataFrame:
     """The columns of a prediction table that say which images they are."""
     table = index[["path", "label", "patient", "group"]].reset_index(drop=True)
     table["split"] = np.where(index["split"] == "test", "test", "val")
-    return table
+    return table.join(index[metadata.columns(index.columns)].reset_index(drop=True))

@@ -1,0 +1,114 @@
+"""DICOM files on their way into the archive: one image per file, and no header that says who the patient is."""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Iterator
+from pathlib import PurePosixPath
+from typing import TYPE_CHECKING, Literal
+
+from ..shared.images import frames
+from ..shared.images.kinds import is_dicom
+from .privacy import Pseudonyms
+
+if TYPE_CHECKING:
+    from pydicom import Dataset
+
+Rule = Literal["first", "middle", "all"]
+KEPT = frozenset({
+    "SpecificCharacterSet", "SOPClassUID", "Modality", "PatientAge", "PatientSex", "BodyPartExamined", "ViewPosition",
+    "Laterality", "ImageLaterality", "Manufacturer", "ManufacturerModelName", "PixelData",
+    "SharedFunctionalGroupsSequence", "PerFrameFunctionalGroupsSequence", *frames.MACROS,
+})  # fmt: skip
+"""What stays of a header, beside how the pixels are stored and shown (group 0028)."""
+PIXELS = 0x0028
+TEXTS = frozenset({"LO", "LT", "PN", "SH", "ST", "UC", "UI", "UR", "UT", "UN"})
+"""Kinds of value in which anything may be written."""
+IDENTIFIERS = (
+    "PatientID", "PatientName", "PatientBirthName", "OtherPatientIDs", "OtherPatientNames", "PatientBirthDate",
+    "AccessionNumber", "StudyID",
+)  # fmt: skip
+UNREADABLE = bytes(128) + b"DICM"  # a DICOM file without anything in it: `decode` calls it unreadable
+
+
+def counts_as_dicom(data: bytes, name: str) -> bool:
+    """The same question as `decode` asks."""
+    return is_dicom(data) or name.lower().endswith((".dcm", ".dicom"))
+
+
+def read(data: bytes) -> Dataset | None:
+    """None for a file that is damaged."""
+    import pydicom
+
+    try:
+        dataset = pydicom.dcmread(io.BytesIO(data))
+        dataset.file_meta.TransferSyntaxUID  # noqa: B018  missing in some damaged files
+    except Exception:  # pydicom raises nearly anything on damaged bytes
+        return None
+    return dataset
+
+
+def write(dataset: Dataset) -> bytes:
+    buffer = io.BytesIO()
+    dataset.save_as(buffer, enforce_file_format=True)
+    return buffer.getvalue()
+
+
+def chosen(dataset: Dataset, name: str, rule: Rule) -> Iterator[tuple[str, Dataset]]:
+    """The frames that `rule` takes, each with the name of its file: one frame keeps the name, of several each gets its
+    number, from 1."""
+    number = frames.count(dataset)
+    if number == 1 or rule == "first" or "PixelData" not in dataset:
+        yield name, dataset
+    elif rule == "middle":
+        yield name, frames.cut(dataset, number // 2)
+    else:
+        path = PurePosixPath(name)
+        suffix = path.suffix if path.suffix.lower() in (".dcm", ".dicom") else ""
+        for frame in range(number):
+            yield f"{name.removesuffix(suffix)}_frame{frame + 1:04d}{suffix}", frames.cut(dataset, frame)
+
+
+def identifiers(dataset: Dataset) -> list[str]:
+    """What the header says of who the patient is, in text."""
+    values: list[str] = []
+    for keyword in IDENTIFIERS:
+        value = dataset.get(keyword)
+        for one in value if isinstance(value, (list, tuple)) or type(value).__name__ == "MultiValue" else [value]:
+            values += [str(one), *str(one).replace("=", "^").split("^")] if one else []
+    return [value.strip() for value in dict.fromkeys(values) if value.strip()]
+
+
+def strip(dataset: Dataset, pseudonyms: Pseudonyms) -> None:
+    """Leave, in place, only what KEPT lists and how the pixels are stored and shown; the patient's id becomes its
+    pseudonym, and the file gets an id of its own.
+
+    A list of what stays, because nobody can list all that vendors write; it is shorter than the basic profile of DICOM
+    PS3.15 annex E, and removes all that the profile removes. Age and sex stay (its option "retain patient
+    characteristics"), and so do maker and model of the device.
+    """
+    from pydicom.dataset import FileMetaDataset
+    from pydicom.uid import UID, SecondaryCaptureImageStorage
+
+    patient, instance = dataset.get("PatientID"), str(dataset.get("SOPInstanceUID", ""))
+    _leave(dataset)
+    if patient:
+        dataset.PatientID = pseudonyms.of(str(patient))
+    dataset.SOPInstanceUID = UID(f"2.25.{int(pseudonyms.of(instance or str(patient), '').rpartition('-')[2], 16)}")
+    dataset.SOPClassUID = UID(dataset.get("SOPClassUID") or SecondaryCaptureImageStorage)
+    meta = FileMetaDataset()
+    meta.TransferSyntaxUID = dataset.file_meta.TransferSyntaxUID
+    meta.MediaStorageSOPClassUID, meta.MediaStorageSOPInstanceUID = dataset.SOPClassUID, dataset.SOPInstanceUID
+    dataset.file_meta, dataset.preamble = meta, bytes(128)
+
+
+def _leave(dataset: Dataset) -> None:
+    from pydicom.datadict import keyword_for_tag
+
+    for tag in list(dataset.keys()):
+        keyword = keyword_for_tag(tag)
+        if keyword not in KEPT and (tag.group != PIXELS or dataset[tag].VR in TEXTS):
+            del dataset[tag]
+        elif dataset[tag].VR == "SQ":
+            for item in dataset[tag].value:
+                _leave(item)
