@@ -19,7 +19,7 @@ from stages import study
 from stages.parallel import display, driver, machine, member, schedule, stamp
 from stages.parallel.machine import Gpu, share
 from stages.parallel.member import Outcome
-from stages.shared.core import settings
+from stages.shared.core import hardware, settings
 from stages.shared.core.errors import UserError
 from stages.shared.core.paths import Key
 
@@ -470,11 +470,33 @@ def test_the_memory_of_a_container_is_its_limit(tmp_path, monkeypatch, groups, f
     if groups is not None:
         (tmp_path / "proc/self").mkdir(parents=True)
         (tmp_path / "proc/self/cgroup").write_text(groups)
-    assert machine.memory_limits(tmp_path) == limits
+    assert hardware.memory_limits(tmp_path) == limits
     monkeypatch.setattr(machine, "cores", lambda: 64)
     monkeypatch.setattr(machine.os, "sysconf", lambda name: 2**20 if name == "SC_PHYS_PAGES" else 2**16)  # 64 GiB
     monkeypatch.setattr(machine, "memory_limits", lambda: limits)
     assert machine.side_by_side() == jobs
+
+
+@pytest.mark.parametrize(
+    ("groups", "files", "expected"),
+    [
+        ("0::/\n", {"cpu.max": "150000 100000"}, 2),  # version 2: one core and a half
+        ("0::/a/b\n", {"a/cpu.max": "300000 100000", "a/b/cpu.max": "max 100000"}, 3),  # of the group above
+        ("2:cpu,cpuacct:/gone\n", {"cpu/cpu.cfs_quota_us": "50000", "cpu/cpu.cfs_period_us": "100000"}, 1),  # version 1
+        ("2:cpu:/\n", {"cpu/cpu.cfs_quota_us": "-1", "cpu/cpu.cfs_period_us": "100000"}, 8),
+        ("0::/\n", {"cpu.max": "6400000 100000"}, 8),  # more than there are
+        (None, {}, 8),
+    ],
+)
+def test_the_cores_of_a_container_are_its_quota(tmp_path, monkeypatch, groups, files, expected):
+    for name, text in {f"sys/fs/cgroup/{name}": text for name, text in files.items()}.items():
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name).write_text(text + "\n")
+    if groups is not None:
+        (tmp_path / "proc/self").mkdir(parents=True)
+        (tmp_path / "proc/self/cgroup").write_text(groups)
+    monkeypatch.setattr("os.sched_getaffinity", lambda _: set(range(8)), raising=False)
+    assert hardware.cores(tmp_path) == expected
 
 
 def test_the_time_left_is_that_of_the_models_so_far(workspace, monkeypatch):

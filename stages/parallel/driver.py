@@ -9,6 +9,7 @@ from typing import Any
 
 from .. import compare, study
 from ..shared.core.errors import UserError
+from ..shared.core.hardware import cores
 from ..shared.core.matrix import Matrix
 from ..shared.core.paths import PARAMS, Key, report_dir
 from . import machine, member, schedule, server, stamp
@@ -70,7 +71,7 @@ def slots_for(raw: Mapping[str, Any], keys: Sequence[Key], jobs: int | None) -> 
     each = trainer.devices if gpus else 1
     on_cpu = trainer.accelerator == "cpu" or (trainer.accelerator == "auto" and sys.platform != "darwin")
     jobs = jobs or (len(gpus) // each if gpus else machine.side_by_side() if on_cpu and not chosen else 1)
-    return machine.share(max(1, min(jobs, len(keys))), gpus, machine.cores(), each)
+    return machine.share(max(1, min(jobs, len(keys))), gpus, cores(), each)
 
 
 def repro(arguments: Sequence[str], environment: Mapping[str, str], received: Interruptions, otherwise: str) -> None:

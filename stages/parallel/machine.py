@@ -8,10 +8,10 @@ import shutil
 import subprocess
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import NamedTuple
 
 from ..shared.core.errors import UserError
+from ..shared.core.hardware import cores, memory_limits
 
 THREADS = ("OMP_NUM_THREADS", "MKL_NUM_THREADS")
 MEMORY = 4 * 2**30  # of one training
@@ -58,34 +58,10 @@ def share(jobs: int, gpus: Sequence[Gpu], cores: int, each: int = 1) -> list[Slo
     return [Slot(leases[i % len(leases)], max(1, cores // jobs)) for i in range(jobs)]
 
 
-def cores() -> int:
-    """Those that this process may use, where the system says so; else all."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-
-
 def side_by_side() -> int:
     """How many models a machine trains at a time without a GPU: one per core, as far as each has MEMORY bytes."""
     memory = min([os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE"), *memory_limits()])
     return max(1, min(cores(), memory // MEMORY))
-
-
-def memory_limits(root: Path = Path("/")) -> list[int]:
-    """Bytes that this process's control groups allow, such as those of a container, version 1 or 2; empty where there
-    is no limit or no such thing."""
-    files: list[Path] = []
-    listed = root / "proc/self/cgroup"
-    for line in listed.read_text().splitlines() if listed.exists() else ():
-        _, controllers, path = line.split(":", 2)
-        if not controllers:
-            folder, name = root / "sys/fs/cgroup", "memory.max"
-        elif "memory" in controllers.split(","):
-            folder, name = root / "sys/fs/cgroup/memory", "memory.limit_in_bytes"
-        else:
-            continue
-        group = Path(path.lstrip("/"))
-        files += [folder / each / name for each in (group, *group.parents)]  # a limit holds for the groups within
-    texts = [file.read_text().strip() for file in files if file.is_file()]
-    return [int(text) for text in texts if text.isdigit()]  # the other is "max"
 
 
 def gpus() -> list[Gpu]:

@@ -7,7 +7,6 @@ map, because a full disk then raises an error; under a memory map it kills the p
 from __future__ import annotations
 
 import hashlib
-import os
 from collections import deque
 from collections.abc import Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -20,6 +19,7 @@ import cv2
 import numpy as np
 
 from ..shared.arrays.preprocessing import Preprocessor
+from ..shared.core.hardware import cores
 from ..shared.core.progress import progress
 from ..shared.images.archive import Archive, write_archive
 from .masks import MaskFile, class_numbers
@@ -96,7 +96,7 @@ def _in_order(
 ) -> Iterator[Made]:
     """Each image with its masks, in order; the archive is read here, the rest happens in the threads."""
     cv2.setNumThreads(1)  # one image per thread beats several threads per image
-    threads = os.cpu_count() or 1
+    threads = cores()
     waiting: deque[Future[Made]] = deque()
     with ThreadPoolExecutor(threads) as pool:
         try:

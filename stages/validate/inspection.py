@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import multiprocessing
-import os
 from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from contextlib import contextmanager
@@ -17,6 +16,7 @@ import imagehash
 import numpy as np
 from PIL import Image
 
+from ..shared.core.hardware import cores
 from ..shared.images.archive import Archive
 from ..shared.images.decode import UnreadableImage, decode
 from .headers import header
@@ -64,8 +64,7 @@ def inspections(archive: Path, paths: Sequence[str], masks: Sequence[Sequence[Ma
                 hash_size: int, headers: bool = False) -> Iterator[Iterator[Inspection]]:  # fmt: skip
     """Start the workers at once; iterate over their results, in the order of `paths`. `headers`: read those too."""
     task = partial(inspect_member, Archive(archive), hash_size, headers)
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    workers = min(cores, len(paths) // WORTH_A_WORKER)
+    workers = min(cores(), len(paths) // WORTH_A_WORKER)
     if workers < 2:
         yield map(task, paths, masks)
         return

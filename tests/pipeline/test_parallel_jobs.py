@@ -14,7 +14,7 @@ from pathlib import Path
 
 import pytest
 
-from stages.parallel import machine
+from stages.shared.core.hardware import cores
 
 pytestmark = pytest.mark.e2e
 
@@ -137,6 +137,6 @@ def test_every_run_in_mlflow_has_ended_below_one_parent(study):
 
 def test_a_fork_trains_the_bits_that_a_process_of_its_own_trains(study):
     weights = study.folder / f"models/{GOOD}/weights.safetensors"
-    before, threads = weights.read_bytes(), str(max(1, machine.cores() // 2))
+    before, threads = weights.read_bytes(), str(max(1, cores() // 2))
     study.dvc("repro", "-f", "-s", f"train@{GOOD}", OMP_NUM_THREADS=threads, MKL_NUM_THREADS=threads)
     assert weights.read_bytes() == before

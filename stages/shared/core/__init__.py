@@ -9,6 +9,7 @@ task.py         the names of the tasks
 matrix.py       which models the study trains
 job.py          what a stage is given and what it gives back
 progress.py     progress bars
+hardware.py     cores and memory that this process may use
 environment.py  where a result was made: commit, versions, hardware
 process.py      several processes that train one model; SIGTERM
 code.py         digest of source code without comments and docstrings

@@ -11,7 +11,7 @@ STAGES = Path(__file__).parents[2]
 
 
 def digest_of(*places: str, without: Iterable[str] = (), root: Path = STAGES) -> str:
-    """SHA-256 of the Python files at `places`: files or folders under `root`, such as "train/data".
+    """SHA-256 of the Python files at `places`: files or folders under `root`, such as "train/plan".
 
     `without`: files or folders among them that do not count.
 

@@ -11,6 +11,7 @@ from collections.abc import Sequence
 from importlib.metadata import version
 from pathlib import Path
 
+from .hardware import cores
 from .paths import project_root
 
 CODE = ("stages", "params.yaml", "dvc.yaml")
@@ -18,7 +19,6 @@ CODE = ("stages", "params.yaml", "dvc.yaml")
 
 def environment(libraries: Sequence[str], device: str | None = None) -> dict[str, str]:
     """What a reader has to know to make a result again. device: the name of the GPU; None: the processor computed."""
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
     revision = commit()
     edited = " with uncommitted changes" if revision and is_edited() else ""
     return {
@@ -26,7 +26,7 @@ def environment(libraries: Sequence[str], device: str | None = None) -> dict[str
         "python": platform.python_version(),
         **{name: version(name) for name in libraries},
         "system": f"{platform.system()} {platform.machine()}",
-        "hardware": device or f"{processor()}, {cores} cores",
+        "hardware": device or f"{processor()}, {cores()} cores",
     }
 
 
