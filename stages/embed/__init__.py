@@ -13,7 +13,9 @@ from __future__ import annotations
 
 from ..shared.core.errors import UserError
 from ..shared.core.job import Job, Result
-from .params import Params
+from .params import Params, most
+
+FEWEST = 4  # images on a map, for a perplexity of 1
 
 __all__ = ["Params", "check_data", "run"]
 
@@ -28,9 +30,11 @@ def run(params: Params, job: Job) -> Result:
 def check_data(params: Params, images: int) -> None:
     """Raises UserError when t-SNE cannot map so few images; the message begins with the field."""
     points = min(images, params.points)
-    if params.perplexity > (points - 1) / 3:
-        remedy = f"Give at most {(points - 1) / 3:.3g}" if points > 4 else "t-SNE needs more images"
+    perplexity = params.perplexity_of(points)
+    chosen = "auto" if params.perplexity == "auto" else f"{perplexity:g}"
+    if not 1 <= perplexity <= most(points):
+        remedy = f"Give at most {most(points):.3g}, or auto" if points > FEWEST else "t-SNE needs more images"
         raise UserError(
-            f"perplexity: {params.perplexity:g}: t-SNE can have at most a third of the other images as neighbours, and "
+            f"perplexity: {chosen}: t-SNE can have at most a third of the other images as neighbours, and "
             f"the map has {points}. {remedy}."
         )

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -41,7 +41,7 @@ def run(params: Params, job: Job) -> Result:
     evaluated = paths.report_dir("evaluate", job.member)
     table, train = read_table(evaluated), read_rows(job)
     features, index = embeddings(model, arrays.images), arrays.index
-    groups, use = index["group"].to_numpy(), uses(index, recipe.params["sample"]["fold"])
+    groups, use = index["group"].to_numpy(), uses(index, recipe.params["sample"])
     pairs, limit = suspects(features, groups, use, params.false_alarms)
     names = leak_table(pairs, index, use)
     check_leaks(names, params, job)
@@ -82,9 +82,12 @@ def read_rows(job: Job) -> np.ndarray:
         return np.asarray(rows["train"])
 
 
-def uses(index: pd.DataFrame, fold: int) -> np.ndarray:
-    """N of train, val, test: train is all that the sample may draw from, whether it did or not."""
-    return np.select([index["split"] == "test", index["fold"] == fold], ["test", "val"], "train")
+def uses(index: pd.DataFrame, sample: Mapping[str, Any]) -> np.ndarray:
+    """N of train, val, test, or unused: train is all that the sample may draw from, whether it did or not; images of
+    another site than the sample's are unused, unless they test."""
+    elsewhere = index["site"] != sample["site"] if sample.get("site") is not None else np.zeros(len(index), dtype=bool)
+    cases = [index["split"] == "test", elsewhere, index["fold"] == sample["fold"]]
+    return np.select(cases, ["test", "unused", "val"], "train")
 
 
 def leak_table(pairs: pd.DataFrame, index: pd.DataFrame, use: np.ndarray) -> pd.DataFrame:
@@ -147,7 +150,8 @@ def place(
     """points.parquet: of the images on the maps, path, use (train, val, test, or unused by this sample), coordinates,
     and what the model predicted, where it predicts the classes of the data. And numbers about the maps."""
     rows = choose_points(use, params.points, params.seed)
-    drawn = maps(features[rows], params.perplexity, params.iterations, params.seed)
+    perplexity = params.perplexity_of(len(rows))
+    drawn = maps(features[rows], perplexity, params.iterations, params.seed)
     trained = np.isin(np.arange(len(index)), train)
     judged = index["path"].isin(table["path"]).to_numpy()
     own_use = np.where((use == "train") & ~trained | (use == "val") & ~judged, "unused", use)
@@ -157,7 +161,7 @@ def place(
     if "predicted" in table and set(table["predicted"].astype(str)) <= set(index["label"].cat.categories):
         predicted = table.set_index("path")["predicted"].astype(str)
         points["predicted"] = points["path"].map(predicted)
-    about = {"perplexity": params.perplexity, "divergence": drawn.divergence, "explained": list(drawn.explained)}
+    about = {"perplexity": perplexity, "divergence": drawn.divergence, "explained": list(drawn.explained)}
     return points, {"maps": {"points": len(points), **about}}
 
 

@@ -9,6 +9,7 @@ from sklearn.metrics import roc_auc_score, silhouette_score
 
 from stages import evaluate, study, train
 from stages.embed import Params, run
+from stages.embed.stage import uses
 from stages.shared.core import settings
 from stages.shared.core.errors import UserError
 from stages.shared.core.files import read_json
@@ -120,10 +121,22 @@ def test_data_of_one_class_have_no_silhouette(study_folder, processed):
 
 def test_a_perplexity_above_the_images_stops_before_the_first_training(study_folder, repository):
     raw = settings.read(repository / "params.yaml")
+    study.check_data(raw)  # auto
+    raw["embed"]["perplexity"] = 30
     with pytest.raises(UserError, match=r"^params.yaml: embed.perplexity: 30: .*the map has 80"):
         study.check_data(raw)
-    raw["embed"]["perplexity"] = 20
-    study.check_data(raw)
+
+
+def test_images_of_another_site_neither_train_nor_validate(processed):
+    index = pd.read_parquet(processed / "index.parquet")
+    index["site"] = np.where(index["group"] % 3 == 0, "A", "B")
+    own = uses(index, {"fold": 1, "site": "A"})
+    at_a = index["site"] == "A"
+    assert set(own[at_a & (index["fold"] >= 0)]) == {"train", "val"}
+    assert set(own[~at_a & (index["fold"] >= 0)]) == {"unused"}
+    assert ((own == "test") == (index["split"] == "test")).all()
+    assert ((own == "val") == (at_a & (index["fold"] == 1))).all()
+    assert set(uses(index, {"fold": 1})) == {"train", "val", "test"}
 
 
 @pytest.mark.parametrize("missing", ["reports/train/{}/rows.npz", "reports/evaluate/{}"])
