@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import sys
 from collections.abc import Iterator
 from functools import partial
 from pathlib import Path
@@ -27,6 +28,7 @@ def pack(settings: Folder, rules: Rules) -> dict[str, float]:
     with messages(rules.pseudonyms):
         path = find_images(settings.path)
         if path.is_dir():
+            warn_of_links(path, where)
             entries = sorted(walk(path), key=lambda entry: entry.name)
             return pack_images(entries, where, len(entries), rules)
         remedy = "Pack it again, or point download.folder.path at the unpacked folder."
@@ -46,6 +48,19 @@ def find_images(setting: str) -> Path:
             f"{project_root()}). Write the path of a folder or an archive of images."
         )
     return path
+
+
+def warn_of_links(root: Path, where: str) -> None:
+    """Images behind a linked folder are packed, but DVC compares the link itself: it does not see when they change.
+    Names nothing: a folder may be called as a patient is."""
+    links = sum(Path(name, each).is_symlink() for name, folders, _ in os.walk(root) for each in folders)
+    if links:
+        print(
+            f"{where}: {links} folder{'s are links' if links > 1 else ' is a link'}. DVC does not see changes behind a "
+            f"link: after one, run `dvc repro -f download`, or put the folders themselves there. `find {root} -type l` "
+            "lists the links.",
+            file=sys.stderr,
+        )
 
 
 def walk(root: Path) -> Iterator[Entry]:

@@ -38,7 +38,7 @@ def run(params: Params, job: Job) -> Result:
         digest = write_arrays(folder, archive, index["path"].tolist(), masks, make)
         index.to_parquet(folder / "index.parquet", index=False)
         write_json(folder / "meta.json", _meta(index, structures, params, digest))
-    figures = draw(index, archive, make)
+    figures = draw(index, archive, make, masks, structures)
     return Result(metrics=_metrics(index), figures=figures)
 
 

@@ -115,12 +115,17 @@ def test_an_experiments_copy_reads_the_main_repository(
     assert produce(source="folder")[1].names() == ["a.png"]
 
 
-def test_links_in_a_tree_are_followed(produce: Produce, tmp_path: Path) -> None:
+def test_links_in_a_tree_are_followed_and_a_linked_folder_has_a_warning(
+    produce: Produce, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     plant(tmp_path / "elsewhere", {"a.png": png(1), "sub/b.png": png(2)})
     own = plant(tmp_path / "own", {"c.png": png(3)})
     (own / "linked.png").symlink_to(tmp_path / "elsewhere/a.png")
+    produce(source="folder", folder={"path": str(own)})
+    assert "is a link" not in capsys.readouterr().err  # DVC reads through a link to a file
     (own / "more").symlink_to(tmp_path / "elsewhere/sub")
     assert produce(source="folder", folder={"path": str(own)})[1].names() == ["c.png", "linked.png", "more/b.png"]
+    assert "1 folder is a link. DVC does not see changes behind" in capsys.readouterr().err
 
 
 def test_a_loop_of_links_and_a_dangling_link_are_named(produce: Produce, tmp_path: Path) -> None:

@@ -63,6 +63,18 @@ def test_figures_are_pictures_of_a_useful_size(manifest, validated):
             assert np.asarray(image.convert("L")).std() > 10
 
 
+def test_before_and_after_show_the_outlines_of_masks(manifest, validated):
+    def outlined() -> int:
+        with Image.open(preprocess().figures[0]) as image:
+            pixels = np.asarray(image.convert("RGB")).astype(int)
+        return int((np.abs(pixels - (86, 180, 233)).sum(axis=2) < 30).sum())
+
+    validated(manifest)
+    assert outlined() == 0
+    validated(annotate(manifest))
+    assert outlined() > 500
+
+
 def test_where_patients_are_unknown_groups_are_counted_and_not_images(manifest, validated):
     validated(manifest)
     assert preprocess().metrics["patients_test"] > 0
