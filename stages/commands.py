@@ -127,7 +127,8 @@ def run_stage(arguments: argparse.Namespace) -> None:
         print(f"{stage}: model {keys.index(key) + 1} of {len(keys)}", file=sys.stderr)
     settings_of_study = {name: section for name, section in raw.items() if name not in study.TABLES}
     about = (study.STAGES[stage].__doc__ or "").partition("\n")[0]
-    with recording(stage, key, logged_params(stage, key, resolved), settings_of_study, about) as recorder:
+    title = f"{raw['task']}, {study.images_of(raw)}"
+    with recording(stage, key, logged_params(stage, key, resolved), settings_of_study, about, title) as recorder:
         recorder.result = study.STAGES[stage].run(resolved, Job(key, recorder.report))
     recorder.result.discard()
     print(f"{stage}: done in {clock(time.monotonic() - since)}", file=sys.stderr)

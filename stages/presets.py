@@ -111,11 +111,8 @@ def use(name: str, images: str | None = None, small: bool = False) -> About:
         partial.write_text(re.sub(r"(?<=\S) +# ", " # ", text.getvalue()), encoding="utf-8")
         if settings.read(partial) != document:
             raise AssertionError(f"{PARAMS}: rewriting it with its comments would have changed its meaning; left alone")
-    source = document["download"]["source"]
-    detail = {"kaggle": "dataset", "folder": "path"}.get(source)
-    where = f"{source} {document['download'][source][detail]}" if detail else source
     form = f"the short form of {name}" if small else name
-    print(f"{PARAMS} is now {form}: {len(members)} models from {where}. Next: make run")
+    print(f"{PARAMS} is now {form}: {len(members)} models from {study.images_of(document)}. Next: make run")
     if images is not None and document["download"]["privacy"] == "keep":
         print(
             "Names of files and DICOM headers stay as they are, as suits a public set (download.privacy: keep). For "

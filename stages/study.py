@@ -206,6 +206,13 @@ def _check_fold(raw: Mapping[str, Any], key: Key) -> None:
         raise UserError(f"{where}: {fold}: preprocess.split.folds makes {folds}. Give 0 to {folds - 1}.")
 
 
+def images_of(raw: Mapping[str, Any]) -> str:
+    """Where the images come from, in a few words."""
+    source, download = raw["download"]["source"], raw["download"]
+    detail = {"kaggle": "dataset", "folder": "path"}.get(source)
+    return f"{source} {download[source][detail]}" if detail else str(source)
+
+
 def check_all(raw: Mapping[str, Any], anew: bool = False) -> list[Key]:
     """`check`, then the `check` of every stage and member, and whether networks suit the images; returns the members.
 

@@ -235,7 +235,7 @@ def write_training(
     history.load_state_dict({"rows": table.to_dict("records"), "images": 400, "seconds": seconds, "preparation": 0.0})
     params = train_params(key.strategy, sample)
     plan = make_plan(params.strategy, list(network().backbone.blocks), epochs)
-    trained = report.Trained(network(), plan, Machine(), history, int(table.val_loss.idxmin()))
+    trained = report.Trained(network(), plan, frozenset(), Machine(), history, int(table.val_loss.idxmin()))
     used = used_of(index, sample)
     rows = Rows(np.flatnonzero(index.path.isin(used.path)), np.flatnonzero(index.split == "val"))
     start = None if key.strategy == "from_scratch" else Start(params.backbone.weights, "lightbox", "small_cnn")

@@ -11,6 +11,7 @@ import pandas as pd
 import pytest
 
 from stages import compare
+from stages.compare.numbers import dataset
 from stages.shared.core.job import Job
 from stages.shared.measures import MEASURES
 from stages.shared.measures.judge import Resampling, judge, write
@@ -224,6 +225,27 @@ def test_what_the_data_say_of_themselves_is_on_the_first_screen(
 
 
 @pytest.mark.usefixtures("blank_figures")
+def test_a_mark_that_is_on_no_row_is_not_explained(any_html: str) -> None:
+    section = re.search(r'<section id="leaderboard">.*?</section>', any_html, flags=re.S)[0]
+    table, note = section.split("</table>")
+    for mark, explanation in (("one class:", "“One class”"), (">chosen<", "“Chosen”"), ("+knn", "+knn")):
+        assert (mark in table) == (explanation in note), mark
+    assert ('class="tie"' in table) == ("it is a tie" in section)
+
+
+def test_images_without_the_masks_that_a_task_needs_are_counted_apart() -> None:
+    index = pd.DataFrame(
+        {"label": ["a", "a", "b", "b", "b"], "split": ["train", "test", "train", "train", "test"], "group": range(5),
+         "patient": list("vwxyz"), "has_mask": [True, True, True, False, False]}
+    )  # fmt: skip
+    counts = dataset.count(index, ["a", "b"], masks=True)
+    assert counts.rows == (("a", [1, 1], 2), ("b", [1, 0], 1))
+    assert (counts.images, counts.patients, counts.all_images, counts.all_patients) == ([2, 1], [2, 1], 3, 3)
+    assert counts.unannotated == [1, 1]
+    whole = dataset.count(index, ["a", "b"])
+    assert (whole.images, whole.unannotated) == ([3, 2], [])
+
+
 def test_a_winner_that_calls_all_images_one_class_is_marked(
     project: Path, params: Callable[..., compare.Params]
 ) -> None:

@@ -182,14 +182,25 @@ def test_drawn_images_and_what_the_pretrained_weights_saw_of_them_are_told_from_
 )
 def test_the_first_place_is_shared_where_the_intervals_say_so(ties: list[bool], low: float, end: str) -> None:
     board = pd.DataFrame(
-        {"key": list("abc")[: len(ties)], "value": 0.9, "value_low": low, "value_high": 0.95, "tie": ties, "one_class": None}
+        {"key": list("abc")[: len(ties)], "value": 0.9, "value_low": low, "value_high": 0.95, "tie": ties, "one_class": None, "knn": False}
     )  # fmt: skip
     assert sentences.top(board, AUROC).endswith(end)
 
 
+def test_neighbours_in_the_first_place_are_said_to_be_no_model_and_the_first_model_is_named() -> None:
+    board = pd.DataFrame(
+        {"key": ["a+knn", "b+knn", "b"], "rank": [1, 2, 3], "value": [0.9, 0.8, 0.7], "value_low": 0.6,
+         "value_high": 0.95, "tie": [True, True, False], "one_class": None, "knn": [True, True, False]}
+    )  # fmt: skip
+    text = sentences.top(board, AUROC)
+    assert "1 of the 2 other rows cannot be told apart" in text
+    assert text.endswith("cannot be chosen. The first model is b, place 3, with 0.700 [0.600–0.950].")
+    assert "cannot be chosen" not in sentences.top(board.iloc[::-1], AUROC)
+
+
 def test_an_interval_below_chance_is_not_said_to_include_it() -> None:
     board = pd.DataFrame(
-        {"key": ["a"], "value": 0.3, "value_low": 0.2, "value_high": 0.4, "tie": True, "one_class": None}
+        {"key": ["a"], "value": 0.3, "value_low": 0.2, "value_high": 0.4, "tie": True, "one_class": None, "knn": False}
     )  # fmt: skip
     text = sentences.top(board, AUROC)
     assert text.endswith("The whole interval is worse than 0.5, the AUROC of a model that guesses.")

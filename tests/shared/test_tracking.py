@@ -91,6 +91,17 @@ def test_a_study_has_its_settings_and_what_a_result_says_of_the_whole(root):
     assert experiment.tags["mlflow.experimentKind"] == "custom_model_development"
 
 
+def test_studies_of_other_images_have_other_names(root):
+    for title in ("segmentation, phantom", "classification, kaggle owner/films"):
+        with recording("download", None, {}, {"title": title}, "", title):
+            pass
+    _, found = runs(root)
+    parents = [run.info.run_name for run in found if run.data.tags["stage"] == "experiment"]
+    assert sorted(parents) == [
+        "classification, kaggle owner/films, workspace@no commit", "segmentation, phantom, workspace@no commit",
+    ]  # fmt: skip
+
+
 def datasets(run):
     """(name, use, images) of each data set that a run used."""
     return {

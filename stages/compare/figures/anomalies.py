@@ -10,12 +10,12 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
-from ...shared.figures.style import BAD, GOOD, GRID, INK, figure
+from ...shared.figures.style import BAD, GOOD, GRID, INK
 from ...shared.measures.measure import TaskMeasures
 from ..numbers.curves import Line
 from ..read import Member
-from .curves import drawstyle_of, history, unit_square
-from .style import Look, panels
+from .curves import card_history, drawstyle_of, unit_square
+from .style import Look, card_frame, panels
 
 BINS = 24
 LAST = 98  # percentile of all scores at which the last bin ends; what lies above is counted in it
@@ -55,23 +55,18 @@ def card(
 ) -> Figure:
     """One model: its scores, and its ROC curve among those of the other models that figures show; of one that learned
     in epochs, its history too."""
-    fig, axes = figure(11, 2.7, 1, 4)
-    fig.set_layout_engine("none")  # there is one per model, and constrained layout takes half their time
-    for ax, left, width in zip(axes[0], (0.06, 0.31, 0.55, 0.79), (0.19, 0.19, 0.19, 0.19), strict=True):
-        ax.set_position((left, 0.175, width, 0.795))
-    histogram(axes[0, 0], m)
-    axes[0, 0].set(xlabel="score", ylabel="share of the images")
-    axes[0, 0].legend(loc="best", handlelength=1.2)
+    fig, axes = card_frame((0.06, 0.19), (0.31, 0.19), (0.55, 0.19), (0.79, 0.19))
+    histogram(axes[0], m)
+    axes[0].set(xlabel="score", ylabel="share of the images")
+    axes[0].legend(loc="best", handlelength=1.2)
     curve = task.curves["roc"]
     for line in mean_lines["roc"].values():
-        axes[0, 1].plot(*line, color=GRID, linewidth=1, drawstyle=drawstyle_of(curve))
-    axes[0, 1].plot(*mean_lines["roc"][str(m.key)], color=colour, linewidth=2, drawstyle=drawstyle_of(curve))
-    unit_square(axes[0, 1], curve, prevalence)
+        axes[1].plot(*line, color=GRID, linewidth=1, drawstyle=drawstyle_of(curve))
+    axes[1].plot(*mean_lines["roc"][str(m.key)], color=colour, linewidth=2, drawstyle=drawstyle_of(curve))
+    unit_square(axes[1], curve, prevalence)
     if m.learned:
-        history(axes[0, 2], axes[0, 3], m, task.watched, colour)
-        for ax in axes[0, 2:]:
-            ax.set_xlabel("epoch (dotted: the one kept)")
+        card_history(axes[2:], m, task.watched, colour)
     else:
-        for ax in axes[0, 2:]:
+        for ax in axes[2:]:
             ax.set_visible(False)
     return fig

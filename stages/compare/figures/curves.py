@@ -3,7 +3,7 @@ one model. Of several classes, curves are means over one class versus the rest."
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import pandas as pd
@@ -16,7 +16,7 @@ from ...shared.figures.style import GRID, MUTED, colours, figure
 from ...shared.measures.measure import Curve, TaskMeasures
 from ..numbers.curves import Line, lines
 from ..read import Member
-from .style import DOTTED, Look, panels, plain
+from .style import DOTTED, Look, card_frame, panels, plain
 
 DASHED: dict[str, Any] = {"color": MUTED, "linewidth": 1.2, "linestyle": "--"}
 
@@ -84,6 +84,14 @@ def history(upper: Axes, lower: Axes, m: Member, watched: Mapping[str, str], col
         ax.legend(loc="best", handlelength=1.2)
 
 
+def card_history(axes: Sequence[Axes], m: Member, watched: Mapping[str, str], colour: str) -> None:
+    """In two panels of a card."""
+    upper, lower = axes
+    history(upper, lower, m, watched, colour)
+    for ax in axes:
+        ax.set_xlabel("epoch (dotted: the one kept)")
+
+
 def card(
     m: Member,
     task: TaskMeasures,
@@ -94,15 +102,10 @@ def card(
     """One model: loss, validation metrics, and its curves among those of the other models that figures show. With
     several classes, a thin line per class."""
     colour = colour_of[m.key.strategy]
-    fig, axes = figure(11, 2.7, 1, 2 + len(task.curves))
-    fig.set_layout_engine("none")  # there is one per model, and constrained layout takes half their time
-    for ax, left, width in zip(axes[0], (0.045, 0.29, 0.53, 0.775), (0.2, 0.2, 0.22, 0.22), strict=False):
-        ax.set_position((left, 0.175, width, 0.795))
-    history(axes[0, 0], axes[0, 1], m, task.watched, colour)
-    for ax in axes[0, :2]:
-        ax.set_xlabel("epoch (dotted: the one kept)")
+    fig, axes = card_frame((0.045, 0.2), (0.29, 0.2), (0.53, 0.22), (0.775, 0.22))
+    card_history(axes[:2], m, task.watched, colour)
     class_colour = colours(list(m.answers.ranked)) if len(m.answers.ranked) > 1 else {}
-    for ax, (name, curve) in zip(axes[0, 2:], task.curves.items(), strict=True):
+    for ax, (name, curve) in zip(axes[2:], task.curves.items(), strict=True):
         drawstyle = drawstyle_of(curve)
         for line in mean_lines[name].values():
             ax.plot(*line, color=GRID, linewidth=1, drawstyle=drawstyle)
@@ -112,5 +115,5 @@ def card(
         unit_square(ax, curve, prevalence)
     handles = [Line2D([], [], color=colour, label="this model"), Line2D([], [], color=GRID, label="other models")]
     handles += [Line2D([], [], color=c, linewidth=1, label=plain(n)) for n, c in class_colour.items()]
-    axes[0, 2].legend(handles=handles, loc="lower right", handlelength=1.2)
+    axes[2].legend(handles=handles, loc="lower right", handlelength=1.2)
     return fig

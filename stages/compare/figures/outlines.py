@@ -12,8 +12,8 @@ from matplotlib.figure import Figure
 from ...shared.figures.style import GRID, INK, figure
 from ...shared.measures.measure import TaskMeasures
 from ..read import Member
-from .curves import history
-from .style import Look
+from .curves import card_history
+from .style import Look, card_frame
 
 SHOWN = {"dice": "Dice", "hd95": "HD95, pixels"}  # of each image
 
@@ -49,20 +49,15 @@ def defined(m: Member, score: str) -> np.ndarray:
 def card(m: Member, members: Sequence[Member], task: TaskMeasures, colour: str) -> Figure:
     """One model: loss, validation Dice, and the share of test images up to each Dice and each HD95, among the lines of
     the other models that figures show."""
-    fig, axes = figure(11, 2.7, 1, 2 + len(SHOWN))
-    fig.set_layout_engine("none")  # there is one per model, and constrained layout takes half their time
-    for ax, left, width in zip(axes[0], (0.045, 0.29, 0.545, 0.79), (0.2, 0.2, 0.2, 0.2), strict=True):
-        ax.set_position((left, 0.175, width, 0.795))
-    history(axes[0, 0], axes[0, 1], m, task.watched, colour)
-    for ax in axes[0, :2]:
-        ax.set_xlabel("epoch (dotted: the one kept)")
-    for ax, (score, label) in zip(axes[0, 2:], SHOWN.items(), strict=True):
+    fig, axes = card_frame((0.045, 0.2), (0.29, 0.2), (0.545, 0.2), (0.79, 0.2))
+    card_history(axes[:2], m, task.watched, colour)
+    for ax, (score, label) in zip(axes[2:], SHOWN.items(), strict=True):
         for other in members:
             share_below(ax, defined(other, score), GRID, 1)
         share_below(ax, defined(m, score), colour, 2)
         ax.set(xlabel=label, ylim=(-0.02, 1.02))
         ax.grid()
-    axes[0, 2].set_ylabel("share of test images up to it")
+    axes[2].set_ylabel("share of test images up to it")
     return fig
 
 

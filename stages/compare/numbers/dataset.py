@@ -12,7 +12,9 @@ SPLITS = ("train", "val", "test")
 
 @dataclass(frozen=True)
 class DatasetCounts:
-    """`rows`: (class, images in each of `splits`, images in all). `leaks`: (what, how many are in several splits)."""
+    """Of the images that the task can use: `rows`: (class, images in each of `splits`, images in all). `leaks`: (what,
+    how many are in several splits), of all. `unannotated`: of each split, images without the masks that the task
+    needs; empty where it needs none, or all have them."""
 
     splits: tuple[str, ...]
     rows: tuple[tuple[str, list[int], int], ...]
@@ -21,11 +23,14 @@ class DatasetCounts:
     all_images: int
     all_patients: int
     leaks: tuple[tuple[str, int], ...]
+    unannotated: list[int]
 
 
-def count(index: pd.DataFrame, classes: Sequence[str]) -> DatasetCounts:
-    """`index`: index.parquet, one row per image."""
-    splits = tuple(name for name in SPLITS if (index["split"] == name).any())
+def count(every: pd.DataFrame, classes: Sequence[str], masks: bool = False) -> DatasetCounts:
+    """`every`: index.parquet, one row per image. `masks`: the task can use annotated images only."""
+    splits = tuple(name for name in SPLITS if (every["split"] == name).any())
+    index = every[every["has_mask"].astype(bool)] if masks else every
+    left_out = [int((every["split"] == name).sum() - (index["split"] == name).sum()) for name in splits]
     table = pd.crosstab(index["label"].astype(str), index["split"].astype(str)).reindex(
         index=list(classes), columns=list(splits), fill_value=0
     )
@@ -34,11 +39,12 @@ def count(index: pd.DataFrame, classes: Sequence[str]) -> DatasetCounts:
         splits=splits,
         rows=tuple((name, table.loc[name].tolist(), int(table.loc[name].sum())) for name in classes),
         images=table.sum().tolist(),
-        patients=[int(patients[name]) for name in splits],
+        patients=[int(patients.get(name, 0)) for name in splits],
         all_images=len(index),
         all_patients=int(index["patient"].nunique()),
         leaks=tuple(
-            (what, int((index.groupby(column)["split"].nunique() > 1).sum()))
+            (what, int((every.groupby(column)["split"].nunique() > 1).sum()))
             for what, column in (("patient", "patient"), ("group of duplicates", "group"))
         ),
+        unannotated=left_out if any(left_out) else [],
     )

@@ -12,6 +12,7 @@ from markupsafe import Markup
 from matplotlib.figure import Figure
 from PIL import Image
 
+from ...shared.core.task import NEEDS
 from ...shared.measures import MEASURES
 from .. import text
 from ..figures import examples, plans
@@ -66,7 +67,7 @@ def page(study: Study, figures: Mapping[str, Figure]) -> str:
         figures=figures,
         examples=list(zip(rows[: params.samples], images, strict=False)),
         models=models,
-        counts=dataset.count(study.data.index, study.data.meta["classes"]),
+        counts=dataset.count(study.data.index, study.data.meta["classes"], NEEDS[params.task].masks),
         view=params.task,
         classes_word=view.CLASSES,
         cards=[

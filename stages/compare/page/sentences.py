@@ -127,21 +127,22 @@ def choice(row: pd.Series, board: pd.DataFrame, measure: Measure) -> str:
 
 
 def top(board: pd.DataFrame, measure: Measure) -> str:
-    """On the first row: how many others may be as good, and a warning where it may be no better than a guess."""
-    first, others = board.iloc[0], len(board) - 1
+    """On the first row: how many others may be as good, and a warning where it may be no better than a guess. A
+    row of neighbours is no model: where one is first, the first model is named too."""
+    first, others, kind = board.iloc[0], len(board) - 1, "row" if board.knn.any() else "model"
     if isnan(first.value):
         return f"The test {measure.label} is not defined for any model, so no model is first."
     ties = int(board.tie.iloc[1:].sum())
     lead = f"{first.key} {'leads with' if others else 'has'} a test {measure.label} of {number(first.value)}"
     if not others:
-        rest = "it is the only model here"
+        rest = f"it is the only {kind} here"
     elif ties == 0:
-        rest = "the interval of its difference to every other model excludes zero"
+        rest = f"the interval of its difference to every other {kind} excludes zero"
     elif ties == others:
-        rest = "but no other model can be told apart from it on these images"
+        rest = f"but no other {kind} can be told apart from it on these images"
     else:
-        rest = f"but {ties} of the {others} other models cannot be told apart from it on these images"
-    text, chance = f"{lead} [{span(first.value_low, first.value_high)}], {rest}.", measure.chance
+        rest = f"but {ties} of the {others} other {kind}s cannot be told apart from it on these images"
+    text, chance = f"{lead} [{span(first.value_low, first.value_high)}], {rest}.{_first_model(board)}", measure.chance
     if isnan(first.value_low):
         return text + _one_class(first)
     if chance is not None and (first.value_high < chance if measure.higher_is_better else first.value_low > chance):
@@ -151,6 +152,18 @@ def top(board: pd.DataFrame, measure: Measure) -> str:
     ):
         text += f" Its interval includes {chance:g}, the {measure.label} of a model that guesses."
     return text + _one_class(first)
+
+
+def _first_model(board: pd.DataFrame) -> str:
+    """Where a row of neighbours is the first."""
+    if not board.knn.iloc[0]:
+        return ""
+    model = board[~board.knn].iloc[0]
+    return (
+        " That row is a vote of neighbours in the features of a model, and cannot be chosen. The first model is "
+        f"{model.key}, place {model['rank']}, with {number(model.value)} "
+        f"[{span(model.value_low, model.value_high)}]."
+    )
 
 
 def _one_class(row: Any) -> str:

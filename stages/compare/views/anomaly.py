@@ -8,14 +8,16 @@ from typing import Any
 
 import pandas as pd
 from matplotlib.figure import Figure
+from PIL import Image
 
-from ..figures import anomalies, curves, examples
+from ..figures import anomalies, curves
 from ..figures.style import Look
 from ..numbers.comparison import Study
 from ..numbers.curves import of_all, prevalence, table
 from ..page import pictures
 from ..read import Member
-from .shared_cases import common, picture, shared_paths
+from . import shared_cases
+from .shared_cases import Case, picture
 
 CLASSES = "Classes"
 CARD = "Scores of the test images, ROC curve, and training history where there is one"
@@ -33,19 +35,18 @@ def figures(study: Study) -> dict[str, Figure]:
 
 
 def sheet(study: Study, rows: Sequence[int], models: Mapping[str, Member]) -> Figure:
-    own = {name: common(m) for name, m in models.items()}
-    shown, first = shared_paths(list(own.values())), next(iter(models))
-    images = [picture(models[first], own[first][path], "image") for path in shown]
-    titles = [str(own[first][path]["label"]) for path in shown]
-    answers = {n: [(overlay(m, own[n][path]), verdict(own[n][path])) for path in shown] for n, m in models.items()}
-    return examples.pictures(images, titles, answers, "maps of the anomaly; number: score of the image")
+    def answer(m: Member, case: Case) -> tuple[Image.Image, str]:
+        return overlay(m, case), verdict(case)
+
+    note = "maps of the anomaly; number: score of the image"
+    return shared_cases.sheet(models, lambda case: str(case["label"]), answer, note)
 
 
-def overlay(m: Member, case: Mapping[str, Any]) -> Any:
+def overlay(m: Member, case: Case) -> Image.Image:
     return pictures.overlay(picture(m, case, "image"), picture(m, case, "heatmap"))
 
 
-def verdict(case: Mapping[str, Any]) -> str:
+def verdict(case: Case) -> str:
     right = case["alarm"] == case["anomalous"]
     return f"{'✓' if right else '✗'} {score(case['score'])}{', alarm' if case['alarm'] else ''}"
 
@@ -87,21 +88,16 @@ def tables(study: Study) -> dict[str, pd.DataFrame]:
 
 def of_page(study: Study, rows: Sequence[int]) -> dict[str, Any]:
     """maps: of each image the cells of all models. below: (model, metric, value, low, high, chance, whole interval)."""
-    models = [study.by_key[key] for key in study.shown["key"]]
-    own = [common(m) for m in models]
-    maps = []
-    for path in shared_paths(own):
-        cells = [
-            {
-                "uri": pictures.data_uri(overlay(m, cases[path])),
-                "score": score(cases[path]["score"]),
-                "alarm": cases[path]["alarm"],
-                "right": cases[path]["alarm"] == cases[path]["anomalous"],
-            }
-            for m, cases in zip(models, own, strict=True)
-        ]
-        image = pictures.data_uri(picture(models[0], own[0][path], "image"))
-        maps.append({"path": path, "label": own[0][path]["label"], "image": image, "cells": cells})
+
+    def cell(m: Member, case: Case) -> dict[str, Any]:
+        return {
+            "uri": pictures.data_uri(overlay(m, case)),
+            "score": score(case["score"]),
+            "alarm": case["alarm"],
+            "right": case["alarm"] == case["anomalous"],
+        }
+
+    maps = shared_cases.table([study.by_key[key] for key in study.shown["key"]], cell)
     return {"maps": maps, "below": [row for m in study.ranked for row in below_chance(study, m)]}
 
 
@@ -124,7 +120,7 @@ def of_model(study: Study, m: Member) -> dict[str, Any]:
     return {"kinds": kinds, "threshold": threshold(m), "below": below_chance(study, m)}
 
 
-def shown_case(m: Member, case: Mapping[str, Any]) -> dict[str, Any]:
+def shown_case(m: Member, case: Case) -> dict[str, Any]:
     """drawn: the reconstruction, of a model that has one."""
     return {
         **case,

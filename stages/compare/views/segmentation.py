@@ -7,15 +7,17 @@ from typing import Any
 
 import pandas as pd
 from matplotlib.figure import Figure
+from PIL import Image
 
 from ...shared.measures.segmentation import PER_CASE
-from ..figures import examples, outlines
+from ..figures import outlines
 from ..figures.style import Look
 from ..numbers.comparison import Study
 from ..numbers.curves import of_all
 from ..page import pictures
 from ..read import Member
-from .shared_cases import common, picture, shared_paths
+from . import shared_cases
+from .shared_cases import Case, picture
 
 CLASSES = "Structures"
 CARD = "Training history, and the share of test images up to each Dice and distance"
@@ -28,17 +30,13 @@ def figures(study: Study) -> dict[str, Figure]:
 
 
 def sheet(study: Study, rows: Sequence[int], models: Mapping[str, Member]) -> Figure:
-    own = {name: common(m) for name, m in models.items()}
-    shown = shared_paths(list(own.values()))
-    first = next(iter(models))
-    images = [picture(models[first], own[first][path], "image") for path in shown]
-    lines = {
-        n: [(picture(m, own[n][path], "overlay"), dice(own[n][path])) for path in shown] for n, m in models.items()
-    }
-    return examples.pictures(images, [""] * len(images), lines, "blue: truth; orange: prediction; number: Dice")
+    def answer(m: Member, case: Case) -> tuple[Image.Image, str]:
+        return picture(m, case, "overlay"), dice(case)
+
+    return shared_cases.sheet(models, lambda _: "", answer, "blue: truth; orange: prediction; number: Dice")
 
 
-def dice(case: Mapping[str, Any]) -> str:
+def dice(case: Case) -> str:
     return "not defined" if case["dice"] is None else f"{case['dice']:.3f}"
 
 
@@ -58,17 +56,10 @@ def tables(study: Study) -> dict[str, pd.DataFrame]:
 
 
 def of_page(study: Study, rows: Sequence[int]) -> dict[str, Any]:
-    models = [study.by_key[key] for key in study.shown["key"]]
-    own = [common(m) for m in models]
-    table = []
-    for path in shared_paths(own):
-        cells = [
-            {"dice": cases[path]["dice"], "uri": pictures.data_uri(picture(m, cases[path], "overlay"))}
-            for m, cases in zip(models, own, strict=True)
-        ]
-        image = pictures.data_uri(picture(models[0], own[0][path], "image"))
-        table.append({"path": path, "image": image, "cells": cells})
-    return {"outlines": table}
+    def cell(m: Member, case: Case) -> dict[str, Any]:
+        return {"dice": case["dice"], "uri": pictures.data_uri(picture(m, case, "overlay"))}
+
+    return {"outlines": shared_cases.table([study.by_key[key] for key in study.shown["key"]], cell)}
 
 
 def of_model(study: Study, m: Member) -> dict[str, Any]:

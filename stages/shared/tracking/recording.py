@@ -78,11 +78,17 @@ class Recorder:
 
 @contextmanager
 def recording(
-    stage: str, key: Key | None, params: Mapping[str, Any], study: Mapping[str, Any] | None = None, about: str = ""
+    stage: str,
+    key: Key | None,
+    params: Mapping[str, Any],
+    study: Mapping[str, Any] | None = None,
+    about: str = "",
+    title: str = "",
 ) -> Iterator[Recorder]:
     """A run for one execution of a stage: FINISHED with the recorder's result, or FAILED if the block raises.
 
-    study: settings of the study that the run belongs to. about: what the stage does.
+    study: settings of the study that the run belongs to. about: what the stage does. title: of the study, its task
+    and its images, by which its run is told from those of other studies; a DVC experiment has a name of its own.
 
     Raises:
         UserError: the tracking server or the database cannot be used, before any work is done.
@@ -91,13 +97,14 @@ def recording(
     check_usable(uri)
     recorder = Recorder(worker_for(uri))
     revision, experiment = commit(), os.environ.get("DVC_EXP_NAME")
+    workspace = f"workspace@{(revision or 'no commit')[:9]}"
     identity = {"commit": revision, "dvc_experiment": experiment}  # ties a run to git and DVC
     try:
         recorder._send(
             {
                 "experiment": experiment_name(),
                 "artifacts": artifacts,
-                "parent": experiment or f"workspace@{(revision or 'no commit')[:9]}",
+                "parent": experiment or ", ".join(filter(None, [title, workspace])),
                 "identity": {name: value for name, value in identity.items() if value},
                 "stage": stage,
                 "key": vars(key) if key else None,

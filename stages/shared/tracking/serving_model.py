@@ -29,7 +29,7 @@ class ServedModel(PythonModel):
 
     def predict(self, context: Any, model_input: pd.DataFrame, params: dict[str, Any] | None = None) -> pd.DataFrame:
         images = np.stack([self._read(i, text) for i, text in enumerate(model_input["image"])])
-        return self.task.answer(self.model, images, self.recipe.classes)
+        return self.task.answer(self.model, images, self.recipe)
 
     def _read(self, row: int, text: str) -> np.ndarray:
         try:
