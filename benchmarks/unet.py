@@ -27,7 +27,7 @@ sys.path.insert(0, str(Path(__file__).parents[1]))
 from stages.shared.model.recipe import Architecture
 from stages.shared.tasks.models import create
 from stages.shared.tasks.segmentation import make_loss
-from stages.train.data.batches import EpochSampler, Images
+from stages.train.batches import EpochSampler, Images
 from stages.train.params.recipe import DiceCrossEntropy
 
 AUGMENT = [{"HorizontalFlip": {"p": 0.5}}, {"Affine": {"rotate": [-10, 10], "scale": [0.95, 1.05], "p": 0.7}}]

@@ -16,7 +16,8 @@ from ..shared.core.matrix import repro
 from ..shared.measures import MEASURES
 from ..shared.measures.judge import Resampling, flat, judge, write
 from ..shared.measures.measure import Truth
-from ..shared.model.recipe import Recipe
+from ..shared.model.decision import mask_of
+from ..shared.model.recipe import Decision, Recipe
 from ..shared.tasks import TASKS
 from ..shared.tasks.models import load
 from .params import Params
@@ -30,7 +31,7 @@ def run(params: Params, job: Job) -> Result:
     rows = np.concatenate([validation_rows(recipe, arrays), arrays.rows("test")])
     rows = rows[task.usable(arrays.index)[rows]]
     predictions, measures = task.predict(model, arrays, rows), MEASURES[recipe.task]
-    table = measures.scored(predictions.table, predictions.maps, truth_of(arrays, rows), params)
+    table = measures.scored(predictions.table, predictions.maps, truth_of(arrays, rows, recipe.decision), params)
     judgement = judge(table, measures, Resampling(params.bootstrap, params.confidence, params.seed))
     judgement = replace(judgement, numbers={**judgement.numbers, "settings": params.model_dump()})
     write(paths.report_dir("evaluate", job.member), table, judgement)
@@ -38,11 +39,12 @@ def run(params: Params, job: Job) -> Result:
     return Result(metrics=flat(judgement.numbers), datasets=datasets)
 
 
-def truth_of(arrays: Arrays, rows: np.ndarray) -> Truth:
+def truth_of(arrays: Arrays, rows: np.ndarray, decision: Decision | None) -> Truth:
     """The masks of these rows; where there are none at all, no structures and nothing annotated."""
     index = arrays.index.iloc[rows]
     if arrays.masks is None:
-        masks, annotated = np.zeros((len(rows), *arrays.size), np.uint8), np.zeros(len(rows), dtype=bool)
+        masks = np.broadcast_to(np.uint8(0), (len(rows), *arrays.size))
+        annotated = np.zeros(len(rows), dtype=bool)
     else:
         masks, annotated = arrays.masks[rows], index["has_mask"].to_numpy()
 
@@ -51,7 +53,8 @@ def truth_of(arrays: Arrays, rows: np.ndarray) -> Truth:
         return arrays.original_mask(int(rows[i])) if comparable else None
 
     restored = partial(restore, spec=arrays.preprocess)
-    return Truth(masks, arrays.structures, original, restored, annotated)
+    mask = None if decision is None else partial(mask_of, decision=decision)
+    return Truth(masks, arrays.structures, original, restored, annotated, decision, mask)
 
 
 def check_fit(recipe: Recipe, arrays: Arrays) -> None:

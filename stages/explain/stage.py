@@ -48,7 +48,7 @@ def run(params: Params, job: Job) -> Result:
         contents: dict[str, Any] = {**pictures.arrays, "paths": chosen["path"].to_numpy(dtype=str)}
         np.savez_compressed(file, **contents)
     gallery = save(kind.gallery(cases, pictures, recipe.key), folder / "gallery.png")
-    return Result(metrics={"cases": len(cases), **kind.counts(cases)}, figures=(gallery,))
+    return Result(metrics={"cases": len(cases)}, figures=(gallery,))
 
 
 def write_pictures(folder: Path, number: int, pictures: dict[str, np.ndarray]) -> dict[str, str]:

@@ -3,13 +3,13 @@
 params/     the settings
 stage.py    the whole training, step by step
 sample.py   which images train and which validate
+batches.py  what an epoch shows: images, their order, its batches
 fitting.py  in place of a loop: a memory is fitted in one pass
 library.py  checks that only the libraries can make: names, tags, plans
 report.py   the numbers that a training leaves beside its weights
 start/      the weights a training starts from
 plan/       who learns, when, how fast
 recipe/     one step: optimizers, schedules, mixing, image sizes, moving average
-data/       what an epoch shows
 features/   the outputs of frozen blocks, computed once
 loop/       Lightning: module, trainer, checkpoints, history
 machine/    device, precision, memory

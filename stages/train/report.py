@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import torch
+from torch import nn
 
 from ..shared.core import paths
 from ..shared.core.environment import environment
@@ -30,10 +31,12 @@ LIBRARIES = ("torch", "torchvision", "lightning", "timm", "numpy")  # that the n
 
 @dataclass(frozen=True)
 class Trained:
-    """A model with the weights of its best epoch, and how it came to them."""
+    """A model with the weights of its best epoch, and how it came to them. idle: its parameters that no output depends
+    on."""
 
     model: Model
     plan: Plan
+    idle: frozenset[nn.Parameter]
     machine: Machine
     history: History
     best_epoch: int
@@ -67,7 +70,7 @@ def write_report(
         "seconds": round(history.seconds, 2),
         "preparation_seconds": round(history.preparation, 2),
         "parameters": sum(p.numel() for p in model.parameters()),
-        "trainable_parameters": sum(p.numel() for group in ever_learning(plan) for p in groups[group]),
+        "trainable_parameters": sum(p.numel() for g in ever_learning(plan) for p in groups[g] if p not in trained.idle),
         "peak_memory_mb": round(peak_memory_mb(machine), 1),
     }
     choices = {name: getattr(machine, name) for name in CHOICES}

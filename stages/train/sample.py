@@ -31,8 +31,8 @@ def select(
     the sample's seed fixes: with one seed, smaller parts are subsets of larger ones.
 
     Raises:
-        UserError: there is no such fold or site, no image is usable, or none of the test images, or a class has no
-            training image left, or fewer than asked for.
+        UserError: there is no such fold or site, no image is usable, or none of the test images, or a class has
+            images and none to train on, or fewer than asked for.
     """
     chosen = _of_site(index, sample.site) & (True if usable is None else usable)
     if not chosen.any():
@@ -62,6 +62,12 @@ def select(
     learnable = np.ones(len(index), dtype=bool) if learnable is None else learnable
     development = (fold >= 0) & ~validation & learnable
     classes = [c for c in index["label"].cat.categories if (index["label"][chosen & learnable] == c).any()]
+    if elsewhere := sorted(set(classes) - set(index["label"][development])):
+        raise UserError(
+            f"params.yaml: samples: fold {sample.fold}{_at(sample)}: all images of {', '.join(elsewhere)} that could "
+            "train lie in validation or test. Take another fold or fewer preprocess.split.folds, or get more of them"
+            + ("." if usable is None or usable.all() else " annotated (validate.mask).")
+        )
     train = development & index["group"].isin(_choose_groups(index[development], classes, sample))
     missing = [c for c in classes if c not in set(index.loc[train, "label"])]
     if missing:

@@ -3,22 +3,25 @@
 from __future__ import annotations
 
 import sys
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from functools import partial
 
 import pandas as pd
 import torch
+from torch import nn
+from torchmetrics import MetricCollection
 
 from ..shared.arrays.arrays import Arrays, load_arrays
 from ..shared.core import paths
 from ..shared.core.errors import UserError
 from ..shared.core.job import Job, Result
 from ..shared.model.model import Model
-from ..shared.model.recipe import Recipe
+from ..shared.model.recipe import Decision, Recipe
 from ..shared.model.store import save
 from ..shared.tasks import TASKS
 from ..shared.tasks.models import create
-from .data.batches import Images, epoch_size, loaders
+from ..shared.tasks.task import Loss
+from .batches import Images, epoch_size, loaders
 from .features.source import make_feed
 from .fitting import fit
 from .loop.checkpoints import Checkpoints, discard, locked_checkpoints, name_of, read_checkpoint
@@ -30,7 +33,7 @@ from .machine.depthwise import quick_gradients
 from .machine.machine import Machine, this_machine
 from .machine.memory import in_more_parts, is_out_of_memory
 from .params import Params
-from .plan.apply import ever_learning, frozen_throughout
+from .plan.apply import ever_learning, frozen_throughout, without_effect
 from .plan.strategies import Plan, make_plan
 from .recipe.resizing import Size, sizes
 from .recipe.schedules import Schedule
@@ -48,6 +51,19 @@ NAMES = {
 NAMED_FILES = 8  # of a batch, at most, in a message
 
 
+@dataclass(frozen=True)
+class Prepared:
+    """A model with the weights it starts from, who learns when, and what it is shown and judged by. idle: parameters
+    that its outputs do not depend on."""
+
+    model: Model
+    plan: Plan
+    idle: frozenset[nn.Parameter]
+    images: Images
+    loss: Loss
+    watched: MetricCollection
+
+
 def run(params: Params, job: Job) -> Result:
     """Of several processes that train one model together, the first writes the model and the report."""
     arrays = load_arrays()
@@ -55,7 +71,9 @@ def run(params: Params, job: Job) -> Result:
     rows = select(arrays.index, params.sample, task.usable(arrays.index), task.learnable(arrays.index))
     task.check_validation(arrays, rows.validation)
     start = None if params.strategy.plan == "from_scratch" else find_start(params.backbone)
-    machine = this_machine(params.trainer, params.precision, params.channels_last, params.accumulate, params.workers)
+    # a memory remembers what evaluate, which computes in float32, will compare with it
+    precision = "32-true" if params.architecture.memory else params.precision
+    machine = this_machine(params.trainer, precision, params.channels_last, params.accumulate, params.workers)
     if machine.is_main:
         print(
             f"{job.member}: {len(rows.train)} images to train on, {len(rows.validation)} to validate on; "
@@ -68,8 +86,10 @@ def run(params: Params, job: Job) -> Result:
         trained = learn(params, arrays, rows, start, machine, saved, job)
         if trained is None:
             return Result()
-        save(trained.model, recipe_of(params, job, arrays, start, trained.best_epoch), paths.model_dir(job.member))
         result = write_report(trained, arrays.index, rows, start, params.model_dump(mode="json"), job)
+        decision = task.decide(trained.model, arrays, rows.validation)
+        recipe = recipe_of(params, job, arrays, start, trained.best_epoch, decision)
+        save(trained.model, recipe, paths.model_dir(job.member))
     return replace(result, discard=partial(discard, folder))
 
 
@@ -80,15 +100,13 @@ def learn(
     the first. When memory does not suffice, continue with more parts a step."""
     while True:
         machine, history = saved.keep_choices(machine), History(str(job.member), job.report)
-        model, plan = prepare(params, arrays, start)
+        own = prepare(params, arrays, rows, start, machine)
         if saved.ended.exists():
             history.load_state_dict(read_checkpoint(saved.last)["callbacks"][history.state_key])
             break
         try:
-            if ever_learning(plan):
-                train(model, plan, params, arrays, rows, machine, history, saved)
-            else:
-                remember(model, plan, params, arrays, rows, machine, history, saved)
+            work = train if ever_learning(own.plan) else remember
+            work(own, params, rows, machine, history, saved)
             break
         except NotFinite as error:
             raise not_finite(error, params.optimizer.lr, machine, arrays.index["path"], job) from None
@@ -103,39 +121,37 @@ def learn(
     saved.ended.touch()
     state = read_checkpoint(saved.best)
     best = {name.removeprefix("model."): tensor for name, tensor in state["state_dict"].items()}
-    model.load_state_dict(model.state_dict() | best)  # a checkpoint leaves out what never learns
-    return Trained(model, plan, machine, history, int(state["epoch"]))
+    own.model.load_state_dict(own.model.state_dict() | best)  # a checkpoint leaves out what never learns
+    return Trained(own.model, own.plan, own.idle, machine, history, int(state["epoch"]))
 
 
-def prepare(params: Params, arrays: Arrays, start: Start | None) -> tuple[Model, Plan]:
-    """The model with the weights it starts from, and who learns when."""
+def prepare(params: Params, arrays: Arrays, rows: Rows, start: Start | None, machine: Machine) -> Prepared:
     torch.manual_seed(params.training_seed)
-    outputs = TASKS[params.task].outputs(arrays)
-    model = create(params.task, params.architecture, len(outputs))
+    task = TASKS[params.task]
+    outputs = len(task.outputs(arrays))
+    model = create(params.task, params.architecture, outputs)
     check_size(model, arrays, params)
     if start:
         load_weights(model.backbone, start)
-    return model, make_plan(params.strategy, list(model.backbone.blocks), params.epochs)
+    idle = without_effect(model, blank(arrays, arrays.size))
+    plan = make_plan(params.strategy, list(model.backbone.blocks), params.epochs)
+    return Prepared(
+        model=model.to(memory_format=machine.memory_format),
+        plan=plan,
+        idle=idle,
+        images=Images(arrays, task.target(arrays), params.training_seed, params.augment if ever_learning(plan) else ()),
+        loss=task.losses(params.loss, params.class_weights, arrays, rows.train),
+        watched=task.watch(outputs),
+    )
 
 
-def train(
-    model: Model,
-    plan: Plan,
-    params: Params,
-    arrays: Arrays,
-    rows: Rows,
-    machine: Machine,
-    history: History,
-    saved: Checkpoints,
-) -> None:
-    model.to(memory_format=machine.memory_format)
-    task = TASKS[params.task]
-    images = Images(arrays, task.target(arrays), params.training_seed, params.augment)
+def train(own: Prepared, params: Params, rows: Rows, machine: Machine, history: History, saved: Checkpoints) -> None:
     # a mixed image is new every time, and features are of one size
-    frozen = () if params.mix or params.resize else frozen_throughout(plan)
-    with make_feed(model, frozen, images, rows, params.cache, params.epochs, machine) as feed:
+    frozen = () if params.mix or params.resize else frozen_throughout(own.plan)
+    with make_feed(own.model, frozen, own.images, rows, params.cache, params.epochs, machine) as feed:
         history.preparation = history.seconds
-        quick_gradients(model)  # after the cut: the tracer knows torch's own layers
+        quick_gradients(own.model)  # after the cut: the tracer knows torch's own layers
+        arrays = own.images.arrays
         data = loaders(
             feed.source,
             rows,
@@ -146,19 +162,20 @@ def train(
             labels=arrays.targets if params.sampling == "balanced" else None,
             views=feed.views,
         )
-        forward = compiled(feed.forward or model, machine.device) if params.compile else feed.forward
+        forward = compiled(feed.forward or own.model, machine.device) if params.compile else feed.forward
         rule, steps = params.early_stopping, len(data[0]) // machine.accumulate
         learner = Learner(
-            model,
-            plan,
-            loss=task.losses(params.loss, params.class_weights, arrays, rows.train),
-            watched=task.watch(len(task.outputs(arrays))),
+            own.model,
+            own.plan,
+            loss=own.loss,
+            watched=own.watched,
             optimizer=params.optimizer,
             schedule=Schedule(params.schedule, params.epochs, steps, rule.mode),
             monitor=rule.monitor,
             seed=params.training_seed,
             mix=params.mix,
             sizes=training_sizes(params, arrays.size),
+            idle=own.idle,
             ema=params.ema is not None,
             forward_from=forward,
         )
@@ -176,25 +193,12 @@ def train(
         )
 
 
-def remember(
-    model: Model,
-    plan: Plan,
-    params: Params,
-    arrays: Arrays,
-    rows: Rows,
-    machine: Machine,
-    history: History,
-    saved: Checkpoints,
-) -> None:
+def remember(own: Prepared, params: Params, rows: Rows, machine: Machine, history: History, saved: Checkpoints) -> None:
     """Where nothing learns: one pass over the training images, as they are, and one over those that validate."""
-    model.to(memory_format=machine.memory_format)
-    task = TASKS[params.task]
-    images = Images(arrays, task.target(arrays), params.training_seed)
-    with make_feed(model, frozen_throughout(plan), images, rows, params.cache, 1, machine) as feed:
+    with make_feed(own.model, frozen_throughout(own.plan), own.images, rows, params.cache, 1, machine) as feed:
         history.preparation = history.seconds
-        loss = task.losses(params.loss, params.class_weights, arrays, rows.train)
-        watched = task.watch(len(task.outputs(arrays)))
-        fit(model, feed, rows, arrays.size, params.training_seed, loss, watched, machine, history, saved)
+        size, seed = own.images.arrays.size, params.training_seed
+        fit(own.model, feed, rows, size, seed, own.loss, own.watched, machine, history, saved)
 
 
 def training_sizes(params: Params, full: Size) -> list[Size]:
@@ -207,7 +211,7 @@ def check_size(model: Model, arrays: Arrays, params: Params) -> None:
     for size in dict.fromkeys([arrays.size, *training_sizes(params, arrays.size)]):
         try:
             with torch.no_grad():
-                model.eval()(torch.zeros(1, arrays.images.shape[3], *size, dtype=torch.uint8))
+                model.eval()(blank(arrays, size))
             model.train()
         except (RuntimeError, AssertionError) as error:
             setting = "preprocess.size" if size == arrays.size else "train.resize.start"
@@ -215,6 +219,11 @@ def check_size(model: Model, arrays: Arrays, params: Params) -> None:
                 f"params.yaml: {setting}: {params.backbone.name} cannot take images of {size[0]}×{size[1]} ({error}). "
                 "Most networks want 224; transformers take only the size they were made for."
             ) from None
+
+
+def blank(arrays: Arrays, size: Size) -> torch.Tensor:
+    """A batch of one image, uint8 1×C×H×W."""
+    return torch.zeros(1, arrays.images.shape[3], *size, dtype=torch.uint8)
 
 
 def not_finite(error: NotFinite, lr: float, machine: Machine, files: pd.Series, job: Job) -> UserError:
@@ -228,7 +237,9 @@ def not_finite(error: NotFinite, lr: float, machine: Machine, files: pd.Series, 
     )
 
 
-def recipe_of(params: Params, job: Job, arrays: Arrays, start: Start | None, best_epoch: int) -> Recipe:
+def recipe_of(
+    params: Params, job: Job, arrays: Arrays, start: Start | None, best_epoch: int, decision: Decision | None
+) -> Recipe:
     return Recipe(
         key=str(job.member),
         task=params.task,
@@ -240,5 +251,6 @@ def recipe_of(params: Params, job: Job, arrays: Arrays, start: Start | None, bes
         data=arrays.fingerprint,
         start=start.name if start else None,
         best_epoch=best_epoch,
+        decision=decision,
         weights_sha256="",  # save() fills it in
     )

@@ -17,7 +17,7 @@ from stages.shared.model.recipe import WEIGHTS, Architecture, Recipe
 from stages.shared.model.store import save
 from stages.shared.tasks.classification import make_loss, watch
 from stages.shared.tasks.models import create, load
-from stages.train.data.batches import Batch
+from stages.train.batches import Batch
 from stages.train.loop.module import Learner
 from stages.train.params.backbone import Backbone
 from stages.train.plan.strategies import make_plan

@@ -71,4 +71,4 @@ def test_a_place_that_is_not_there_is_an_error(tmp_path):
 
 
 def test_the_code_of_the_stages_is_found():
-    assert digest_of("train/data") == digest_of("train/data") != digest_of("train/plan")
+    assert digest_of("train/loop") == digest_of("train/loop") != digest_of("train/plan")

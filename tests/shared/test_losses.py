@@ -125,7 +125,7 @@ def test_cost_sensitive_fits_what_scikit_learn_fits_under_the_same_weights():
 
     model = torch.nn.Linear(2, 3)
     loss = make_loss(CostSensitive(miss_cost=3), torch.ones(3))
-    features, targets = torch.tensor(x, dtype=torch.float32), F.one_hot(torch.tensor(y), 3)
+    features, targets = torch.tensor(x, dtype=torch.float32), F.one_hot(torch.tensor(y), 3).float()
     optimizer = torch.optim.LBFGS(model.parameters(), max_iter=300, line_search_fn="strong_wolfe")
 
     def closure():

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from types import SimpleNamespace
 
 import numpy as np
@@ -9,7 +10,6 @@ import pandas as pd
 import pytest
 from scipy import ndimage, stats
 
-from stages.shared.measures.decision import KEPT, LEVELS, Decision, choose, dice_of_decisions, largest
 from stages.shared.measures.intervals import draws
 from stages.shared.measures.judge import Resampling, judge
 from stages.shared.measures.measure import Truth
@@ -26,6 +26,8 @@ from stages.shared.measures.segmentation import (
 )  # fmt: skip
 from stages.shared.measures.statistics import once
 from stages.shared.measures.surfaces import boundary_distances, surface_scores
+from stages.shared.model.decision import KEPT, LEVELS, choose, dice_of_decisions, largest, mask_of
+from stages.shared.model.recipe import Decision
 
 OPTIONS = SimpleNamespace(surface_tolerance=0.005)
 OVERLAP = ("dice", "iou", "precision", "recall")
@@ -49,7 +51,11 @@ def truth_of(masks, structures=("lung",), originals=None):
     def restore(values, size):
         return cv2.resize(values, size[::-1], interpolation=cv2.INTER_LINEAR)
 
-    return Truth(np.asarray(masks), list(structures), lambda i: originals[i] if originals else None, restore)
+    plain = Decision(level=128, kept=(0,) * len(structures))
+    original = dict(enumerate(originals or []))
+    return Truth(
+        np.asarray(masks), list(structures), original.get, restore, None, plain, partial(mask_of, decision=plain)
+    )
 
 
 def rows(n, splits="test", patients=None):
@@ -185,9 +191,9 @@ def test_scores_equal_monais(seed):
 
 def test_a_pixel_belongs_to_the_likeliest_structure_where_the_threshold_is_reached():
     maps = np.array([[[60, 100, 90, 0]], [[60, 20, 90, 254]]], np.uint8)  # K×1×4
-    assert Decision(120, (0, 0)).mask(maps).tolist() == [[1, 1, 1, 2]]
-    assert Decision(128, (0, 0)).mask(maps).tolist() == [[0, 0, 1, 2]]
-    assert Decision(255, (0, 0)).mask(maps).tolist() == [[0, 0, 0, 0]]
+    assert mask_of(maps, Decision(level=120, kept=(0, 0))).tolist() == [[1, 1, 1, 2]]
+    assert mask_of(maps, Decision(level=128, kept=(0, 0))).tolist() == [[0, 0, 1, 2]]
+    assert mask_of(maps, Decision(level=255, kept=(0, 0))).tolist() == [[0, 0, 0, 0]]
 
 
 @pytest.mark.parametrize("count", [1, 2, 5])
@@ -214,7 +220,7 @@ def test_the_decision_is_the_best_of_all_on_the_validation_images():
     assert decision.kept == (1,)
 
     def dice(level, kept):
-        predicted = np.stack([Decision(level, (kept,)).mask(each) for each in maps])
+        predicted = np.stack([mask_of(each, Decision(level=level, kept=(kept,))) for each in maps])
         return np.mean([2 * (p & t).sum() / (p.sum() + t.sum()) for p, t in zip(predicted, masks, strict=True)])
 
     best = max(dice(level, kept) for level in LEVELS for kept in KEPT)
@@ -228,30 +234,14 @@ def test_dice_of_every_decision_is_that_of_its_mask():
     dice = dice_of_decisions(maps, mask)
     for i, level in enumerate(LEVELS):
         for j, kept in enumerate(KEPT):
-            scores = scores_of(Decision(level, (kept, kept)).mask(maps), mask, structures, 0.005)
+            scores = scores_of(mask_of(maps, Decision(level=level, kept=(kept, kept))), mask, structures, 0.005)
             assert dice[i, j] == pytest.approx([scores[f"dice:{s}"] for s in structures], nan_ok=True)
 
 
 @pytest.mark.parametrize("masks", [[square(4, 4, 6)] * 2, [square(0, 0, 0)] * 2, []], ids=["equal", "empty", "none"])
 def test_among_equals_the_plainest_decision(masks):
     masks = np.array(masks, np.uint8).reshape(-1, 20, 20)
-    assert choose(maps_of(masks), masks) == Decision(128, (0,))
-
-
-def test_the_decision_never_sees_a_test_image():
-    """Test masks that are all background or all structure: other scores, the same threshold."""
-    rng = np.random.default_rng(0)
-    masks = np.stack([blobs(rng) for _ in range(6)])
-    maps = (ndimage.gaussian_filter(masks * 200.0, (0, 3, 3))[:, None] + rng.random((6, 1, 48, 48))).astype(np.uint8)
-    table, read = rows(6, ["val", "test"] * 3), []
-    for value in (0, 1):
-        changed = masks.copy()
-        changed[1::2] = value
-        read.append(scored(table, maps, truth_of(changed), OPTIONS))
-    assert read[0].threshold.nunique() == 1
-    for column in ("threshold", "components:lung"):
-        assert read[0][column].equals(read[1][column])
-    assert not read[0].query("split == 'test'")["dice:lung"].equals(read[1].query("split == 'test'")["dice:lung"])
+    assert choose(maps_of(masks), masks) == Decision(level=128, kept=(0,))
 
 
 # the table

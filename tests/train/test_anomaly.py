@@ -131,6 +131,15 @@ def test_a_memory_is_fitted_saved_and_predicts_the_same(processed, params, strat
     assert plan["lr"].isna().all()
 
 
+def test_a_memory_is_fitted_in_float32_whatever_the_precision(processed, params):
+    key, banks = Key("small_cnn", "knn", "full"), []
+    for precision in ("32-true", "bf16-mixed"):
+        folder = train.run(params("knn", precision=precision), Job(key)).model
+        banks.append(load(folder)[0].head.bank)
+    assert torch.equal(*banks)
+    assert read_json(Path(f"reports/train/{key}/summary.json"))["precision"] == "32-true"
+
+
 @pytest.mark.parametrize("enabled", [True, False])
 def test_frozen_maps_from_the_store_make_the_same_memory(processed, params, enabled):
     arrays, task = load_arrays(), params("patch_knn", cache={"enabled": enabled})

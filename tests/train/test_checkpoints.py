@@ -28,7 +28,7 @@ def code(tmp_path_factory):
         ("train/report.py", "best_epoch", "kept_epoch", True),
         ("shared/core/progress.py", "LINE_EVERY = 10.0", "LINE_EVERY = 20.0", True),
         ("train/machine/machine.py", "self.accumulate * self.world", "self.accumulate + self.world", False),
-        ("train/data/batches.py", ">> 1", ">> 2", False),
+        ("train/batches.py", ">> 1", ">> 2", False),
         ("train/recipe/optimizers.py", "p.ndim > 1", "p.ndim > 2", False),
         ("train/stage.py", "task.target(arrays)", "task.target(arrays) + 1", False),
         ("shared/model/model.py", "/ 255", "/ 256", False),

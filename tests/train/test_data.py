@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from stages.shared.arrays.arrays import load_arrays
-from stages.train.data.batches import EpochSampler, Images, view_seed
+from stages.train.batches import EpochSampler, Images, view_seed
 
 
 def rows_of(sampler):

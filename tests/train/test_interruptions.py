@@ -386,7 +386,7 @@ def test_a_network_that_answers_nonsense_in_validation_stops_with_the_files(proc
 
 def test_more_processes_than_validation_images_say_so(processed, train_params):
     from stages.shared.arrays.arrays import load_arrays
-    from stages.train.data.batches import loaders
+    from stages.train.batches import loaders
     from stages.train.machine.machine import Machine
     from stages.train.sample import Rows
 

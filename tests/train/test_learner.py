@@ -9,7 +9,7 @@ from stages.shared.model.recipe import Architecture
 from stages.shared.tasks.classification import class_weights, make_loss, watch
 from stages.shared.tasks.models import create
 from stages.train import check
-from stages.train.data.batches import Batch
+from stages.train.batches import Batch
 from stages.train.loop.module import Learner
 from stages.train.plan.strategies import make_plan
 from stages.train.recipe.schedules import Schedule

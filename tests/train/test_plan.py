@@ -4,12 +4,15 @@ from typing import get_args
 import numpy as np
 import pandas as pd
 import pytest
+import torch
 from pydantic import TypeAdapter
 from torch import nn
 
 from stages.shared.core.errors import UserError
 from stages.shared.core.settings import Settings, parse
 from stages.shared.model.memories.settings import MemorySettings
+from stages.shared.model.recipe import Architecture
+from stages.shared.tasks.models import create
 from stages.train.params.strategies import (
     FeatureExtraction,
     FineTune,
@@ -17,7 +20,7 @@ from stages.train.params.strategies import (
     LinearProbeFineTune,
     Strategy,
 )
-from stages.train.plan.apply import frozen_throughout
+from stages.train.plan.apply import frozen_throughout, groups_of, set_gradients, without_effect
 from stages.train.plan.strategies import HEAD, make_plan
 from stages.train.report import plan_table
 
@@ -252,3 +255,31 @@ def test_the_table_survives_its_file(tmp_path):
 def test_more_epochs_than_planned_is_a_mistake():
     with pytest.raises(ValueError, match="longer"):
         plan_table([{"head": 1.0}], 1.0, [1.0, 1.0])
+
+
+@pytest.mark.parametrize(
+    ("task", "name", "behind"),
+    [
+        ("segmentation", "mobilenet_v3_small", {"classifier.0.weight", "classifier.0.bias"}),
+        ("segmentation", "resnet18", set()),
+        ("anomaly", "mobilenet_v3_small", {"classifier.0.weight", "classifier.0.bias"}),
+        ("classification", "mobilenet_v3_small", set()),
+    ],
+)
+def test_what_lies_behind_the_last_map_that_is_read_asks_for_no_gradient(tmp_path, task, name, behind):
+    """DDP waits for the gradient of every parameter that asks for one, and refuses the next step where it missed one."""
+    model = create(task, Architecture(source="torchvision", name=name), 2)
+    images = torch.zeros(2, 1, 64, 64, dtype=torch.uint8)
+    idle = without_effect(model, images[:1])
+    names = {name for name, p in model.backbone.network.named_parameters() if p in idle}
+    assert names == behind
+    assert all(p not in idle for p in model.head.parameters())
+    set_gradients(model, groups_of(model), idle)
+    torch.distributed.init_process_group("gloo", init_method=f"file://{tmp_path}/meeting", rank=0, world_size=1)
+    try:
+        parallel = nn.parallel.DistributedDataParallel(model)
+        for _ in range(2):
+            parallel(images).sum().backward()
+    finally:
+        torch.distributed.destroy_process_group()
+    assert all((p.grad is None) == (p in idle) for p in model.parameters())

@@ -51,7 +51,9 @@ def test_a_fold_that_does_not_exist_lists_those_that_do(index):
 
 def test_a_class_without_training_images_is_named(index):
     gone = index[(index["label"] == "normal") | (index["fold"] <= 0)].reset_index(drop=True)
-    with pytest.raises(UserError, match="no training image of sick"):
+    with pytest.raises(
+        UserError, match="all images of sick that could train lie in validation or test. Take another fold"
+    ):
         select(gone, Sample())
 
 
@@ -102,6 +104,14 @@ def test_a_class_without_any_usable_image_is_none_of_the_tasks_business(index):
     rows = select(index, Sample(per_class=4), usable)
     assert set(index.iloc[rows.train]["label"]) == {"sick"}
     assert len(rows.train) == 4
+
+
+def test_a_class_whose_annotated_images_all_validate_or_test_asks_for_another_fold_not_for_a_larger_fraction(index):
+    usable = ((index["label"] == "normal") | (index["fold"] <= 0)).to_numpy()
+    for sample in (Sample(), Sample(per_class=4)):
+        with pytest.raises(UserError, match=r"sick .*validation or test. Take another fold .* annotated") as error:
+            select(index, sample, usable)
+        assert "fraction" not in str(error.value)
 
 
 def test_no_usable_image_at_all_says_where_masks_are_set(index):

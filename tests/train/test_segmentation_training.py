@@ -1,5 +1,7 @@
 """Trainings of a small U-Net on discs whose masks are known, and what evaluate and explain make of them."""
 
+import base64
+import io
 import json
 
 import numpy as np
@@ -8,16 +10,21 @@ import pytest
 import torch
 from PIL import Image
 from safetensors.torch import load_file, save_file
+from scipy import ndimage
+from sklearn.metrics import f1_score
 
 from stages import evaluate, explain
 from stages.shared.arrays.arrays import load_arrays
+from stages.shared.core.errors import UserError
 from stages.shared.core.job import Job
-from stages.shared.core.paths import Key, report_dir
+from stages.shared.core.paths import Key, model_dir, report_dir
+from stages.shared.model.decision import choose
 from stages.shared.model.predict import as_tensor
+from stages.shared.model.recipe import Decision
 from stages.shared.tasks.models import create, load
-from stages.shared.tasks.segmentation import predict
+from stages.shared.tasks.segmentation import answer, predict
 from stages.train import run
-from stages.train.data.batches import Images
+from stages.train.batches import Images
 
 KEY = Key("small_cnn", "from_scratch", "full")
 SIDE = 48
@@ -52,8 +59,29 @@ def discs(processed):
     return processed
 
 
+def test_a_served_mask_follows_the_threshold_and_the_components_of_the_recipe(discs, train_params):
+    folder = run(train_params(**RECIPE, epochs=1), Job(KEY)).model
+    model, recipe = load(folder)
+    images = load_arrays().images[:4]
+    with torch.no_grad():
+        foreground = model(as_tensor(images)).softmax(dim=1)[:, 1].numpy()
+    level = round(float(np.quantile(foreground, 0.7)) * 255)  # of these images, not 0.5
+    assert abs(level - 128) > 3
+    for kept in (0, 1):
+        given = recipe.model_copy(update={"decision": Decision(level=level, kept=(kept,))})
+        answers = answer(model, images, given)
+        for text, share, values in zip(answers["mask"], answers["share_disc"], foreground, strict=True):
+            mask, expected = Image.open(io.BytesIO(base64.b64decode(text))), (values * 255).round() >= level
+            labels, count = ndimage.label(expected, np.ones((3, 3)))
+            sizes = ndimage.sum_labels(expected, labels, np.arange(1, count + 1))
+            assert (np.asarray(mask) == 1).sum() == (sizes.max() if kept else sizes.sum())
+            assert share == pytest.approx((np.asarray(mask) == 1).mean())
+    recipe.model_copy(update={"decision": None}).write(folder)
+    with pytest.raises(UserError, match=r"recipe.json: has no `decision`.*dvc repro -f train@small_cnn"):
+        load(folder)
+
+
 def write_originals(path, masks, annotated):
-    import io
     import zipfile
 
     with zipfile.ZipFile(path, "w") as file:
@@ -82,6 +110,18 @@ def test_it_finds_the_discs_and_never_reads_what_is_not_annotated(discs, train_p
     assert metrics["test/dice_original"] > 0.85
     table = pd.read_parquet(report_dir("evaluate", KEY) / "predictions.parquet")
     assert set(table["path"]) == set(index.loc[index["has_mask"] & (index["fold"] <= 0), "path"])
+
+    model, recipe = load(model_dir(KEY))
+    with np.load(report_dir("train", KEY) / "rows.npz") as rows:  # no test image chooses the threshold
+        validation = rows["validation"]
+    assert recipe.decision == choose(predict(model, load_arrays(), validation).maps, load_arrays().masks[validation])
+    images, truths = load_arrays().images, load_arrays().masks
+    places = pd.Index(index["path"]).get_indexer(table["path"])
+    for served, truth, dice in zip(
+        answer(model, images[places], recipe)["mask"], truths[places], table["dice:disc"], strict=True
+    ):
+        mask = np.asarray(Image.open(io.BytesIO(base64.b64decode(served))))
+        assert f1_score(truth.ravel(), mask.ravel()) == pytest.approx(dice)  # what is served is what was scored
 
     explain.run(explain.Params(outlines=1, common=2), Job(KEY))
     folder = report_dir("explain", KEY)

@@ -82,7 +82,7 @@ def test_the_kept_model_has_statistics_of_its_training_images_after_few_steps(pr
 def test_every_epoch_shows_the_images_in_another_order_and_with_another_augmentation(
     processed, train_params, monkeypatch
 ):
-    from stages.train.data.batches import Images
+    from stages.train.batches import Images
 
     shown = []
     fetch = Images.read

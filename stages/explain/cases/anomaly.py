@@ -118,7 +118,3 @@ def gallery(cases: Sequence[Mapping[str, Any]], pictures: Pictures, name: str) -
     threshold = f"   threshold {cases[0]['threshold']:.3g}" if cases else ""
     fig.suptitle(f"{name}{threshold}", x=0.01, ha="left", fontsize=10, color=MUTED)
     return fig
-
-
-def counts(cases: Sequence[Mapping[str, Any]]) -> dict[str, float]:
-    return {}

@@ -38,6 +38,3 @@ class Cases(Protocol):
 
     def gallery(self, cases: Sequence[Mapping[str, Any]], pictures: Pictures, name: str) -> Figure:
         """All of them in one figure. `name`: of the model."""
-
-    def counts(self, cases: Sequence[Mapping[str, Any]]) -> dict[str, float]:
-        """For the tracking store."""

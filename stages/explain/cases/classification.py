@@ -60,10 +60,6 @@ def pictures(model: Model, arrays: Arrays, rows: np.ndarray, chosen: pd.DataFram
     return Pictures(each, {"heatmaps": maps})
 
 
-def counts(cases: Sequence[Mapping[str, Any]]) -> dict[str, float]:
-    return {"cases_wrong": sum(not case["correct"] for case in cases)}
-
-
 def gallery(cases: Sequence[Mapping[str, Any]], pictures: Pictures, name: str) -> Figure:
     """One row per class and outcome, in the order of `cases`: each image plain and under its heat map."""
     heat_maps = pictures.arrays["heatmaps"]

@@ -1,6 +1,6 @@
 """Segmentation: the best, the median and the worst outlines, and some images that every model shows.
 
-The prediction is the mask that was scored: evaluate chose its threshold and its components on validation.
+The prediction is the mask that was scored, with the threshold and the components that were chosen on validation.
 """
 
 from __future__ import annotations
@@ -18,10 +18,11 @@ from matplotlib.patches import Patch
 
 from ...shared.arrays.arrays import Arrays
 from ...shared.figures.style import MUTED, figure
-from ...shared.measures.decision import Decision
 from ...shared.measures.segmentation import Answers
+from ...shared.model.decision import mask_of
 from ...shared.model.model import Model
 from ...shared.model.predict import batched
+from ...shared.model.recipe import Decision
 from ...shared.tasks.segmentation import structures
 from ..params import Params
 from .cases import Pictures
@@ -56,7 +57,7 @@ def pictures(model: Model, arrays: Arrays, rows: np.ndarray, chosen: pd.DataFram
     assert arrays.masks is not None
     images, truths = np.asarray(arrays.images[rows]), np.asarray(arrays.masks[rows])
     maps = [each for logits in batched(model, images) for each in structures(logits)] if len(rows) else []
-    masks = [decision_of(row).mask(each) for row, each in zip(chosen.to_dict("records"), maps, strict=True)]
+    masks = [mask_of(each, decision_of(row)) for row, each in zip(chosen.to_dict("records"), maps, strict=True)]
     each = [
         {"image": image.squeeze(), "overlay": overlay(image, truth, mask), "error": errors(image, truth, mask)}
         for image, truth, mask in zip(images, truths, masks, strict=True)
@@ -67,7 +68,7 @@ def pictures(model: Model, arrays: Arrays, rows: np.ndarray, chosen: pd.DataFram
 def decision_of(row: Mapping[str, Any]) -> Decision:
     """That the row was scored with."""
     kept = [int(value) for name, value in row.items() if str(name).startswith("components:")]
-    return Decision(round(row["threshold"] * 255), tuple(kept))
+    return Decision(level=round(row["threshold"] * 255), kept=tuple(kept))
 
 
 def overlay(image: np.ndarray, truth: np.ndarray, mask: np.ndarray) -> np.ndarray:
@@ -127,7 +128,3 @@ def gallery(cases: Sequence[Mapping[str, Any]], pictures: Pictures, name: str) -
     fig.legend(handles=[truth, prediction, *areas], loc="outside lower left", ncols=4)
     fig.suptitle(name, x=0.01, ha="left", fontsize=10, color=MUTED)
     return fig
-
-
-def counts(cases: Sequence[Mapping[str, Any]]) -> dict[str, float]:
-    return {}

@@ -7,7 +7,6 @@ judge.py           a table of predictions -> metrics with intervals, and their d
 classification.py  the one list of the metrics of classification, and how they are computed
 segmentation.py    the same of segmentation, from scores of single images
 scoring.py         those scores: overlap and distances, at the size of the network and of the file
-decision.py        from probability maps to masks: threshold and components, chosen on validation images
 anomaly.py         the same of anomaly detection, from a score of each image
 pixels.py          whether its maps point at what was annotated
 threshold.py       from those scores to alarms

@@ -93,16 +93,19 @@ def scored(table: pd.DataFrame, maps: np.ndarray, truth: Truth, options: Options
     of_lesions = lesions(truth, annotated & ~answers.anomalous)
     if not of_lesions:
         return table
-    masks = np.where(answers.anomalous[:, None, None], np.isin(truth.masks, of_lesions), False)
-    return table.assign(**pixels.counted(maps, masks, annotated | ~answers.anomalous))
+
+    def lesions_of(i: int) -> np.ndarray:
+        return np.isin(truth.masks[i], of_lesions if answers.anomalous[i] else [])
+
+    return table.assign(**pixels.counted(maps, lesions_of, annotated | ~answers.anomalous))
 
 
 def lesions(truth: Truth, normal: np.ndarray) -> list[int]:
     """Numbers of the structures that are lesions. What most annotated normal images show, such as lungs, is anatomy.
     `normal`: n booleans, annotated and normal."""
-    masks = truth.masks[normal]
-    shares = [(masks == k).any(axis=(1, 2)).mean() if len(masks) else 0.0 for k in range(1, len(truth.structures) + 1)]
-    return [k for k, share in enumerate(shares, start=1) if share <= MOST]
+    rows, numbers = np.flatnonzero(normal), range(1, len(truth.structures) + 1)
+    there = np.array([np.isin(numbers, truth.masks[i]) for i in rows]).reshape(len(rows), len(numbers))
+    return [k for k, images in zip(numbers, there.sum(axis=0), strict=True) if images <= MOST * len(rows)]
 
 
 def counts(table: pd.DataFrame) -> dict[str, dict[str, int]]:

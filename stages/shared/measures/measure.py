@@ -69,6 +69,18 @@ class Options(Protocol):
         """How scores become alarms."""
 
 
+class Decision(Protocol):
+    """How maps of probabilities become masks (model/recipe.py)."""
+
+    @property
+    def level(self) -> int:
+        """The threshold, in 255ths."""
+
+    @property
+    def kept(self) -> tuple[int, ...]:
+        """For each structure, how many of its largest components stay; 0: all."""
+
+
 @dataclass(frozen=True)
 class Truth:
     """The annotated masks of the rows of a table. n rows, H×W the size that the network reads. Masks hold class
@@ -83,6 +95,10 @@ class Truth:
     """(map H×W as the network gives it, (h, w) of the file) -> map h×w."""
     annotated: np.ndarray | None = None
     """n booleans: of the others the mask means nothing. None: all are."""
+    decision: Decision | None = None
+    """None for a task whose maps become no masks."""
+    mask_of: Callable[[np.ndarray], np.ndarray] | None = None
+    """Maps K×h×w in 255ths -> the mask h×w that this decision makes of them."""
 
 
 def unscored(table: pd.DataFrame, maps: np.ndarray | None, truth: Truth, options: Options) -> pd.DataFrame:

@@ -8,6 +8,7 @@ Shapes: N images, H×W pixels, L levels, R draws
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -23,26 +24,49 @@ FALSE_PIXELS = 0.3
 COLUMNS = ("lesion_pixels", "other_pixels", "lesion_shares", "lesions")
 
 
-def counted(maps: np.ndarray, masks: np.ndarray, judged: np.ndarray) -> dict[str, list[np.ndarray] | np.ndarray]:
+def counted(
+    maps: np.ndarray, lesions: Callable[[int], np.ndarray], judged: np.ndarray
+) -> dict[str, list[np.ndarray] | np.ndarray]:
     """Columns of a prediction table, N values each: pixels of lesions and others at each level; the sum over the
     lesions, regions of a mask that hang together, of the share of their pixels at each level; and their number. Images
     that are not `judged`, N booleans, have zeros.
 
-    maps: N×H×W. masks: N×H×W, not 0 in a lesion.
+    maps: float16 N×H×W. lesions: row -> H×W booleans. One image is in memory at a time.
     """
     from scipy.ndimage import label
 
-    cuts = np.quantile(maps[judged].astype(np.float32), np.linspace(0, 1, LEVELS + 1)[1:-1])
-    lesion, other = (np.zeros((len(maps), LEVELS), np.int32) for _ in range(2))
-    shares, regions = np.zeros((len(maps), LEVELS), np.float32), np.zeros(len(maps), np.int32)
+    level_of = levels(maps, judged)
+    nowhere = np.zeros(LEVELS, np.int32)
+    lesion, other = [nowhere] * len(maps), [nowhere] * len(maps)
+    shares, regions = [nowhere.astype(np.float32)] * len(maps), np.zeros(len(maps), np.int32)
     for i in np.flatnonzero(judged):
-        level = LEVELS - 1 - np.searchsorted(cuts, maps[i].astype(np.float32), side="left")
-        inside = masks[i] > 0
-        lesion[i], other[i] = (np.bincount(level[part], minlength=LEVELS) for part in (inside, ~inside))
+        level, inside = level_of[codes(maps[i])], lesions(int(i))
+        lesion[i] = np.bincount(level[inside], minlength=LEVELS).astype(np.int32)
+        other[i] = np.bincount(level[~inside], minlength=LEVELS).astype(np.int32)
         numbers, regions[i] = label(inside, structure=np.ones((3, 3)))
         sizes = np.bincount(numbers.ravel())
-        shares[i] = np.bincount(level[inside], weights=1 / sizes[numbers[inside]], minlength=LEVELS)
-    return dict(zip(COLUMNS, (list(lesion), list(other), list(shares), regions), strict=True))
+        weights = 1 / sizes[numbers[inside]]
+        shares[i] = np.bincount(level[inside], weights=weights, minlength=LEVELS).astype(np.float32)
+    return dict(zip(COLUMNS, (lesion, other, shares, regions), strict=True))
+
+
+def codes(values: np.ndarray) -> np.ndarray:
+    """The 16 bits of each float16, as a number."""
+    return np.ascontiguousarray(values, np.float16).view(np.uint16)
+
+
+def levels(maps: np.ndarray, judged: np.ndarray) -> np.ndarray:
+    """The level of each of the 65,536 numbers that float16 has, by its code. To count them is to know the quantiles of
+    all pixels, without all pixels in memory."""
+    counts = np.zeros(2**16, np.int64)
+    for i in np.flatnonzero(judged):
+        counts += np.bincount(codes(maps[i]).ravel(), minlength=2**16)
+    values = np.arange(2**16, dtype=np.uint16).view(np.float16).astype(np.float32)
+    there = counts > 0
+    grid = np.linspace(0, 1, LEVELS + 1)[1:-1]
+    cuts = np.quantile(values[there], grid, weights=counts[there], method="inverted_cdf")
+    below: np.ndarray = LEVELS - 1 - np.searchsorted(cuts, values, side="left")
+    return below
 
 
 def drawn(table: pd.DataFrame, column: str, weights: np.ndarray) -> np.ndarray:

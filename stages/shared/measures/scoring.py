@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from .decision import choose, each_image
+from ..core.hardware import on_all_cores
 from .surfaces import surface_scores
 
 if TYPE_CHECKING:
@@ -36,22 +36,22 @@ def scored(table: pd.DataFrame, maps: np.ndarray | None, truth: Truth, options: 
     """`table` with the columns <score>:<structure> (COUNTS in pixels, SCORES, and SCORES at the original size),
     components:<structure> (how many of the largest were kept; 0: all) and threshold.
 
-    `table`: one row per image, with `split`; `maps`: uint8 n×K×H×W, the probability of each structure in 255ths. The
-    threshold and the components are chosen on the rows of the validation split alone.
+    `table`: one row per image; `maps`: uint8 n×K×H×W, the probability of each structure in 255ths.
     """
     import pandas as pd
 
+    decision, mask_of = truth.decision, truth.mask_of
     assert maps is not None
-    validation = np.flatnonzero(table["split"] == "val")
-    decision = choose(maps[validation], truth.masks[validation])
+    assert decision is not None
+    assert mask_of is not None
 
     def scores(i: int) -> dict[str, float]:
-        own = scores_of(decision.mask(maps[i]), truth.masks[i], truth.structures, options.surface_tolerance)
+        own = scores_of(mask_of(maps[i]), truth.masks[i], truth.structures, options.surface_tolerance)
         original = truth.original(i)
         if original is None:
             return own
         restored = np.stack([truth.restore(each, original.shape) for each in maps[i]])
-        at_original = scores_of(decision.mask(restored), original, truth.structures, options.surface_tolerance)
+        at_original = scores_of(mask_of(restored), original, truth.structures, options.surface_tolerance)
         return own | {
             f"{score}{ORIGINAL}{OF}{structure}": at_original[f"{score}{OF}{structure}"]
             for score in SCORES
@@ -60,7 +60,7 @@ def scored(table: pd.DataFrame, maps: np.ndarray | None, truth: Truth, options: 
 
     names = [f"{name}{OF}{structure}" for structure in truth.structures for name in (*COUNTS, *SCORES)]
     names += [f"{name}{ORIGINAL}{OF}{structure}" for structure in truth.structures for name in SCORES]
-    columns = pd.DataFrame(each_image(scores, len(table)), columns=names, index=table.index, dtype=np.float64)
+    columns = pd.DataFrame(on_all_cores(scores, len(table)), columns=names, index=table.index, dtype=np.float64)
     kept = {f"components{OF}{name}": k for name, k in zip(truth.structures, decision.kept, strict=True)}
     return table.join(columns).assign(threshold=decision.level / 255, **kept)
 

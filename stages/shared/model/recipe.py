@@ -67,6 +67,15 @@ class Architecture(Settings):
     """The head that remembers normal images; null: none."""
 
 
+class Decision(Settings):
+    """From the probabilities of a segmentation to its mask (decision.py), chosen on the validation images."""
+
+    level: int
+    """A pixel belongs to a structure where 1 - p(background) reaches this many 255ths."""
+    kept: tuple[int, ...]
+    """For each structure, how many of its largest components stay; 0: all."""
+
+
 class Recipe(Settings):
     """After training, facts about a model come from here, never from params.yaml."""
 
@@ -89,6 +98,8 @@ class Recipe(Settings):
     start: str | None = None
     """The weights it started from; an alias of the registry as the version it stood for. null: random ones."""
     best_epoch: int
+    decision: Decision | None = None
+    """null: there is nothing to choose."""
     weights_sha256: str
 
     def write(self, folder: Path) -> None:

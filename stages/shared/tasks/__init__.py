@@ -5,6 +5,7 @@ task.py            what a task provides
 classification.py  one class per image
 segmentation.py    one class per pixel
 anomaly.py         normal or not, learned from normal images alone
+losses.py          losses of logits, with class weights
 models.py          a model of a task: new, or as trained
 """
 

@@ -24,7 +24,7 @@ from ..model.backbones.base import Backbone
 from ..model.memories.make import make_memory
 from ..model.model import Model
 from ..model.predict import batched
-from ..model.recipe import Architecture
+from ..model.recipe import Architecture, Recipe
 from .task import Predictions, described
 
 if TYPE_CHECKING:
@@ -32,6 +32,7 @@ if TYPE_CHECKING:
 
 MIXES: bool = False
 REMEMBERS: bool = True
+DECIDES: bool = False
 REQUIREMENTS: Sequence[str] = ()
 
 
@@ -127,15 +128,21 @@ def watch(outputs: int) -> MetricCollection:
 
 def predict(model: Model, arrays: Arrays, rows: np.ndarray) -> Predictions:
     """Column `score`; maps float16 n×H×W. The larger, the less normal."""
-    scores, maps = [], []
+    scores, maps = np.empty(len(rows)), np.empty((len(rows), *arrays.size), np.float16)
+    first = 0
     for outputs in batched(model, arrays.images, rows):
-        scores.append(detectors.scores(outputs).double().cpu().numpy())
-        maps.append(detectors.maps(outputs, arrays.size).half().cpu().numpy())
-    table = described(arrays.index.iloc[rows]).assign(score=np.concatenate(scores))
-    return Predictions(table, np.concatenate(maps))
+        part = slice(first, first + len(outputs))
+        scores[part] = detectors.scores(outputs).double().cpu().numpy()
+        maps[part] = detectors.maps(outputs, arrays.size).half().cpu().numpy()
+        first += len(outputs)
+    return Predictions(described(arrays.index.iloc[rows]).assign(score=scores), maps)
 
 
-def answer(model: Model, images: np.ndarray, classes: list[str]) -> pd.DataFrame:
+def decide(model: Model, arrays: Arrays, rows: np.ndarray) -> None:
+    """Nothing."""
+
+
+def answer(model: Model, images: np.ndarray, recipe: Recipe) -> pd.DataFrame:
     """Column `score`. Which score is too high depends on how many false alarms one can bear: reports/evaluate/<key> has
     the threshold that validation images gave."""
     parts = [detectors.scores(outputs).double().cpu().numpy() for outputs in batched(model, images)]

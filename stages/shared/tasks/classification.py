@@ -7,8 +7,7 @@ losses p is the softmax of the logits, t the targets, w the class weights.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from functools import partial
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 import pandas as pd
@@ -22,7 +21,8 @@ from ..core.task import PROBABILITY
 from ..model.backbones.base import Backbone
 from ..model.model import Classifier, Model
 from ..model.predict import batched
-from ..model.recipe import Architecture
+from ..model.recipe import Architecture, Recipe
+from .losses import WeightedLoss, weighted
 from .task import Predictions, described
 
 if TYPE_CHECKING:
@@ -30,6 +30,7 @@ if TYPE_CHECKING:
 
 MIXES: bool = True
 REMEMBERS: bool = False
+DECIDES: bool = False
 REQUIREMENTS: Sequence[str] = ()
 
 
@@ -71,7 +72,7 @@ def target(arrays: Arrays) -> np.ndarray:
     return arrays.targets
 
 
-def losses(settings: Settings, weights: Literal["balanced", "none"], arrays: Arrays, rows: np.ndarray) -> Loss:
+def losses(settings: Settings, weights: Literal["balanced", "none"], arrays: Arrays, rows: np.ndarray) -> WeightedLoss:
     classes = len(arrays.classes)
     balanced = weights == "balanced"
     return make_loss(settings, class_weights(arrays.targets[rows], classes) if balanced else torch.ones(classes))
@@ -82,31 +83,9 @@ def class_weights(targets: np.ndarray, classes: int) -> Tensor:
     return torch.tensor(len(targets) / (classes * np.bincount(targets, minlength=classes)), dtype=torch.float32)
 
 
-class Loss(nn.Module):
-    """(logits B×K, targets) -> float32 B, not reduced: the caller sums, and divides by the images of the whole step of
-    the optimiser. Targets are classes, int64 B, or soft, B×K. A module, so that its weights follow the model to its
-    device; they are no part of a checkpoint."""
-
-    class_weights: Tensor
-
-    def __init__(self, formula: Callable[[Tensor, Tensor, Tensor], Tensor], class_weights: Tensor) -> None:
-        super().__init__()
-        self.formula = formula
-        self.register_buffer("class_weights", class_weights.detach().float(), persistent=False)
-
-    def forward(self, logits: Tensor, targets: Tensor) -> Tensor:
-        logits = logits.float()
-        return self.formula(logits, self.soft(targets).to(logits), self.class_weights.to(logits))
-
-    def soft(self, targets: Tensor) -> Tensor:
-        """float B×K, of targets of either kind: what can be mixed."""
-        return F.one_hot(targets, len(self.class_weights)).float() if targets.dim() == 1 else targets
-
-
-def make_loss(settings: Settings, class_weights: Tensor) -> Loss:
+def make_loss(settings: Settings, class_weights: Tensor) -> WeightedLoss:
     """`settings`: a name of LOSSES, and its options. `class_weights` K multiply the terms of their classes."""
-    options: dict[str, Any] = settings.model_dump()
-    return Loss(partial(LOSSES[options.pop("name")], **options), class_weights)
+    return weighted(LOSSES, settings, class_weights)
 
 
 def cross_entropy(logits: Tensor, targets: Tensor, weights: Tensor, label_smoothing: float = 0.0) -> Tensor:
@@ -189,9 +168,13 @@ def answers(probabilities: np.ndarray, classes: list[str]) -> pd.DataFrame:
     )
 
 
-def answer(model: Model, images: np.ndarray, classes: list[str]) -> pd.DataFrame:
+def decide(model: Model, arrays: Arrays, rows: np.ndarray) -> None:
+    """Nothing."""
+
+
+def answer(model: Model, images: np.ndarray, recipe: Recipe) -> pd.DataFrame:
     """What a server says about uint8 images N×H×W×C: columns predicted and prob_<class>…"""
-    return answers(probabilities(model, images), classes)
+    return answers(probabilities(model, images), recipe.classes)
 
 
 def columns(classes: list[str]) -> dict[str, type]:

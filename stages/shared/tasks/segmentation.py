@@ -12,8 +12,7 @@ from __future__ import annotations
 import base64
 import io
 from collections.abc import Callable, Mapping, Sequence
-from functools import partial
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 import pandas as pd
@@ -25,9 +24,11 @@ from ..arrays.arrays import Arrays
 from ..core.errors import UserError
 from ..core.settings import Settings
 from ..model.backbones.base import WITH_PYRAMID, Backbone
+from ..model.decision import choose, mask_of
 from ..model.model import Model, Segmenter
 from ..model.predict import batched
-from ..model.recipe import Architecture
+from ..model.recipe import Architecture, Decision, Recipe
+from .losses import WeightedLoss, weighted
 from .task import Predictions, described
 
 if TYPE_CHECKING:
@@ -35,6 +36,7 @@ if TYPE_CHECKING:
 
 MIXES: bool = False
 REMEMBERS: bool = False
+DECIDES: bool = True
 REQUIREMENTS: Sequence[str] = ("segmentation-models-pytorch", "timm")
 BACKGROUND = "background"
 LEVELS = 3  # resolutions that a pyramid has at least
@@ -107,7 +109,7 @@ def target(arrays: Arrays) -> np.ndarray:
     return arrays.masks
 
 
-def losses(settings: Settings, weights: Literal["balanced", "none"], arrays: Arrays, rows: np.ndarray) -> Loss:
+def losses(settings: Settings, weights: Literal["balanced", "none"], arrays: Arrays, rows: np.ndarray) -> WeightedLoss:
     """Raises UserError for a structure without a pixel among `rows`."""
     counts = np.zeros(len(outputs(arrays)), np.int64)
     for row in rows:
@@ -123,33 +125,10 @@ def losses(settings: Settings, weights: Literal["balanced", "none"], arrays: Arr
     return make_loss(settings, balanced if weights == "balanced" else torch.ones(len(counts)))
 
 
-class Loss(nn.Module):
-    """(logits B×K×H×W, targets) -> float32 B, not reduced. Targets are class numbers B×H×W, or soft B×K×H×W. Always in
-    float32: sums over all pixels of an image overflow in float16."""
-
-    class_weights: Tensor
-
-    def __init__(self, formula: Callable[[Tensor, Tensor, Tensor], Tensor], class_weights: Tensor) -> None:
-        super().__init__()
-        self.formula = formula
-        self.register_buffer("class_weights", class_weights.detach().float(), persistent=False)
-
-    def forward(self, logits: Tensor, targets: Tensor) -> Tensor:
-        with torch.autocast(logits.device.type, enabled=False):
-            return self.formula(logits.float(), self.soft(targets), self.class_weights)
-
-    def soft(self, targets: Tensor) -> Tensor:
-        """float B×K×H×W, of targets of either kind."""
-        if targets.dim() == 4:
-            return targets.float()
-        return F.one_hot(targets.long(), len(self.class_weights)).permute(0, 3, 1, 2).float()
-
-
-def make_loss(settings: Settings, class_weights: Tensor) -> Loss:
+def make_loss(settings: Settings, class_weights: Tensor) -> WeightedLoss:
     """`settings`: a name of LOSSES, and its options. `class_weights` K multiply the terms of their pixels in
     cross-entropy and focal loss; ratios of areas weigh structures alike already."""
-    options: dict[str, Any] = settings.model_dump()
-    return Loss(partial(LOSSES[options.pop("name")], **options), class_weights)
+    return weighted(LOSSES, settings, class_weights)
 
 
 def areas(logits: Tensor, targets: Tensor) -> tuple[Tensor, Tensor, Tensor]:
@@ -235,7 +214,11 @@ def watch(outputs: int) -> MetricCollection:
 
 def predict(model: Model, arrays: Arrays, rows: np.ndarray) -> Predictions:
     """maps: uint8 n×S×H×W, the probability of each structure in 255ths."""
-    maps = np.concatenate([structures(logits) for logits in batched(model, arrays.images, rows)])
+    maps = np.empty((len(rows), len(arrays.structures), *arrays.size), np.uint8)
+    first = 0
+    for logits in batched(model, arrays.images, rows):
+        maps[first : first + len(logits)] = structures(logits)
+        first += len(logits)
     return Predictions(described(arrays.index.iloc[rows]), maps)
 
 
@@ -245,13 +228,22 @@ def structures(logits: Tensor) -> np.ndarray:
     return probabilities
 
 
-def answer(model: Model, images: np.ndarray, classes: list[str]) -> pd.DataFrame:
-    """Columns share_<structure>…, of the pixels, and mask: a PNG of class numbers, base64."""
+def decide(model: Model, arrays: Arrays, rows: np.ndarray) -> Decision:
+    maps = predict(model, arrays, rows).maps
+    assert maps is not None
+    return choose(maps, target(arrays)[rows])
+
+
+def answer(model: Model, images: np.ndarray, recipe: Recipe) -> pd.DataFrame:
+    """Columns share_<structure>…, of the pixels, and mask: a PNG of class numbers, base64; with the threshold and the
+    components that were chosen on the validation images, as the model was scored."""
     from PIL import Image
 
-    rows = []
+    assert recipe.decision is not None
+    classes, rows = recipe.classes, []
     for logits in batched(model, images):
-        for labels in logits.argmax(dim=1).to(torch.uint8).cpu().numpy():
+        for maps in structures(logits):
+            labels = mask_of(maps, recipe.decision)
             buffer = io.BytesIO()
             Image.fromarray(labels).save(buffer, format="PNG")
             shares = {f"share_{name}": float((labels == k).mean()) for k, name in enumerate(classes) if k}

@@ -15,7 +15,7 @@ from ..core import metadata
 from ..core.settings import Settings
 from ..model.backbones.base import Backbone
 from ..model.model import Model
-from ..model.recipe import Architecture
+from ..model.recipe import Architecture, Decision, Recipe
 
 if TYPE_CHECKING:
     from torchmetrics import MetricCollection
@@ -54,6 +54,9 @@ class Task(Protocol):
     REMEMBERS: bool
     """Whether a head may be a memory, fitted in one pass (shared/model/memories)."""
 
+    DECIDES: bool
+    """Whether its models need a decision (recipe.json)."""
+
     def model(self, backbone: Backbone, settings: Architecture, outputs: int) -> Model:
         """With a head that has random weights from torch's current seed. Raises UserError for a backbone that the task
         cannot use."""
@@ -85,7 +88,10 @@ class Task(Protocol):
     def predict(self, model: Model, arrays: Arrays, rows: np.ndarray) -> Predictions:
         """For these rows."""
 
-    def answer(self, model: Model, images: np.ndarray, classes: list[str]) -> pd.DataFrame:
+    def decide(self, model: Model, arrays: Arrays, rows: np.ndarray) -> Decision | None:
+        """What a trained model's answers need beside its weights, chosen on the validation images, `rows`."""
+
+    def answer(self, model: Model, images: np.ndarray, recipe: Recipe) -> pd.DataFrame:
         """What a server says about uint8 images N×H×W×C, one row per image."""
 
     def columns(self, classes: list[str]) -> dict[str, type]:

@@ -11,7 +11,7 @@ from itertools import chain
 import torch
 
 from ...shared.model.model import Model
-from ..data.batches import Images, Source
+from ..batches import Images, Source
 from ..loop.module import Forward
 from ..machine.machine import Machine
 from ..params.machine import Cache
@@ -23,7 +23,7 @@ from .store import FeatureStore
 
 @dataclass(frozen=True)
 class Feed:
-    """`forward`: from what `source` gives to logits; None: the model itself. `views`: see data.EpochSampler."""
+    """`forward`: from what `source` gives to logits; None: the model itself. `views`: see batches.EpochSampler."""
 
     source: Source
     forward: Forward | None = None

@@ -22,19 +22,19 @@ from ...shared.core.code import digest_of
 from ...shared.core.files import disk_full
 from ...shared.core.progress import progress
 from ...shared.model.predict import as_tensor, batches
-from ..data.batches import Images, Item
+from ..batches import Images, Item
 from ..machine.machine import Machine
 from .cut import Prefix
 from .disk import CLAIMED, FILLED, Entry, NoRoom, Spec, make_room, remove
 
-CODE = ("train/data", "train/features", "shared/arrays", "shared/model")  # that decides what the features are
+CODE = ("train/batches.py", "train/features", "shared/arrays", "shared/model")  # that decides what the features are
 LIBRARIES = ("torch", "torchvision", "timm", "albumentations", "opencv-python-headless")
 BATCH = 16  # images: lean, and no slower than more on a CPU
 PART = 16 * BATCH  # images between two moments at which rows become FILLED
 
 
 class FeatureStore:
-    """The prefix's outputs for (row, view) pairs of `images`: `fill`, then `read`. A data source (data.Source)."""
+    """The prefix's outputs for (row, view) pairs of `images`: `fill`, then `read`. A data source (batches.Source)."""
 
     def __init__(self, prefix: Prefix, images: Images, max_gb: float, machine: Machine) -> None:
         self.prefix, self.images, self.max_gb, self.machine = prefix, images, max_gb, machine

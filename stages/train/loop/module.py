@@ -10,12 +10,13 @@ import lightning.pytorch as pl
 import numpy as np
 import torch
 import torch.distributed as dist
+from torch import nn
 from torch.nn.modules.batchnorm import _BatchNorm as BatchNorm
 from torchmetrics import MeanMetric, MetricCollection
 
 from ...shared.model.model import Model
 from ...shared.tasks.task import Loss
-from ..data.batches import Batch
+from ..batches import Batch
 from ..params.recipe import Mix, Optimizer
 from ..plan.apply import ever_learning, frozen_in, frozen_throughout, groups_of, set_gradients, set_modes
 from ..plan.strategies import Epoch, Plan
@@ -42,7 +43,8 @@ class Learner(pl.LightningModule):
     """A model under a plan. Every epoch it logs val_loss and the metrics `watched`.
 
     loss: one value per image. watched: updated with (outputs, targets). monitor: the logged value that the schedule
-    follows. sizes: of the training images in each epoch; none: as they come. ema: a callback averages the weights.
+    follows. sizes: of the training images in each epoch; none: as they come. idle:
+    parameters that the outputs do not depend on. ema: a callback averages the weights.
     forward_from: turns a batch's inputs into logits where the model itself does not: the rest of the model behind a
     cached prefix, or a compiled form. It shares the model's parameters.
     """
@@ -60,13 +62,14 @@ class Learner(pl.LightningModule):
         seed: int,
         mix: Mix | None = None,
         sizes: Sequence[Size] = (),
+        idle: frozenset[nn.Parameter] = frozenset(),
         ema: bool = False,
         forward_from: Forward | None = None,
     ) -> None:
         super().__init__()
         self.model, self.plan, self.loss, self.watched = model, plan, loss, watched
         self.optimizer, self.schedule, self.monitor = optimizer, schedule, monitor
-        self.seed, self.mix, self.sizes, self.ema = seed, mix, sizes, ema
+        self.seed, self.mix, self.sizes, self.idle, self.ema = seed, mix, sizes, idle, ema
         self.train_loss, self.val_loss = (MeanMetric(nan_strategy="disable") for _ in range(2))
         self.monitored: list[float] = []  # per finished epoch
         self.frozen: set[str] = set()
@@ -83,7 +86,8 @@ class Learner(pl.LightningModule):
     def apply_plan(self, epoch: Epoch) -> None:
         self.frozen = frozen_in(epoch)
         # DDP takes note once, at the start, of who will ever need a gradient
-        set_gradients(self.model, ever_learning(self.plan) if dist.is_initialized() else epoch.keys() - self.frozen)
+        learning = ever_learning(self.plan) if dist.is_initialized() else epoch.keys() - self.frozen
+        set_gradients(self.model, learning, self.idle)
         self.train(self.training)
         norms = (module for module in self.model.modules() if isinstance(module, BatchNorm) and module.training)
         self.norms = [norm for norm in norms if norm.track_running_stats]

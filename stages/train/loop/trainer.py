@@ -20,7 +20,7 @@ from torch.utils.data import DataLoader
 from ...shared.core.errors import UserError
 from ...shared.core.process import RANKS, Terminated
 from ...shared.core.progress import progress
-from ..data.batches import Batch
+from ..batches import Batch
 from ..machine.machine import Machine
 from ..params.recipe import EarlyStopping as Rule
 from ..recipe.ema import MovingAverage

@@ -63,7 +63,8 @@ class Params(Settings):
     """albumentations transforms by name, applied to training images in this order; or the name of a ready list."""
     precision: Literal["auto", "32-true", "bf16-mixed", "16-mixed"] = "32-true"
     """Lightning's name for it; auto: bf16-mixed where the processor computes bfloat16 natively (GPUs of compute
-    capability 8 or more, CPUs with AVX-512 BF16 or AMX), else 32-true, which is the reference."""
+    capability 8 or more, CPUs with AVX-512 BF16 or AMX), else 32-true, which is the reference. A memory is fitted in
+    float32 always."""
     channels_last: bool | Literal["auto"] = True
     """Memory layout of the weights; auto: true on CPUs and NVIDIA GPUs, whose convolutions are faster so."""
     compile: bool = False

@@ -10,7 +10,9 @@ from collections.abc import Collection, Iterator
 from contextlib import contextmanager
 from itertools import takewhile
 
+import torch
 from torch import nn
+from torch.autograd.graph import Node
 
 from ...shared.model.model import Model
 from .strategies import HEAD, Epoch, Plan
@@ -38,11 +40,27 @@ def groups_of(model: Model) -> dict[str, list[nn.Parameter]]:
     return {**blocks, HEAD: list(model.head.parameters())}
 
 
-def set_gradients(model: Model, learning: Collection[str]) -> None:
-    """Gradients for the groups in `learning`, for no others."""
+def without_effect(model: Model, images: torch.Tensor) -> frozenset[nn.Parameter]:
+    """Parameters that the outputs do not depend on, such as those of a block behind the last map that a U-Net reads:
+    they never get a gradient, and DDP would wait for it. All parameters of `model` ask for gradients; `images`: uint8
+    B×C×H×W."""
+    with modes_kept(model), torch.enable_grad():
+        ahead: list[Node | None] = [model.eval()(images).grad_fn]
+    steps: set[Node] = set()
+    while ahead:
+        step = ahead.pop()
+        if step is not None and step not in steps:
+            steps.add(step)
+            ahead += [before for before, _ in step.next_functions]
+    used = {getattr(step, "variable", None) for step in steps}  # the last step before a parameter holds it
+    return frozenset(parameter for parameter in model.parameters() if parameter not in used)
+
+
+def set_gradients(model: Model, learning: Collection[str], idle: Collection[nn.Parameter] = ()) -> None:
+    """Gradients for the groups in `learning` but not for `idle` parameters, and for no others."""
     for group, parameters in groups_of(model).items():
         for parameter in parameters:
-            parameter.requires_grad_(group in learning)
+            parameter.requires_grad_(group in learning and parameter not in idle)
 
 
 def set_modes(model: Model, frozen: Collection[str]) -> None:

@@ -10,11 +10,11 @@ import numpy as np
 import torch
 from torch.utils.data import DataLoader, Dataset, Sampler
 
-from ...shared.arrays.arrays import Arrays
-from ...shared.core.errors import UserError
-from ...shared.model.predict import as_tensor
-from ..machine.machine import Machine
-from ..sample import Rows
+from ..shared.arrays.arrays import Arrays
+from ..shared.core.errors import UserError
+from ..shared.model.predict import as_tensor
+from .machine.machine import Machine
+from .sample import Rows
 
 VALIDATION_BATCH = 64  # images at most; no more than twice a training part, which needs more memory each
 Item = tuple[int, int | None]  # (row of the arrays, which of its augmented views; None: the image as it is)
@@ -46,7 +46,7 @@ class Images:
         self.arrays, self.targets, self.seed, self.steps = arrays, targets, seed, tuple(steps)
         self.masked = targets.ndim == 3
         if steps:  # albumentations is imported only for them
-            from ...shared.arrays.transforms import Transform
+            from ..shared.arrays.transforms import Transform
 
             channels = arrays.images.shape[3]
             self.augment = Transform(steps, where="params.yaml: train.augment", channels=channels, keep_size=True)

@@ -8,15 +8,10 @@ k-th structure.
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
-from os import cpu_count
-from typing import TypeVar
-
 import numpy as np
 
-T = TypeVar("T")
+from ..core.hardware import on_all_cores
+from .recipe import Decision
 
 LEVELS = sorted(range(11, 255, 13), key=lambda level: abs(level - 128))
 """Thresholds to choose from, in 255ths: from 0.04 to 0.96 in steps of 0.05; the plainest, 0.5, is first."""
@@ -24,38 +19,30 @@ KEPT = (0, 1, 2)
 """Components to keep: all, the largest, the two largest."""
 
 
-@dataclass(frozen=True)
-class Decision:
-    """`level`: a pixel belongs to a structure where 1 - p(background) reaches this many 255ths. `kept`: for each
-    structure, how many of its largest components stay; 0: all."""
-
-    level: int
-    kept: tuple[int, ...]
-
-    def mask(self, maps: np.ndarray) -> np.ndarray:
-        """uint8 h×w of class numbers, from K×h×w. Where the threshold is reached it is the likeliest structure, the
-        first of equals."""
-        foreground, likeliest = _pixels(maps)
-        classes = np.where(foreground >= self.level, likeliest, np.uint8(0))
-        for k, kept in enumerate(self.kept, start=1):
-            if kept:
-                structure = classes == k
-                classes[structure & ~largest(structure, kept)] = 0
-        return classes
+def mask_of(maps: np.ndarray, decision: Decision) -> np.ndarray:
+    """uint8 h×w of class numbers, from K×h×w. Where the threshold is reached it is the likeliest structure, the first
+    of equals."""
+    foreground, likeliest = _pixels(maps)
+    classes = np.where(foreground >= decision.level, likeliest, np.uint8(0))
+    for k, kept in enumerate(decision.kept, start=1):
+        if kept:
+            structure = classes == k
+            classes[structure & ~largest(structure, kept)] = 0
+    return classes
 
 
 def choose(maps: np.ndarray, masks: np.ndarray) -> Decision:
     """The decision with the best Dice on these images, n×K×H×W and n×H×W: the mean over structures of the mean over
     images. Among equals: the threshold nearest to 0.5, then all components before fewer. A structure for which no Dice
     is defined keeps all."""
-    dice = np.stack(each_image(lambda i: dice_of_decisions(maps[i], masks[i]), len(maps))) if len(maps) else None
+    dice = np.stack(on_all_cores(lambda i: dice_of_decisions(maps[i], masks[i]), len(maps))) if len(maps) else None
     if dice is None:
-        return Decision(LEVELS[0], (0,) * maps.shape[1])
+        return Decision(level=LEVELS[0], kept=(0,) * maps.shape[1])
     defined = ~np.isnan(dice)
     means = np.nansum(dice, axis=0) / np.maximum(defined.sum(axis=0), 1)  # levels × kept × K
     means = means.round(12)  # sums in another order are equal
     level = int(means.max(axis=1).mean(axis=1).argmax())
-    return Decision(LEVELS[level], tuple(KEPT[i] for i in means[level].argmax(axis=0)))
+    return Decision(level=LEVELS[level], kept=tuple(KEPT[i] for i in means[level].argmax(axis=0)))
 
 
 def dice_of_decisions(maps: np.ndarray, mask: np.ndarray) -> np.ndarray:
@@ -92,12 +79,6 @@ def components(mask: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     _, labels, stats, _ = cv2.connectedComponentsWithStats(mask.view(np.uint8), connectivity=8)
     sizes = stats[:, cv2.CC_STAT_AREA]
     return labels, sizes, np.argsort(-sizes[1:], kind="stable") + 1
-
-
-def each_image(work: Callable[[int], T], images: int) -> list[T]:
-    """The results of each image, in order, on all cores: what is called here leaves Python for most of its time."""
-    with ThreadPoolExecutor(cpu_count() or 1) as pool:
-        return list(pool.map(work, range(images)))
 
 
 def _pixels(maps: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

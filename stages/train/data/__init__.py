@@ -1,4 +1,0 @@
-"""What an epoch shows.
-
-batches.py  images, the order of an epoch, its batches
-"""
