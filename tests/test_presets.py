@@ -18,7 +18,7 @@ from stages.shared.core.paths import MANIFEST, VALIDATION
 
 PRESETS = presets.all_presets()
 FORMS = [(name, False) for name in PRESETS] + [(name, True) for name, preset in PRESETS.items() if preset.small]
-STUDIES = ["pneumonia", "pneumonia_kinds", "covid_3class", "brain_tumour"]
+STUDIES = ["edema_vgg16", "pneumonia", "pneumonia_kinds", "covid_3class", "brain_tumour"]
 
 
 @pytest.fixture

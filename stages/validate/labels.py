@@ -54,6 +54,7 @@ def rows_of(names: Sequence[str], params: Params, settings: Labels, read: Callab
     used = pd.DataFrame({name: table[c] if c else None for name, c in columns.items()}, dtype=object)
     used = used.assign(image=cells["image"])[cells["image"].notna()]
     _refuse_several(used, params, settings)
+    used["label"] = used["label"].map(str, na_action="ignore")
     used = used.drop_duplicates()
     _refuse_conflicts(used, columns, settings)
     used = used.set_index("image")
@@ -126,13 +127,13 @@ def _refuse_several(used: pd.DataFrame, params: Params, settings: Labels) -> Non
         return isinstance(cell, list) or SEVERAL.search(text) is not None
 
     several = used["label"].map(has_several).astype(bool)
-    if several.any():
+    if several.any() and settings.several == "refuse":
         shown = [f"{row['image']} ({row['label']})" for row in used[several].head(3).to_dict("records")]
         raise UserError(
             f"{SECTION}.labels.label_column: {settings.label_column!r} gives several labels in {several.sum():,} of "
             f"{len(used):,} rows: {examples(shown)}{', …' if several.sum() > 3 else ''}. Each image needs exactly one "
-            "label. Write a column that has one, leave those rows out, or list such a value as it is in "
-            "validate.classes."
+            "label. Write a column that has one, list such a value as it is in validate.classes, or leave those images "
+            "out with validate.labels.several: leave_out."
         )
 
 

@@ -130,6 +130,9 @@ class Labels(Settings):
     label_column: Annotated[str, BeforeValidator(_one_column)]
     """What the image shows, as one value. `classes` says which values make which class; images with other values are
     left out."""
+    several: Literal["refuse", "leave_out"] = "refuse"
+    """What happens where an image has several labels (A|B, A;B or a list): refuse the table, or leave the image out.
+    Without them a study sees only the plain cases, and may not hold for others."""
     patient_column: str | None = None
     """Whose image it is."""
     split_column: str | None = None

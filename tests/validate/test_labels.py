@@ -50,6 +50,17 @@ def assign(settings: Params, table: pd.DataFrame = TABLE, names: list[str] = NAM
     return archive_names.assign([*names, "labels.csv"], settings, lambda name: files.get(name, b""))
 
 
+@pytest.mark.parametrize("cell", ["Edema|Mass", "['Edema', 'Mass']"])
+def test_images_with_several_labels_can_be_left_out(cell, capsys):
+    table = TABLE.assign(Finding=TABLE["Finding"].where(TABLE.index != 2, cell))
+    images = assign(params({**PATHS, "several": "leave_out"}), table).images.set_index("path")
+    assert list(images.index) == [name for name in NAMES if name not in ("films/3.png", "films/5.png")]
+    assert (
+        f"2 images are left out: params.yaml: validate.classes lists none of their values in column 'Finding': {cell} (1)"
+        in capsys.readouterr().err
+    )
+
+
 def test_every_column_means_what_params_say():
     images = assign(params()).images.set_index("path")
     assert list(images.index) == [name for name in NAMES if name != "films/5.png"], "a mass is of no class"
