@@ -65,7 +65,8 @@ def chosen(images: str | None, total: int, film: int) -> tuple[dict[str, Any], d
         return {"source": "phantom", "phantom": phantom}, classes
     folder = Path("picked")
     names = pick(Path(images), folder, total)
-    return {"source": "folder", "folder": {"path": str(folder.resolve())}}, {n: f"**/{n}/*" for n in names}
+    download = {"source": "folder", "privacy": "keep", "folder": {"path": str(folder.resolve())}}
+    return download, {n: f"**/{n}/*" for n in names}
 
 
 def pick(images: Path, folder: Path, total: int) -> list[str]:
