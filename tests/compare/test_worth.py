@@ -1,6 +1,7 @@
 """What a strategy is worth in images, on curves that can be read off by hand; scores of each site apart."""
 
 import math
+import re
 from collections import defaultdict
 from types import SimpleNamespace
 
@@ -11,6 +12,8 @@ import pytest
 from stages.compare.figures.growth import data_efficiency
 from stages.compare.numbers.sites import by_site
 from stages.compare.numbers.worth import needed, worth
+from stages.compare.page.render import _environment
+from stages.shared.core.paths import Key
 from stages.shared.measures import MEASURES
 from stages.shared.measures.measure import Measure
 
@@ -78,5 +81,15 @@ def test_each_site_is_scored_on_its_own_test_images():
 
     Trained.test = test
     (row,) = by_site([Trained], index, MEASURES["classification"], "accuracy")
-    assert (row["trained"], row["values"], row["images"]) == ("east", [1.0, 0.0], [30, 30])
+    assert (row["trained"], row["scores"], row["images"]) == ("east", [1.0, 0.0], [30, 30])
     assert by_site([Trained], index.assign(site="east"), MEASURES["classification"], "accuracy") == []
+
+
+def test_the_page_shows_the_scores_of_each_site():
+    row = {"key": Key("net", "fine_tune", "full"), "trained": "east", "scores": [0.875, 0.625], "images": [30, 31]}
+    study = SimpleNamespace(measure=SimpleNamespace(label="AUROC"))
+    look = SimpleNamespace(colour={"fine_tune": "#123456"})
+    template = _environment().get_template("sites.j2")
+    html = template.render(study=study, look=look, site_names=["east", "west"], by_site=[row])
+    assert re.findall(r"<td>([\d.]+)</td>", html) == ["0.875", "0.625"]
+    assert re.findall(r"(\d+) images", html) == ["30", "31"]

@@ -21,7 +21,7 @@ def sites_of(index: pd.DataFrame) -> list[str]:
 
 
 def by_site(members: Sequence[Member], index: pd.DataFrame, task: TaskMeasures, metric: str) -> list[dict[str, Any]]:
-    """For each model: `trained` (the site its sample names, or all) and `values`, the metric on the test images of each
+    """For each model: `trained` (the site its sample names, or all) and `scores`, the metric on the test images of each
     of `sites_of`."""
     names = sites_of(index)
     if not names:
@@ -31,7 +31,7 @@ def by_site(members: Sequence[Member], index: pd.DataFrame, task: TaskMeasures, 
     for m in members:
         sites = m.test["path"].map(site_of)
         parts = [m.test[sites == name] for name in names]
-        values = [float(task.compute(part, once(len(part)))[metric][0]) if len(part) else None for part in parts]
+        scores = [float(task.compute(part, once(len(part)))[metric][0]) if len(part) else None for part in parts]
         trained = (m.summary.get("sample") or {}).get("site") or "all"
-        rows.append({"key": m.key, "trained": trained, "values": values, "images": [len(part) for part in parts]})
+        rows.append({"key": m.key, "trained": trained, "scores": scores, "images": [len(part) for part in parts]})
     return rows
