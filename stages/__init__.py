@@ -5,6 +5,7 @@ One module per stage of dvc.yaml, under the same name:
     download     a source (phantom, kaggle, folder)      -> data/raw.zip
     validate     data/raw.zip                            -> data/manifest.parquet, reports/validate/
     preprocess   archive + manifest                      -> data/processed/
+    floor        arrays + manifest                       -> reports/floor/
     train        arrays                                  -> models/<key>/, reports/train/<key>/
     evaluate     model + arrays                          -> reports/evaluate/<key>/
     embed        model + arrays                          -> reports/embed/<key>/

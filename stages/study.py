@@ -18,7 +18,7 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
-from . import compare, download, embed, evaluate, explain, preprocess, train, validate
+from . import compare, download, embed, evaluate, explain, floor, preprocess, train, validate
 from .shared.core.errors import UserError, unknown
 from .shared.core.files import atomic
 from .shared.core.matrix import Matrix
@@ -33,6 +33,7 @@ STAGES: dict[str, ModuleType] = {
     "download": download,
     "validate": validate,
     "preprocess": preprocess,
+    "floor": floor,
     "train": train,
     "evaluate": evaluate,
     "embed": embed,
@@ -45,6 +46,7 @@ OUTER = {
     "task": "task",
     "seed": "seed",
     "matrix": "matrix",
+    "evaluate": "evaluate",
     "backbone": "backbones.{backbone}",
     "strategy": "strategies.{strategy}",
     "sample": "samples.{sample}",
@@ -55,7 +57,13 @@ AXES = {
     "strategy": "strategies",
     "sample": "samples",
 }  # of the matrix, and where each is defined
-LIBRARIES = ("albumentations", "timm", "torch", "torchvision")  # asked by the checks of the stages
+LIBRARIES = (
+    "albumentations",
+    "great-expectations",
+    "timm",
+    "torch",
+    "torchvision",
+)  # asked by the checks of the stages
 CHECKED = ".lightbox/checked.txt"  # a line per study that the libraries have accepted, the newest last
 REMEMBERED = 100  # of those
 

@@ -86,7 +86,7 @@ def test_a_logged_model_requires_what_its_code_imports(repository):
 def test_dvc_watches_few_code_paths(repository):
     """A no-op `dvc repro` takes as long as there is code to look at."""
     deps = [d for stage in STAGES for d in pipeline(repository)[stage]["deps"] if d.startswith("stages/")]
-    assert len(deps) <= 45
+    assert len(deps) <= 50
 
 
 @pytest.mark.parametrize("module", PLAIN)

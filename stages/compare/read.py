@@ -64,6 +64,16 @@ class Member:
     fingerprint: str
 
     @property
+    def made_by(self) -> str:
+        """The stage that judged it."""
+        return "embed" if is_knn(self.key) else "evaluate"
+
+    @property
+    def remedy(self) -> str:
+        """The command that makes its predictions again."""
+        return repro(self.made_by, self.model, force=True)
+
+    @property
     def model(self) -> Key:
         """The model itself, also of neighbours that vote in its features."""
         return replace(self.key, strategy=self.key.strategy.removesuffix(KNN))
@@ -81,9 +91,34 @@ class Member:
     def value(self, split: str, metric: str, end: str = "value") -> float:
         """A metric as evaluate has it; end: value, or low or high of its interval, which the test split alone has. NaN:
         not defined."""
-        estimate = self.metrics[split].get(metric)
-        value = estimate.get(end) if isinstance(estimate, Mapping) else estimate
-        return np.nan if value is None else float(value)
+        return value_of(self.metrics, split, metric, end)
+
+
+@dataclass(frozen=True)
+class Floor:
+    """Predictions without a network. `about`: what floor.json says of it."""
+
+    about: Mapping[str, Any]
+    metrics: Mapping[str, Any]
+    draws: pd.DataFrame
+    test: pd.DataFrame
+
+    made_by = "floor"
+    remedy = "`dvc repro -f floor`"
+
+    @property
+    def key(self) -> str:
+        return str(self.about["name"])
+
+    def value(self, split: str, metric: str, end: str = "value") -> float:
+        """As of a model."""
+        return value_of(self.metrics, split, metric, end)
+
+
+def value_of(metrics: Mapping[str, Any], split: str, metric: str, end: str) -> float:
+    estimate = metrics[split].get(metric)
+    value = estimate.get(end) if isinstance(estimate, Mapping) else estimate
+    return np.nan if value is None else float(value)
 
 
 @dataclass(frozen=True)
@@ -101,6 +136,8 @@ class Data:
     index: pd.DataFrame
     meta: Mapping[str, Any]
     validation: Mapping[str, Any]
+    shortcuts: Mapping[str, Any]  # whether the label can be told from what should not matter
+    shortcut_pictures: Mapping[str, np.ndarray]  # `means`, uint8 K×T×T: of each class; meter: the pixels that it sees
     images: np.ndarray
 
 
@@ -194,6 +231,41 @@ def voter(m: Member, task: TaskMeasures) -> Member:
     )
 
 
+def floors() -> list[Floor]:
+    """In the order of params.yaml: floor.models.
+
+    Raises:
+        UserError: the stage has not run, or a file is unreadable.
+    """
+    folder = paths.report_dir("floor")
+    if not (folder / "floor.json").is_file():
+        raise UserError(f"{folder / 'floor.json'}: missing. Make it with `dvc repro floor`.")
+    try:
+        entries = read_json(folder / "floor.json")
+        facts = {name: value for name, value in entries.items() if name != "floors"}
+        return [floor(folder / entry["name"], {**entry, **facts}) for entry in entries["floors"]]
+    except (ValueError, OSError) as error:
+        raise UserError(f"{folder}: not readable ({error}). Make it again with `dvc repro -f floor`.") from None
+
+
+def floor(folder: Path, about: Mapping[str, Any]) -> Floor:
+    return Floor(
+        about=about,
+        metrics=read_json(folder / "metrics.json"),
+        draws=pd.read_parquet(folder / "draws.parquet"),
+        test=of_test(pd.read_parquet(folder / "predictions.parquet")),
+    )
+
+
+def shortcut_pictures() -> dict[str, np.ndarray]:
+    """Empty where nothing was measured."""
+    path = paths.SHORTCUTS / "pictures.npz"
+    if not path.is_file():
+        return {}
+    with np.load(path) as pictures:
+        return dict(pictures)
+
+
 def start_facts(start: str | None) -> dict[str, Any]:
     """What the JSON file beside a weights file says of it; empty without one."""
     path = Path(start).with_suffix(".json") if start and start.endswith(".safetensors") else None
@@ -203,12 +275,19 @@ def start_facts(start: str | None) -> dict[str, Any]:
 def data() -> Data:
     """Raises UserError when validate or preprocess has not run."""
     files = {name: paths.PROCESSED / name for name in ("index.parquet", "meta.json", "images.npy")}
-    for path, stage in [(paths.VALIDATION, "validate"), *((path, "preprocess") for path in files.values())]:
+    measured = paths.SHORTCUTS / "shortcuts.json"
+    for path, stage in [
+        (paths.VALIDATION, "validate"),
+        (measured, "validate"),
+        *((path, "preprocess") for path in files.values()),
+    ]:
         if not path.is_file():
             raise UserError(f"{path}: missing. Make it with `dvc repro {stage}`.")
     return Data(
         index=pd.read_parquet(files["index.parquet"]),
         meta=read_json(files["meta.json"]),
         validation=read_json(paths.VALIDATION),
+        shortcuts=read_json(measured),
+        shortcut_pictures=shortcut_pictures(),
         images=np.load(files["images.npy"], mmap_mode="r"),
     )

@@ -6,6 +6,8 @@ import os
 import shutil
 from pathlib import Path
 
+import pandas as pd
+
 from ..shared.core import paths
 from ..shared.core.files import atomic, write_json
 from ..shared.core.job import Job, Result
@@ -55,14 +57,26 @@ def write_tables(out: Path, study: Study) -> None:
     watched = list(study.task.watched)[-1]  # DVC draws it, under one name for every task
     shutil.rmtree(out / "tables", ignore_errors=True)
     for name, table in {
-        "leaderboard": for_file(with_missing(study.board, study.missing), study.metric),
+        "leaderboard": for_file(with_missing(with_floor(study), study.missing), study.metric),
         "repeats": for_file(study.means, study.metric).rename(columns={"sample": "size"}),
         "contrasts": for_file(study.contrasts, study.metric),
         "histories": curves.of_all(study.ranked, lambda m: m.history.assign(val_score=m.history[watched])),
+        "tables/floors": for_file(study.floors.drop(columns="about", errors="ignore"), study.metric),
         **own,
     }.items():
         with atomic(out / f"{name}.csv") as partial:
             table.to_csv(partial, index=False, float_format="%.6g", lineterminator="\n")
+
+
+def with_floor(study: Study) -> pd.DataFrame:
+    """The leaderboard with what each row reaches above the floor: its name and value, the difference with its interval,
+    and better, worse or undecided."""
+    names = ["above_floor", "above_floor_low", "above_floor_high", "floor_verdict"]
+    if study.floor is None:
+        return study.board.assign(floor="", floor_value=None, **dict.fromkeys(names))
+    own = study.above.loc[study.board["key"], ["difference", "low", "high", "verdict"]].set_axis(names, axis=1)
+    value = study.floor.value("test", study.metric)
+    return study.board.assign(floor=study.floor.key, floor_value=value).join(own.reset_index(drop=True))
 
 
 def validation_metrics(study: Study) -> dict[str, dict[str, float]]:

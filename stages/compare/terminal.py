@@ -57,6 +57,8 @@ def show(folder: Path | None = None, console: Console | None = None) -> None:
     if any(row["tie"] == "True" for row in complete[1:]):
         label = measures[metric].label
         lines += [f"= : the {level} interval of its difference in {label} to the first row includes zero, a tie"]
+    if complete[0]["floor"]:
+        lines += [floor_line(complete, metric, headings[metric])]
     if any(row["one_class"] for row in complete):
         lines += ["! : predicts one class for at least 98% of the test images, so do not use its predictions"]
     if rows[0]["knn"] == "True":
@@ -75,6 +77,13 @@ def show(folder: Path | None = None, console: Console | None = None) -> None:
         console.width = WIDTH
     console.print(_table(complete[:ROWS] + missing, headings, level))
     console.print(Text("\n".join(lines)))
+
+
+def floor_line(rows: Sequence[Row], metric: str, label: str) -> str:
+    """What is reached without a network, and how many models are shown to reach more."""
+    better = sum(row["floor_verdict"] == "better" for row in rows)
+    shown = f"{better} of {len(rows)} models {'is' if better == 1 else 'are'} shown to be better"
+    return f"floor: {rows[0]['floor']} reaches {label} {text.number(float(rows[0][f'floor_{metric}']))}; {shown}"
 
 
 def _table(rows: Sequence[Row], headings: Mapping[str, str], level: str) -> Table:

@@ -15,9 +15,9 @@ from ..shared.core.job import Job, Result
 from ..shared.core.matrix import repro
 from ..shared.measures import MEASURES
 from ..shared.measures.judge import Resampling, flat, judge, write
-from ..shared.measures.measure import Truth
+from ..shared.measures.truth import truth_of
 from ..shared.model.decision import mask_of
-from ..shared.model.recipe import Decision, Recipe
+from ..shared.model.recipe import Recipe
 from ..shared.tasks import TASKS
 from ..shared.tasks.models import load
 from .params import Params
@@ -31,30 +31,17 @@ def run(params: Params, job: Job) -> Result:
     rows = np.concatenate([validation_rows(recipe, arrays), arrays.rows("test")])
     rows = rows[task.usable(arrays.index)[rows]]
     predictions, measures = task.predict(model, arrays, rows), MEASURES[recipe.task]
-    table = measures.scored(predictions.table, predictions.maps, truth_of(arrays, rows, recipe.decision), params)
+    decision = recipe.decision
+    truth = truth_of(
+        arrays, rows, partial(restore, spec=arrays.preprocess), decision,
+        None if decision is None else partial(mask_of, decision=decision),
+    )  # fmt: skip
+    table = measures.scored(predictions.table, predictions.maps, truth, params)
     judgement = judge(table, measures, Resampling(params.bootstrap, params.confidence, params.seed))
     judgement = replace(judgement, numbers={**judgement.numbers, "settings": params.model_dump()})
     write(paths.report_dir("evaluate", job.member), table, judgement)
     datasets = {use: table[table["split"] == split] for use, split in (("validation", "val"), ("test", "test"))}
     return Result(metrics=flat(judgement.numbers), datasets=datasets)
-
-
-def truth_of(arrays: Arrays, rows: np.ndarray, decision: Decision | None) -> Truth:
-    """The masks of these rows; where there are none at all, no structures and nothing annotated."""
-    index = arrays.index.iloc[rows]
-    if arrays.masks is None:
-        masks = np.broadcast_to(np.uint8(0), (len(rows), *arrays.size))
-        annotated = np.zeros(len(rows), dtype=bool)
-    else:
-        masks, annotated = arrays.masks[rows], index["has_mask"].to_numpy()
-
-    def original(i: int) -> np.ndarray | None:
-        comparable = annotated[i] and index["mask_fits"].iloc[i]
-        return arrays.original_mask(int(rows[i])) if comparable else None
-
-    restored = partial(restore, spec=arrays.preprocess)
-    mask = None if decision is None else partial(mask_of, decision=decision)
-    return Truth(masks, arrays.structures, original, restored, annotated, decision, mask)
 
 
 def check_fit(recipe: Recipe, arrays: Arrays) -> None:

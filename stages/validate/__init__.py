@@ -11,8 +11,11 @@ mask_inspection.py  bytes of a mask -> size, grey levels, share of the structure
 duplicates.py  hashes -> clusters of images that are the same picture
 table.py       names and inspections as tables of images and masks, with the columns that only checks need
 checks.py      what is expected of an image, a mask, and the words for one that fails
+drift.py       do classes, or parts of a provided split, differ in what should not matter
+expectations.py  what the user expects
 suite.py       the checks as Great Expectations runs them
 docs.py        Data Docs with a front page that needs no network
+shortcuts/     whether the label can be told from what should not matter
 stage.py       the stage
 """
 
@@ -21,11 +24,11 @@ from __future__ import annotations
 from ..shared.core.job import Job, Result
 from .params import Params
 
-__all__ = ["Params", "run"]
+__all__ = ["Params", "check", "run"]
 
 
 def run(params: Params, job: Job) -> Result:
-    """Writes data/manifest.parquet, reports/validate/validation.json and reports/validate/data_docs/.
+    """Writes data/manifest.parquet, and in reports/validate/ validation.json, data_docs/ and shortcuts/.
 
     Raises: UserError: a pattern that matches nothing, a table that does not fit, a file with two labels, critical
         failures under `on_failure: stop`.
@@ -33,3 +36,14 @@ def run(params: Params, job: Job) -> Result:
     from . import stage
 
     return stage.run(params, job)
+
+
+def check(params: Params) -> None:
+    """Ask Great Expectations about the user's expectations, if there are any.
+
+    Raises:
+        UserError: a type, a column or an argument that does not exist; the message begins with the field.
+    """
+    from . import expectations
+
+    expectations.read(params)

@@ -113,6 +113,14 @@ def image_checks(params: Params) -> list[Check]:
                   not_null, {"column": "provided_split"},
                   lambda row: "no part of the set's own split: its name matches none, or the table says none")
         )  # fmt: skip
+        checks += [
+            Check("one_split_per_picture", "warning", "No picture lies in two parts of the set's own split.",
+                  between, {"column": "splits_of_cluster", "max_value": 1},
+                  lambda row: f"the same picture lies in another part of the set's own split: {row['duplicates']}"),
+            Check("one_split_per_patient", "warning", "No patient lies in two parts of the set's own split.",
+                  between, {"column": "splits_of_patient", "max_value": 1},
+                  lambda row: f"patient {row['patient']} lies in several parts of the set's own split"),
+        ]  # fmt: skip
     return [_with_severity(check, params) for check in checks]
 
 
@@ -191,6 +199,39 @@ def class_checks(params: Params, counts: Mapping[str, int]) -> list[Check]:
               "ExpectTableRowCountToBeBetween", {"min_value": least, "label": label})
         for label in params.classes
     ]  # fmt: skip
+
+
+LARGE, MEDIUM = 0.8, 0.5
+"""Standardised differences."""
+
+
+def drift_checks(params: Params) -> dict[str, Check]:
+    """On tables of differences: path (what differs, in words), effect."""
+    alike = "ExpectColumnValuesToBeBetween"
+    checks = (
+        Check("classes_alike_in_file", "warning",
+              "The files of the classes are alike in size, proportions, mode and JPEG quality: no standardised "
+              f"difference is larger than {LARGE}.", alike, {"column": "effect", "max_value": LARGE}),
+        Check("classes_alike_in_grey", "info",
+              f"The classes are alike in brightness and contrast: no standardised difference is larger than {LARGE}. "
+              "Where one is, it may be the disease.", alike, {"column": "effect", "max_value": LARGE}),
+        Check("splits_alike", "warning",
+              "The parts of the set's own split are alike in size, proportions, mode, JPEG quality, brightness and "
+              f"contrast: no standardised difference is larger than {MEDIUM}.",
+              alike, {"column": "effect", "max_value": MEDIUM}),
+    )  # fmt: skip
+    return {check.name: _with_severity(check, params) for check in checks}
+
+
+def shortcut_checks(params: Params) -> list[Check]:
+    """On a table of the meters: path (what was looked at and what it gave), low."""
+    bar = params.shortcuts.bar
+    return [_with_severity(check, params) for check in (
+        Check("no_shortcut", "warning",
+              "The label cannot be told from the file, from the border of the image, or from what lies outside its "
+              f"structures: no model that sees only these has an AUROC whose whole interval lies above {bar:g}.",
+              "ExpectColumnValuesToBeBetween", {"column": "low", "max_value": bar}),
+    )]  # fmt: skip
 
 
 def _with_severity(check: Check, params: Params) -> Check:

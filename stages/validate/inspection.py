@@ -41,6 +41,8 @@ class Inspection:
     height: int | None = None
     mode: str | None = None
     """Pillow's, of the file."""
+    quantisation: float | None = None
+    """Of a JPEG: the mean of its luminance table."""
     dhash: str | None = None
     trimmed_dhash: str | None = None
     """Of the picture without its uniform borders."""
@@ -100,7 +102,7 @@ def inspect_image(data: bytes, name: str, hash_size: int) -> Inspection:
     brightness, contrast = (float(value[0, 0]) for value in cv2.meanStdDev(array))
     edges = float(cv2.meanStdDev(cv2.Laplacian(array, cv2.CV_32F))[1][0, 0])
     return Inspection(
-        sha256, None, *image.size, image.info["source_mode"],
+        sha256, None, *image.size, image.info["source_mode"], image.info.get("quantisation"),
         dhashes[0], dhashes[-1], round(brightness, 4), round(contrast, 4), round(edges**2, 4),
         thumbnails[0], thumbnails[-1],
     )  # fmt: skip

@@ -29,6 +29,8 @@ class MaskInspection:
     """Of the pixels that belong to the structure."""
     border: float | None = None
     """The same of the outermost pixels."""
+    box: tuple[float, float, float, float] | None = None
+    """Left, top, right and bottom of the structure, as shares of width and height; None where there is none."""
 
 
 def inspect_mask(data: bytes, file: MaskFile) -> MaskInspection:
@@ -39,7 +41,16 @@ def inspect_mask(data: bytes, file: MaskFile) -> MaskInspection:
     structure = inside(grey, file.invert, file.threshold)
     frame = np.concatenate([structure[0], structure[-1], structure[:, 0], structure[:, -1]])
     height, width = grey.shape
-    return MaskInspection(None, width, height, areas(grey), float(structure.mean()), float(frame.mean()))
+    shares = float(structure.mean()), float(frame.mean())
+    return MaskInspection(None, width, height, areas(grey), *shares, box(structure))
+
+
+def box(structure: np.ndarray) -> tuple[float, float, float, float] | None:
+    left, top, width, height = cv2.boundingRect(structure.view(np.uint8))
+    if not width:
+        return None
+    rows, columns = structure.shape
+    return left / columns, top / rows, (left + width) / columns, (top + height) / rows
 
 
 def areas(grey: np.ndarray) -> tuple[int, ...]:

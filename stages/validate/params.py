@@ -16,7 +16,8 @@ Adjustable = Literal[
     "one_patient_per_picture", "one_label_per_patient",
     "mask_present", "mask_proportions", "mask_size", "mask_levels", "mask_threshold", "mask_full", "mask_empty",
     "mask_not_inverted", "mask_without_image", "has_site", "no_other_files", "min_images_per_class",
-    "row_has_image", "one_row_per_image",
+    "row_has_image", "one_row_per_image", "no_shortcut", "one_split_per_patient", "one_split_per_picture",
+    "classes_alike_in_file", "classes_alike_in_grey", "splits_alike",
 ]  # fmt: skip
 ONE_STRUCTURE, BACKGROUND = "mask", "background"
 MASK_FIELDS = ("stem", "name", "folder", "parent")
@@ -189,6 +190,16 @@ class Limits(Settings):
     """Images that a class must keep after the faulty ones are set aside."""
 
 
+class Shortcuts(Settings):
+    """Whether the label can be told from what should not matter: the file, the border of the image, what lies outside
+    its structures. Measured by logistic regression on patients that it has not seen."""
+
+    enabled: bool = True
+    """false: not measured."""
+    bar: float = Field(default=0.6, ge=0.5, lt=1)
+    """A warning is given where the whole interval of the AUROC lies above this. 0.5 is chance."""
+
+
 class Params(Settings):
     """What the files of the archive mean, and what is expected of them.
 
@@ -224,8 +235,14 @@ class Params(Settings):
     """When two files count as the same picture."""
     limits: Limits = Limits()
     """What is in range."""
+    shortcuts: Shortcuts = Shortcuts()
+    """Whether the label can be told from what should not matter."""
     on_failure: Literal["stop", "quarantine"] = "stop"
     """On critical failures, stop the pipeline and name the files, or set those images aside, with the reason."""
+    expectations: str = "expectations.yaml"
+    """File of expectations of your own: a list of {type, column, severity, description} and the arguments of the type,
+    which is one of Great Expectations', e.g. {type: expect_column_values_to_be_between, column: brightness, min_value:
+    20, severity: critical}."""
     severity: dict[Adjustable, Severity] = Field(default={})
     """Another severity for a check, e.g. {max_aspect: warning}. Only critical ones stop or set aside."""
 

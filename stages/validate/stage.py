@@ -7,30 +7,46 @@ import re
 import shutil
 import sys
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
+import numpy as np
 import pandas as pd
 
 from ..shared.core import metadata
 from ..shared.core.errors import UserError
 from ..shared.core.files import atomic, disk_full, write_json
 from ..shared.core.job import Job, Result
-from ..shared.core.paths import MANIFEST, PARAMS, RAW, VALIDATION
+from ..shared.core.paths import MANIFEST, PARAMS, RAW, SHORTCUTS, VALIDATION
 from ..shared.core.progress import progress
 from ..shared.images.archive import Archive
-from .checks import Outcome, Row, class_checks, file_checks, image_checks, mask_checks, row_checks
+from .checks import (
+    Outcome,
+    Row,
+    class_checks,
+    drift_checks,
+    file_checks,
+    image_checks,
+    mask_checks,
+    row_checks,
+    shortcut_checks,
+)
 from .docs import finish
+from .drift import FILE, GREY, differences
 from .globs import examples
-from .inspection import Inspection, inspections
+from .inspection import THUMBNAIL, Inspection, inspections
 from .names import Files, assign
 from .params import Params
 from .table import annotation, mask_table, table
 
+if TYPE_CHECKING:
+    from .shortcuts.measure import Measurement
+
 DOCS = VALIDATION.parent / "data_docs"
 FEW = 0.1  # share of the images without a patient: more, and the expression is probably wrong
 COLUMNS = (
-    "path", "label", "patient", "site", "has_mask", "masks", "provided_split", "width", "height", "mode", "sha256",
-    "dhash", "cluster", "brightness", "contrast", "sharpness", "readable", "quarantined", "reason",
+    "path", "label", "patient", "site", "has_mask", "masks", "provided_split", "width", "height", "mode",
+    "quantisation", "sha256", "dhash", "cluster", "brightness", "contrast", "sharpness", "readable",
+    "quarantined", "reason",
 )  # fmt: skip
 
 
@@ -42,12 +58,13 @@ def run(params: Params, job: Job) -> Result:
     rows = table(files.images, files.masks, inspected, params)
     masks = mask_table(rows, inspected)
     try:
-        outcomes = judge(rows, masks, files, params)
+        outcomes, shortcuts = judge(rows, masks, files, inspected, params)
         manifest = set_aside(rows, faults(outcomes, rows, masks))
         summary = summarise(manifest, outcomes, params) | {"phantom": phantom(archive)}
         write_json(VALIDATION, summary)
+        write_shortcuts(shortcuts)
         faulty = manifest[manifest["quarantined"]]
-        finish(DOCS, summary, dict(zip(faulty["path"], faulty["reason"], strict=True)))
+        finish(DOCS, summary, dict(zip(faulty["path"], faulty["reason"], strict=True)), shortcuts)
     except OSError as error:
         shutil.rmtree(DOCS, ignore_errors=True)
         raise disk_full(DOCS, error) or error from error
@@ -56,9 +73,11 @@ def run(params: Params, job: Job) -> Result:
         aside = f"{summary['quarantined']:,} of {summary['images']:,} images"
         print(f"validate: {aside} set aside; which and why: {DOCS / 'index.html'}", file=sys.stderr)
     written = manifest[[*COLUMNS, *metadata.columns(manifest.columns)]]
+    warn_of_shortcuts(shortcuts)
     with atomic(MANIFEST) as partial:
         written.to_parquet(partial, index=False)
-    return Result(metrics=_metrics(manifest, summary), datasets={"raw": written.drop(columns="masks")})
+    metrics = {**_metrics(manifest, summary), **(shortcuts.metrics if shortcuts else {})}
+    return Result(metrics=metrics, datasets={"raw": written.drop(columns="masks")})
 
 
 def warn_of_patients(images: pd.DataFrame, params: Params) -> None:
@@ -80,35 +99,98 @@ def warn_of_patients(images: pd.DataFrame, params: Params) -> None:
         )
 
 
+def warn_of_shortcuts(shortcuts: Measurement | None) -> None:
+    warnings = shortcuts.warnings if shortcuts else []
+    if warnings:
+        print(
+            f"validate: Possible shortcut: the label can be told without the disease: {'; '.join(warnings)}. What a "
+            f"model that sees only this sees: {DOCS / 'index.html'}",
+            file=sys.stderr,
+        )
+
+
 def inspect_all(files: Files, params: Params) -> list[Inspection]:
     paths = files.images["path"].tolist()
     masks = [annotation(files.masks[path]) for path in paths]
     headers = params.dicom.patient or bool(params.dicom.metadata)
     with inspections(RAW, paths, masks, params.near_duplicates.hash_size, headers) as results:
         bar = progress(results, total=len(paths), desc="validate", unit="images")  # its clock starts with the workers
-        from . import suite  # noqa: F401  Great Expectations takes seconds to import: meanwhile the workers inspect
+        # Great Expectations takes seconds to import: meanwhile the workers inspect
+        from . import suite  # noqa: F401
+        from .shortcuts import measure  # noqa: F401
 
         return list(bar)
 
 
-def judge(rows: pd.DataFrame, masks: pd.DataFrame, files: Files, params: Params) -> list[Outcome]:
-    """Great Expectations' verdict on the images, their masks, the files beside them, and the classes that are left."""
+def judge(
+    rows: pd.DataFrame, masks: pd.DataFrame, files: Files, inspected: Sequence[Inspection], params: Params
+) -> tuple[list[Outcome], Measurement | None]:
+    """Great Expectations' verdict on the images, their masks, the files beside them, and the classes that are left; and
+    whether the label of these can be told from what should not matter."""
+    from . import expectations
     from .suite import Suites
 
     suites = Suites(DOCS)
-    rows = rows.drop(columns="masks").astype({"label": "str", "width": float, "height": float})
-    outcomes = suites.run("images", rows, image_checks(params))
+    table = rows.drop(columns="masks").astype({"label": "str", "width": float, "height": float})
+    outcomes = suites.run("images", table, [*image_checks(params), *expectations.read(params)])
     if len(masks):
         outcomes += suites.run("masks", masks.drop(columns="levels"), mask_checks(params))
     outcomes += suites.run("files", kinds(rows, files), file_checks(params))
     if params.labels and files.cells is not None:
         cells = files.cells.assign(has_image=files.cells["image"].notna()).drop(columns="image")
         outcomes += suites.run("rows", cells, row_checks(params, params.labels.table))
-    kept = rows[~rows["path"].isin(faults(outcomes, rows, masks))]
-    counts = {label: int((kept["label"] == label).sum()) for label in params.classes}
-    outcomes += suites.run("classes", kept, class_checks(params, counts))
+    faulty = faults(outcomes, rows, masks)
+    kept = np.flatnonzero(~rows["path"].isin(faulty))
+    labels = rows["label"].iloc[kept]
+    counts = {label: int((labels == label).sum()) for label in params.classes}
+    outcomes += suites.run("classes", table.iloc[kept], class_checks(params, counts))
+    for name, differing in drift(table.iloc[kept]).items():
+        outcomes += suites.run(name, differing, [drift_checks(params)[name]])
+    shortcuts = None
+    if params.shortcuts.enabled and not refused(outcomes, params):
+        shortcuts = shortcuts_of(rows, inspected, kept, params)
+        if len(shortcuts.table):
+            outcomes += suites.run("shortcuts", shortcuts.table, shortcut_checks(params))
     suites.write_docs()
-    return outcomes
+    return outcomes, shortcuts
+
+
+def drift(kept: pd.DataFrame) -> dict[str, pd.DataFrame]:
+    """By the name of the check; none that has nothing to compare."""
+    tables = {
+        "classes_alike_in_file": differences(kept, kept["label"], FILE),
+        "classes_alike_in_grey": differences(kept, kept["label"], GREY),
+        "splits_alike": differences(kept, kept["provided_split"], (*FILE, *GREY)),
+    }
+    return {name: table for name, table in tables.items() if len(table)}
+
+
+def shortcuts_of(rows: pd.DataFrame, inspected: Sequence[Inspection], kept: np.ndarray, params: Params) -> Measurement:
+    """`kept`: positions of the images that are not set aside."""
+    from .shortcuts.measure import measure, union
+
+    thumbnails = np.stack([np.frombuffer(inspected[i].thumbnail or b"", np.uint8) for i in kept])
+    boxes = [union([mask.box for mask in inspected[i].masks if mask.box]) for i in kept]
+    return measure(
+        rows.iloc[kept].reset_index(drop=True),
+        thumbnails.reshape(-1, THUMBNAIL, THUMBNAIL),
+        [box for box in boxes if box],
+        list(params.mask or {}),
+        params.shortcuts,
+    )
+
+
+def write_shortcuts(shortcuts: Measurement | None) -> None:
+    """shortcuts.json, and where there is something to show, scores.parquet and pictures.npz."""
+    shutil.rmtree(SHORTCUTS, ignore_errors=True)
+    if shortcuts is None:
+        write_json(SHORTCUTS / "shortcuts.json", {"reason": "not measured", "meters": []})
+        return
+    write_json(SHORTCUTS / "shortcuts.json", shortcuts.numbers)
+    with atomic(SHORTCUTS / "scores.parquet") as partial:
+        shortcuts.scores.to_parquet(partial, index=False)
+    with atomic(SHORTCUTS / "pictures.npz") as partial, partial.open("wb") as file:
+        np.savez_compressed(file, **shortcuts.pictures)  # type: ignore[arg-type]  # names of arrays, no options
 
 
 def kinds(rows: pd.DataFrame, files: Files) -> pd.DataFrame:

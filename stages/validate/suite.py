@@ -62,6 +62,15 @@ class Suites:
         self._context.build_data_docs()
 
 
+def column_types() -> dict[str, type[Expectation]]:
+    """Great Expectations' own expectations on the values of one column, by name."""
+    kinds = {name: kind for name, kind in vars(gxe).items() if isinstance(kind, type) and issubclass(kind, Expectation)}
+    return {
+        name: kind for name, kind in kinds.items()
+        if name.startswith("ExpectColumn") and "column" in kind.__fields__
+    }  # fmt: skip
+
+
 def _expectation(check: Check) -> Expectation:
     arguments = dict(check.arguments)
     if "label" in arguments:

@@ -107,5 +107,7 @@ def _derive(rows: pd.DataFrame) -> pd.DataFrame:
         labels_in_cluster=same["label"].transform("nunique"),
         patients_in_cluster=same["patient"].transform("nunique"),
         labels_of_patient=rows.groupby("patient")["label"].transform("nunique"),
+        splits_of_cluster=same["provided_split"].transform("nunique"),
+        splits_of_patient=rows.groupby("patient")["provided_split"].transform("nunique"),
         duplicates=[examples([p for p in cluster if p != path], 3) for path, cluster in paths],
     )

@@ -156,6 +156,41 @@ def write_validation(root: Path, index: pd.DataFrame, classes: list[str]) -> Non
     )
 
 
+def write_shortcuts(root: Path, classes: list[str], border: float = 0.55) -> None:
+    """What validate leaves of its meters. `border`: the AUROC from the border of the image."""
+    meter = {"reason": None, "flag": False, "disease": False, "features": 8}
+    folder, rng = root / "reports/validate/shortcuts", np.random.default_rng(3)
+    meters = [
+        {"name": "file", "title": "File", "about": "size and mode", "disease": False, "flag": False,
+         "reason": "all files have the same size, mode and format"},
+        {**meter, "name": "border", "title": "Border of the image", "about": "the outer frame", "auroc": border,
+         "low": border - 0.05, "high": border + 0.04, "flag": border - 0.05 > 0.6},
+        {**meter, "name": "brightness", "title": "Brightness", "about": "grey levels", "auroc": 0.7, "low": 0.64,
+         "high": 0.75, "disease": True},
+    ]  # fmt: skip
+    about = {"bar": 0.6, "level": 0.95, "images": 300, "groups": 160, "folds": 5, "reason": None}
+    write_json(folder / "shortcuts.json", {**about, "meters": meters})
+    frame = np.ones((32, 32), bool)
+    frame[3:-3, 3:-3] = False
+    means = rng.integers(0, 255, (len(classes), 64, 64)).astype(np.uint8)
+    np.savez(folder / "pictures.npz", means=means, border=frame)
+
+
+def write_floors(root: Path, index: pd.DataFrame, classes: list[str], shared: np.ndarray) -> None:
+    """What floor leaves: one that guesses, and one with a little skill."""
+    code, keep = index.label.cat.codes.to_numpy().astype(int), (index.split != "train").to_numpy()
+    skilled = scores(code, len(classes), 0.6, shared, np.random.default_rng(11))
+    guesses = np.full_like(skilled, 1 / len(classes))
+    floors = []
+    for name, prob in (("majority", guesses), ("hog", skilled)):
+        table = classification.predictions(index[keep], prob[keep], classes)
+        judgement = judge(table, MEASURES["classification"], Resampling(300, 0.95, seed=0))
+        write(root / "reports/floor" / name, table, judgement)
+        about = {"title": name.upper(), "about": f"{name}, made up", "features": 4, "strength": None}
+        floors.append({"name": name, **about})
+    write_json(root / "reports/floor/floor.json", {"train_images": 200, "train_patients": 80, "floors": floors})
+
+
 def scores(code: np.ndarray, classes: int, skill: float, shared: np.ndarray, rng: np.random.Generator) -> np.ndarray:
     """(N, classes) probabilities; `shared` is the noise of the image itself, common to all models."""
     logits = 1.1 * shared + 0.7 * rng.normal(size=shared.shape)
@@ -293,7 +328,9 @@ def fabricate(root: Path, classes: list[str] | None = None, patients: int = 160,
     rng = np.random.default_rng(7)
     index = write_data(root, classes, patients, size, rng)
     write_validation(root, index, classes)
+    write_shortcuts(root, classes)
     shared = rng.normal(size=(len(index), len(classes)))
+    write_floors(root, index, classes, shared)
     for seed, (strategy, sample) in enumerate(product(STRATEGIES, SAMPLES)):
         key = f"small_cnn-{strategy}-{sample}"
         write_model(root, key, index, classes, SKILL[strategy, sample], shared, seed, SETTINGS[sample])
@@ -308,7 +345,9 @@ def fabricate_repeats(
     classes, rng = ["normal", "pneumonia"], np.random.default_rng(7)
     index = write_data(root, classes, patients, size, rng)
     write_validation(root, index, classes)
+    write_shortcuts(root, classes)
     shared = rng.normal(size=(len(index), len(classes)))
+    write_floors(root, index, classes, shared)
     members = product(backbones, STRATEGIES, (samples or repeated()).items())
     for seed, (backbone, strategy, (name, sample)) in enumerate(members):
         much = np.log10(len(used_of(index, sample)) / 8)  # decades above the smallest size
@@ -366,12 +405,24 @@ def project(projects: dict[str, Path], tmp_path: Path, monkeypatch: pytest.Monke
 
 
 @pytest.fixture
+def without_floors(project: Path) -> None:
+    """For tests that put predictions for other images in place of the models'."""
+    write_json(project / "reports/floor/floor.json", {"floors": []})
+
+
+@pytest.fixture
 def blank_figures(monkeypatch: pytest.MonkeyPatch) -> None:
     """A run draws empty figures, for tests of tables and text: drawing is nearly all of its time."""
     names = ("intervals", "data_efficiency", "gains", "roc", "precision_recall", "precision_recall_f1", "plans")
+    names += ("shortcuts", "shortcut_pictures", "above_floor")
     monkeypatch.setattr(compare_stage, "all_figures", lambda study: {name: Figure() for name in names})
     monkeypatch.setattr(classification_view, "cards", lambda study: lambda key: Figure())
     monkeypatch.setattr(compare_stage, "save_maps", lambda folder, study: [])
+
+
+@pytest.fixture
+def shortcuts() -> Callable[..., None]:
+    return write_shortcuts
 
 
 @pytest.fixture

@@ -23,7 +23,16 @@ from stages.shared.measures import MEASURES
 from stages.shared.measures.judge import Resampling, judge, write
 from stages.shared.measures.measure import Truth
 
-from .conftest import SETTINGS, heat, write_data, write_features, write_json, write_training, write_validation
+from .conftest import (
+    SETTINGS,
+    heat,
+    write_data,
+    write_features,
+    write_json,
+    write_shortcuts,
+    write_training,
+    write_validation,
+)
 from .test_report import Page
 
 CLASSES = ["normal", "bacterial", "viral"]
@@ -77,6 +86,8 @@ def study(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFacto
     root, rng = tmp_path_factory.mktemp(request.param), np.random.default_rng(7)
     index = write_data(root, CLASSES, 160, 32, rng)
     write_validation(root, index, CLASSES)
+    write_shortcuts(root, CLASSES)
+    write_json(root / "reports/floor/floor.json", {"floors": []})
     for strategy in SKILL:
         write_model(root, Key("small_cnn", strategy, "full"), index, request.param)
     with contextlib.chdir(root):

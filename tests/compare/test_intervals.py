@@ -111,7 +111,9 @@ def test_of_many_equal_models_hardly_any_study_has_one_behind_the_first() -> Non
     assert wrong / studies <= 0.09  # 0.05 and chance
 
 
-def test_models_that_differ_on_no_draw_may_still_differ(project: Path, params: Callable[..., compare.Params]) -> None:
+def test_models_that_differ_on_no_draw_may_still_differ(
+    project: Path, params: Callable[..., compare.Params], without_floors: None
+) -> None:
     """Both find all 12 ill patients: another one may be found by one alone. As wide as Wilson's interval of 0 of 12."""
     truth, patients = np.repeat([1, 1, 0, 0, 0], 12), [f"p{i:02d}" for i in np.repeat(np.arange(30), 2)]
     for strategy, shift in (("from_scratch", 0.0), ("fine_tune", 0.1)):
@@ -137,7 +139,7 @@ def test_a_metric_that_is_no_rate_has_no_interval_where_no_draw_differs() -> Non
 
 
 @pytest.fixture
-def two_metrics(project: Path) -> Path:
+def two_metrics(project: Path, without_floors: None) -> Path:
     """The AUROC says that fine_tune is better, for sure; balanced accuracy says the opposite: its good scores lie above
     the threshold, nearly all of them."""
     rng, n = np.random.default_rng(0), 200

@@ -247,7 +247,7 @@ def test_images_without_the_masks_that_a_task_needs_are_counted_apart() -> None:
 
 
 def test_a_winner_that_calls_all_images_one_class_is_marked(
-    project: Path, params: Callable[..., compare.Params]
+    project: Path, params: Callable[..., compare.Params], without_floors: None
 ) -> None:
     for folder in (project / "reports/evaluate").iterdir():  # scores keep their order, so AUROC stays
         table = pd.read_parquet(folder / "predictions.parquet")

@@ -7,8 +7,9 @@ import pandas as pd
 import pytest
 
 from stages.preprocess.params import Split
-from stages.preprocess.split import assign, groups, uneven_parts
+from stages.preprocess.split import assign, uneven_parts
 from stages.shared.core.errors import UserError
+from stages.shared.core.groups import groups
 
 
 def test_groups_join_patients_through_duplicates_of_a_picture():

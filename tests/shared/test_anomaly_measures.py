@@ -11,8 +11,9 @@ import pytest
 from scipy.ndimage import label
 from sklearn.metrics import average_precision_score, balanced_accuracy_score, roc_auc_score, roc_curve
 
-from stages.evaluate.params import Params, Threshold
+from stages.evaluate.params import Params
 from stages.shared.core.errors import UserError
+from stages.shared.core.judging import Threshold
 from stages.shared.measures import MEASURES
 from stages.shared.measures.anomaly import measures, scored, sensitivity_at
 from stages.shared.measures.judge import Resampling, judge

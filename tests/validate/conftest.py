@@ -53,6 +53,7 @@ def films() -> dict[str, bytes]:
 @pytest.fixture
 def workplace(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.chdir(tmp_path)
+    (tmp_path / "expectations.yaml").write_text("[]\n")
     return tmp_path
 
 

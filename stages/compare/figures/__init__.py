@@ -9,5 +9,7 @@ plans.py        which blocks learned when, and how fast
 embedding.py    the maps of one model's features
 outlines.py     segmentations, image by image
 anomalies.py    scores of normal images and of others
+floors.py       what models reach above the best prediction without a network
+shortcuts.py    whether the label can be told from what should not matter
 examples.py     test images with every model's prediction
 """

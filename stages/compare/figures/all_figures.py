@@ -7,7 +7,7 @@ from matplotlib.figure import Figure
 from ..numbers.comparison import Study
 from ..text import level as coverage
 from ..views import VIEWS
-from . import board, curves, examples, growth, plans
+from . import board, curves, examples, floors, growth, plans, shortcuts
 from .style import Look
 
 
@@ -31,6 +31,12 @@ def all_figures(study: Study) -> dict[str, Figure]:
     if study.grows and study.repeated and len(study.contrasts):
         look_of_contrasts = Look(study.contrasts, study.models)
         figures["gains"] = growth.gains(study.contrasts, study.params.baseline, label, level, look_of_contrasts)
+    if study.floor is not None:
+        name = str(study.floor.about["title"])
+        figures["above_floor"] = floors.above(shown, study.above, label, name, look)
+    if study.data.shortcuts["meters"]:
+        figures["shortcuts"] = shortcuts.bars(study.data.shortcuts)
+        figures["shortcut_pictures"] = shortcuts.seen(study.data.shortcut_pictures, study.data.meta["classes"])
     if rows := examples.choose(study.ranked[0], study.params.samples, study.params.seed):
         figures["samples"] = view.sheet(study, rows, {look.name(row): by_key[row.key] for row in shown.itertuples()})
     return figures

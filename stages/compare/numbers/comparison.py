@@ -12,7 +12,7 @@ from ...shared.measures.measure import Measure, TaskMeasures
 from .. import read
 from ..params import Params
 from ..read import Member
-from . import embeddings, repeats
+from . import embeddings, floors, repeats
 from .board import leaderboard
 from .curves import Line, mean_line
 from .draws import draws_of
@@ -25,7 +25,8 @@ class Study:
     """All that the page and the figures show. `ranked`: the models, in the order of `board`, best first. `missing`:
     those that are not complete, and so in none of the tables. `means`: one row per backbone, strategy and size of
     training set. `board` and `means` have rows of neighbours that vote in the features of a model (column `knn`).
-    `votes`: these against the model's own head.
+    `votes`: these against the model's own head. `floors`: predictions without a network; `floor`: the one of them that
+    validation chooses, None without any; `above`: the rows of `board` against it, by key.
 
     In `board`, `means` and `contrasts`, the columns `value…` are of the metric that decides, `metric`."""
 
@@ -37,6 +38,9 @@ class Study:
     contrasts: pd.DataFrame
     missing: list[read.Missing]
     votes: pd.DataFrame
+    floors: pd.DataFrame
+    floor: read.Floor | None
+    above: pd.DataFrame
 
     @property
     def metric(self) -> str:
@@ -116,4 +120,8 @@ def analyse(params: Params) -> Study:
     contrasts = repeats.contrasts(trainings[~trainings["knn"]], draws, params.baseline)
     votes = embeddings.votes(trainings, draws, members)
     ranked = [by_key[key] for key in board.loc[~board["knn"], "key"]]
-    return Study(params, data, ranked, board, means, contrasts, missing, votes)
+    grounds = read.floors()
+    floor = floors.reference(grounds, metric, task)
+    above = floors.above(members, floor, metric, task) if floor else pd.DataFrame()
+    table = floors.table(grounds, task, metric)
+    return Study(params, data, ranked, board, means, contrasts, missing, votes, table, floor, above)

@@ -36,7 +36,7 @@ from ...shared.measures.intervals import (
 )
 from ...shared.measures.measure import Measure, TaskMeasures
 from ...shared.measures.statistics import once
-from ..read import Member, is_knn
+from ..read import Floor, Member
 
 SHARED = ("bootstrap", "seed", "confidence")  # settings of evaluate that all models have to share
 Interval = tuple[float, float, float]  # estimate, low, high
@@ -135,7 +135,7 @@ class Draws:
         return max(normal_probability(float(np.quantile(largest, self.level))), (1 + self.level) / 2)
 
 
-def draws_of(members: Sequence[Member], metric: str, task: TaskMeasures) -> Draws:
+def draws_of(members: Sequence[Member | Floor], metric: str, task: TaskMeasures) -> Draws:
     """The draws of one metric.
 
     Raises:
@@ -156,7 +156,7 @@ def draws_of(members: Sequence[Member], metric: str, task: TaskMeasures) -> Draw
     )
 
 
-def _support(members: Sequence[Member], metric: str, task: TaskMeasures) -> float:
+def _support(members: Sequence[Member | Floor], metric: str, task: TaskMeasures) -> float:
     """Clusters that the metric rests on, for the model with the fewest: a PPV is a rate of what a model calls ill. NaN:
     the metric is no rate."""
     groups = members[0].test["group"].to_numpy()
@@ -165,7 +165,7 @@ def _support(members: Sequence[Member], metric: str, task: TaskMeasures) -> floa
     return min((n for n in clusters if n > 0), default=np.nan)
 
 
-def _same_test(first: Member, other: Member) -> None:
+def _same_test(first: Member | Floor, other: Member | Floor) -> None:
     """The same images in the same clusters, drawn in the same way: then draw i is the same for both."""
     if not other.test[["path", "group"]].equals(first.test[["path", "group"]]):
         raise UserError(
@@ -177,15 +177,13 @@ def _same_test(first: Member, other: Member) -> None:
         if own != others:
             raise UserError(
                 f"compare: {first.key} was evaluated with {name} {own}, {other.key} with {others}, so their bootstrap "
-                f"draws cannot be paired. Run `dvc repro`, or `dvc repro -f evaluate@{first.key} "
-                f"evaluate@{other.key}`."
+                f"draws cannot be paired. Run `dvc repro`, or {first.remedy} and {other.remedy}."
             )
 
 
-def _whole(m: Member, task: TaskMeasures) -> None:
+def _whole(m: Member | Floor, task: TaskMeasures) -> None:
     """Predictions, metrics and draws of one model belong together; one of them is stale if they do not."""
-    stage = "embed" if is_knn(m.key) else "evaluate"
-    folder, remedy = f"reports/{stage} of {m.key}", f"Make them again with `dvc repro -f {stage}@{m.model}`."
+    folder, remedy = f"reports/{m.made_by} of {m.key}", f"Make them again with {m.remedy}."
     if absent := [name for name in task.metrics if name not in m.draws]:
         raise UserError(f"{folder}/draws.parquet: no draws of {', '.join(absent)}. {remedy}")
     if len(m.draws) != m.metrics.get("bootstrap"):

@@ -50,11 +50,15 @@ def page(study: Study, figures: Mapping[str, Figure]) -> str:
         study=study,
         title=params.title or sentences.question(picks, params.baseline),
         verdict="" if params.title else sentences.verdict(picks, params.baseline, study.measure, several_backbones),
+        warning=sentences.shortcuts(study.data.shortcuts),
         notices=sentences.notices(
             study.data.validation, study.models, {m.summary["start"]: m.start for m in study.ranked}
         ),
         chosen=None if chosen is None else chosen["key"],
         findings=sentences.findings(picks, board, params.baseline, len(first.test), means, study.measure),
+        floor_finding=sentences.against_floor(study.models, study.above, study.floor, study.measure, study.metric),
+        floors=study.floors.to_dict("records"),
+        above=study.above.to_dict("index"),
         header_images=images[:HEADER_IMAGES],
         classes=first.answers.classes,
         test={"images": len(first.test), "patients": int(first.test["patient"].nunique())},

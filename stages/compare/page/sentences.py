@@ -18,6 +18,7 @@ import pandas as pd
 from ...shared.measures.measure import Measure
 from ..numbers.board import best_on_validation
 from ..numbers.repeats import several_sizes
+from ..read import Floor
 from ..text import level, number, signed, signed_span, span
 
 LEAD = {"better": "is better than", "worse": "is worse than", "undecided": "is not shown to differ from"}
@@ -166,6 +167,29 @@ def _first_model(board: pd.DataFrame) -> str:
     )
 
 
+def against_floor(board: pd.DataFrame, above: pd.DataFrame, floor: Floor | None, measure: Measure, metric: str) -> str:
+    """How many models are shown to be better than the best prediction without a network. `board`: of models alone."""
+    if floor is None:
+        return ""
+    value = (
+        f"{number(floor.value('test', metric))} [{span(*(floor.value('test', metric, e) for e in ('low', 'high')))}]"
+    )
+    verdicts = above.loc[board["key"], "verdict"]
+    better, worse, models = int((verdicts == "better").sum()), int((verdicts == "worse").sum()), len(verdicts)
+    about = (
+        f"Without a network, {floor.about['title']} ({floor.about['about']}) reaches a test {measure.label} of {value}."
+    )
+    if better == models:
+        return f"{about} {'The model is' if models == 1 else f'All {models} models are'} shown to be better."
+    shown = (
+        f"{better} of {models} models {'is' if better == 1 else 'are'} shown to be better"
+        if better
+        else ("No model is shown to be better")
+    )
+    rest = f", and {worse} {'is' if worse == 1 else 'are'} shown to be worse" if worse else ""
+    return f"{about} {shown}{rest}. A model that is not has shown nothing that needs a network."
+
+
 def _one_class(row: Any) -> str:
     """A warning about a model that predicts the same class for nearly every test image."""
     if not isinstance(row.one_class, str):
@@ -189,6 +213,20 @@ def seeds(means: pd.DataFrame) -> str:
     """How many repeats a size has: "3", or "2 to 3" where they differ."""
     fewest, most = means["seeds"].min(), means["seeds"].max()
     return f"{most}" if fewest == most else f"{fewest} to {most}"
+
+
+def shortcuts(numbers: Mapping[str, Any]) -> str:
+    """A warning that opens the page; empty without one."""
+    flags = [m for m in numbers["meters"] if m["flag"]]
+    if not flags:
+        return ""
+    highest = max(flags, key=lambda m: m["auroc"])
+    names = listed([m["title"].lower() for m in flags])
+    interval = span(highest["low"], highest["high"])
+    return (
+        f"Possible shortcut: the label can be told from the {names}, without the disease (AUROC up to "
+        f"{number(highest['auroc'])} [{interval}]). A model may have learned that instead, and fail elsewhere."
+    )
 
 
 def notices(validation: Mapping[str, Any], board: pd.DataFrame, starts: Mapping[str, Mapping[str, Any]]) -> list[str]:

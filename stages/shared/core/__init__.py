@@ -7,6 +7,8 @@ settings.py     params.yaml, and messages for what is wrong in it
 metadata.py     what is known of an image beside its label
 task.py         the names of the tasks
 matrix.py       which models the study trains
+judging.py      how predictions are judged: draws, intervals, thresholds
+groups.py       which images must stay together: of a patient, and of patients who share a picture
 job.py          what a stage is given and what it gives back
 progress.py     progress bars
 hardware.py     cores and memory that this process may use

@@ -11,6 +11,7 @@ RAW = Path("data/raw.zip")
 MANIFEST = Path("data/manifest.parquet")
 PROCESSED = Path("data/processed")
 VALIDATION = Path("reports/validate/validation.json")
+SHORTCUTS = Path("reports/validate/shortcuts")
 
 
 @dataclass(frozen=True, order=True)

@@ -37,7 +37,8 @@ class UnreadableImage(UserError):
 
 
 def decode(data: bytes, name: str) -> Image.Image:
-    """The first frame, upright, as Pillow mode L or RGB; `info["source_mode"]` keeps the mode of the file.
+    """The first frame, upright, as Pillow mode L or RGB; `info["source_mode"]` keeps the mode of the file, and
+    `info["quantisation"]` of a JPEG the mean of its luminance table: the larger, the lower the quality.
 
     EXIF rotation is applied, transparency is laid on black, CMYK and palettes become RGB (a grey palette: L).
     Deep images (16-bit, 32-bit, float) are scaled from their own range to 0…255 (`_stretch`): detectors fill 10, 12 or
@@ -72,9 +73,11 @@ def to_array(image: Image.Image, mode: Literal["grey", "rgb"]) -> np.ndarray:
 def _from_pillow(data: bytes, name: str) -> Image.Image:
     with Image.open(io.BytesIO(data), formats=FORMATS) as image:
         _refuse_bomb(name, *image.size)
-        source_mode = image.mode
+        info: dict[str | tuple[int, int], object] = {"source_mode": image.mode}
+        if tables := getattr(image, "quantization", None):
+            info["quantisation"] = float(np.mean(tables[0]))
         plain = _flatten(ImageOps.exif_transpose(image))
-    plain.info = {"source_mode": source_mode}
+    plain.info = info
     return plain
 
 

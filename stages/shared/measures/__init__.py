@@ -1,6 +1,7 @@
 """What models are judged by: the metrics of each task, weighted, so that a bootstrap is a matrix of weights.
 
 measure.py         what a metric is called and which way is better; what a task brings
+truth.py           the masks that predictions are judged by
 statistics.py      threshold curves, confusion counts
 intervals.py       bootstrap draws of patients, intervals from them
 judge.py           a table of predictions -> metrics with intervals, and their draws

@@ -17,7 +17,7 @@ from ..model.recipe import Recipe
 CODE = Path(__file__).parents[2]
 REQUIREMENTS = (
     "albumentations", "mlflow", "numpy", "opencv-python-headless", "pandas", "pillow", "pydantic", "pydicom",
-    "ruamel.yaml", "safetensors", "torch", "torchmetrics", "torchvision", "tqdm",
+    "ruamel.yaml", "safetensors", "scipy", "torch", "torchmetrics", "torchvision", "tqdm",
 )  # fmt: skip
 
 

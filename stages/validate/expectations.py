@@ -1,0 +1,115 @@
+"""Expectations that the user wrote: a YAML file of Great Expectations' types on the columns of the images."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping, Sequence
+from functools import partial
+from pathlib import Path
+from typing import Any, get_args
+
+from ..shared.core import metadata
+from ..shared.core.errors import UserError, unknown
+from ..shared.core.paths import find_input
+from .checks import Check, Row
+from .params import Params, Severity
+
+OWN = ("type", "column", "severity", "description")
+COLUMNS = (
+    "path", "label", "patient", "site", "has_mask", "provided_split", "width", "height", "short_side", "long_side",
+    "aspect", "mode", "quantisation", "brightness", "contrast", "sharpness",
+)  # fmt: skip
+
+
+def read(params: Params) -> list[Check]:
+    """A check for each entry of the file.
+
+    Raises:
+        UserError: the file is missing or no list of mappings; a type, a column, a severity or an argument that does not
+            exist. The message begins with the field.
+    """
+    path, columns = params.expectations, columns_of(params)
+    entries = enumerate(load(path), start=1)
+    return [check_of(entry, columns, f"expectations: {path}: entry {i}", i) for i, entry in entries]
+
+
+def columns_of(params: Params) -> dict[str, str]:
+    """What an entry may name -> the column of the table of images. Metadata go by their own name."""
+    described = [*(params.labels.metadata if params.labels else ()), *params.dicom.metadata]
+    return dict(zip(COLUMNS, COLUMNS, strict=True)) | {name: metadata.column(name) for name in described}
+
+
+def load(path: str) -> Sequence[Any]:
+    from ruamel.yaml import YAML
+    from ruamel.yaml.error import YAMLError
+
+    file = find_input(Path(path))
+    try:
+        entries = YAML(typ="safe", pure=True).load(file.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise UserError(
+            f"expectations: {path}: no such file. Write one (an empty one for no expectations), or name another."
+        ) from None
+    except (YAMLError, UnicodeDecodeError) as error:
+        raise UserError(f"expectations: {path}: not readable as YAML. {error}") from None
+    if entries is None:
+        return []
+    if not isinstance(entries, list):
+        raise UserError(f"expectations: {path}: expected a list of expectations, found {type(entries).__name__}.")
+    return entries
+
+
+def check_of(entry: Any, columns: Mapping[str, str], where: str, number: int) -> Check:
+    if not isinstance(entry, Mapping) or not {"type", "column"} <= set(entry):
+        raise UserError(f"{where}: {entry!r} has no type or no column. Write {{type: …, column: …}}.")
+    kind, column, severity = str(entry["type"]), str(entry["column"]), str(entry.get("severity", "warning"))
+    if severity not in get_args(Severity):
+        raise unknown(f"{where}: severity", severity, get_args(Severity))
+    if column not in columns:
+        raise unknown(f"{where}: column", column, columns)
+    arguments = {"column": columns[column]} | {name: value for name, value in entry.items() if name not in OWN}
+    build(kind, arguments, where)
+    description = entry.get("description") or in_words(kind, arguments | {"column": column})
+    name = f"expectation_{number}/{column}"
+    return Check(
+        name, severity, description, camel(kind), arguments, partial(reason, column, columns[column], description)
+    )  # type: ignore[arg-type]  # checked above
+
+
+def build(kind: str, arguments: Mapping[str, Any], where: str) -> None:
+    """Ask Great Expectations, which takes a second or two to import."""
+    from .suite import column_types
+
+    types = column_types()
+    if camel(kind) not in types:
+        raise unknown(f"{where}: type", kind, [snake(name) for name in types])
+    try:
+        types[camel(kind)](**arguments)
+    except (TypeError, ValueError) as error:  # pydantic's are ValueErrors
+        detail = "; ".join(f"{'.'.join(map(str, e['loc']))}: {e['msg']}" for e in faults(error)) or str(error)
+        raise UserError(f"{where}: {kind}: {detail}.") from None
+
+
+def faults(error: Exception) -> list[Any]:
+    """Of a validation error of pydantic, of either version."""
+    errors = getattr(error, "errors", None)
+    return list(errors()) if callable(errors) else []
+
+
+def reason(name: str, column: str, description: str, row: Row) -> str:
+    return f"{description} Here {name} is {row[column]}."
+
+
+def in_words(kind: str, arguments: Mapping[str, Any]) -> str:
+    """expect_column_values_to_be_between -> "age: values to be between (min_value 0, max_value 110)"."""
+    words = snake(camel(kind)).removeprefix("expect_column_").replace("_", " ")
+    options = ", ".join(f"{name} {value}" for name, value in arguments.items() if name != "column")
+    return f"{arguments['column']}: {words}{f' ({options})' if options else ''}."
+
+
+def camel(kind: str) -> str:
+    return kind if "_" not in kind else "".join(part.capitalize() for part in kind.split("_"))
+
+
+def snake(name: str) -> str:
+    return re.sub(r"(?<!^)(?=[A-Z])", "_", name).lower()

@@ -1,0 +1,53 @@
+"""What differs between classes and between the parts of a provided split, as effect sizes."""
+
+from __future__ import annotations
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from stages.validate.drift import LARGEST, differences, effect
+
+
+def rows(shift=0.0, rgb=0.0, images=400):
+    rng = np.random.default_rng(0)
+    label = np.repeat(["normal", "pneumonia"], images // 2)
+    second = label == "pneumonia"
+    return pd.DataFrame(
+        {
+            "label": label, "brightness": rng.normal(100, 10, images) + 10 * shift * second,
+            "mode": np.where(rng.random(images) < rgb * second, "RGB", "L"),
+        }
+    )  # fmt: skip
+
+
+def test_the_effect_is_that_of_the_formula():
+    one, other = pd.Series([1.0, 2.0, 3.0]), pd.Series([2.0, 4.0, 6.0])
+    assert effect(one, other) == pytest.approx(2 / np.sqrt((1 + 4) / 2))
+    assert effect(one * 0 + 3, one * 0 + 3) == 0
+    assert effect(one * 0 + 3, one * 0 + 4) == LARGEST
+
+
+@pytest.mark.parametrize("shift", [0.0, 0.5, 1.5])
+def test_a_planted_shift_is_measured(shift):
+    table = differences(rows(shift), rows()["label"], ["brightness"])
+    assert table["effect"].item() == pytest.approx(shift, abs=0.15)
+    assert table["path"].item().startswith("brightness: normal 1")
+
+
+def test_a_mode_that_one_class_has_is_named_with_both_shares():
+    table = rows(rgb=0.6)
+    shares = table.groupby("label")["mode"].apply(lambda mode: (mode == "RGB").mean())
+    (row,) = differences(table, table["label"], ["mode"]).itertuples()
+    p, q = shares["normal"], shares["pneumonia"]
+    n = 200 / 199  # pandas' variance is that of a sample
+    assert row.effect == pytest.approx(abs(p - q) / np.sqrt((p * (1 - p) + q * (1 - q)) * n / 2), rel=1e-6)
+    assert "normal" in row.path
+    assert "pneumonia" in row.path
+
+
+def test_a_group_of_a_few_images_is_not_compared():
+    table = rows(3.0)
+    few = table["label"].where(table["label"] == "normal", None)
+    few.iloc[-4:] = "pneumonia"
+    assert differences(table, few, ["brightness"]).empty
