@@ -81,8 +81,9 @@ def show(folder: Path | None = None, console: Console | None = None) -> None:
 
 def floor_line(rows: Sequence[Row], metric: str, label: str) -> str:
     """What is reached without a network, and how many models are shown to reach more."""
-    better = sum(row["floor_verdict"] == "better" for row in rows)
-    shown = f"{better} of {len(rows)} models {'is' if better == 1 else 'are'} shown to be better"
+    models = [row for row in rows if row["knn"] != "True"]
+    better = sum(row["floor_verdict"] == "better" for row in models)
+    shown = f"{better} of {len(models)} models {'is' if better == 1 else 'are'} shown to be better"
     return f"floor: {rows[0]['floor']} reaches {label} {text.number(float(rows[0][f'floor_{metric}']))}; {shown}"
 
 

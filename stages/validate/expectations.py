@@ -15,6 +15,7 @@ from .checks import Check, Row
 from .params import Params, Severity
 
 OWN = ("type", "column", "severity", "description")
+SEVERITIES: dict[str, Severity] = {name: name for name in get_args(Severity)}
 COLUMNS = (
     "path", "label", "patient", "site", "has_mask", "provided_split", "width", "height", "short_side", "long_side",
     "aspect", "mode", "quantisation", "brightness", "contrast", "sharpness",
@@ -63,17 +64,16 @@ def check_of(entry: Any, columns: Mapping[str, str], where: str, number: int) ->
     if not isinstance(entry, Mapping) or not {"type", "column"} <= set(entry):
         raise UserError(f"{where}: {entry!r} has no type or no column. Write {{type: …, column: …}}.")
     kind, column, severity = str(entry["type"]), str(entry["column"]), str(entry.get("severity", "warning"))
-    if severity not in get_args(Severity):
-        raise unknown(f"{where}: severity", severity, get_args(Severity))
+    if severity not in SEVERITIES:
+        raise unknown(f"{where}: severity", severity, SEVERITIES)
     if column not in columns:
         raise unknown(f"{where}: column", column, columns)
     arguments = {"column": columns[column]} | {name: value for name, value in entry.items() if name not in OWN}
     build(kind, arguments, where)
     description = entry.get("description") or in_words(kind, arguments | {"column": column})
     name = f"expectation_{number}/{column}"
-    return Check(
-        name, severity, description, camel(kind), arguments, partial(reason, column, columns[column], description)
-    )  # type: ignore[arg-type]  # checked above
+    in_row = partial(reason, column, columns[column], description)
+    return Check(name, SEVERITIES[severity], description, camel(kind), arguments, in_row)
 
 
 def build(kind: str, arguments: Mapping[str, Any], where: str) -> None:

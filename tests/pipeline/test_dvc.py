@@ -34,7 +34,7 @@ def leaderboard(clone):
 
 def test_the_first_run_makes_every_stage_and_the_leaderboard(finished):
     per_member = {f"{stage}@{key}" for stage in ("train", "evaluate", "embed", "explain") for key in MEMBERS}
-    assert ran(finished.first_output) == {"download", "validate", "preprocess", "compare", *per_member}
+    assert ran(finished.first_output) == {"download", "validate", "preprocess", "floor", "compare", *per_member}
     assert "train: model 1 of 2" in finished.first_output
     assert re.search(r"compare: done in \d+:\d\d", finished.first_output)
     assert leaderboard(finished) == set(MEMBERS)
