@@ -26,7 +26,7 @@ QUICK = {
     "matrix": {"strategy": ["from_scratch", "fine_tune"], "sample": ["full"]},
     "train": {"epochs": 2, "batch_size": 16, "augment": []},
     "evaluate": {"bootstrap": 100},
-    "embed": {"perplexity": 5},
+    "embed": {"perplexity": 5, "iterations": 250},
     "explain": {"right": 1, "wrong": 1},
 }
 
