@@ -16,12 +16,14 @@ class Memory(threading.Thread):
     """Peak of a process and its children, MB: anonymous memory alone. Pages of mapped files, which the kernel may drop
     at any time, do not count; what forked workers share with their parent counts once."""
 
-    def __init__(self, pid: int) -> None:
+    def __init__(self, pid: int, every: float = EVERY) -> None:
+        """every: seconds between two looks."""
         super().__init__(daemon=True)
+        self.every = every
         self.process, self.peak, self.ended = psutil.Process(pid), 0.0, threading.Event()
 
     def run(self) -> None:
-        while not self.ended.wait(EVERY):
+        while not self.ended.wait(self.every):
             try:
                 family = [self.process, *self.process.children(recursive=True)]
             except psutil.NoSuchProcess:
