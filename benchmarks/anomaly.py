@@ -42,10 +42,10 @@ from stages.shared.model import detectors
 from stages.shared.model.memories.memory import Memory as Head
 from stages.shared.model.predict import as_tensor, batches
 from stages.shared.tasks import anomaly
+from stages.shared.tasks.models import create
 from stages.train.params import Params
 from stages.train.sample import select
-from stages.train.stage import prepare
-from stages.train.start.start import find_start
+from stages.train.start.start import find_start, load_weights
 
 METHODS = {"patch_knn": "PatchCore", "padim": "PaDiM"}  # ours, and anomalib's name of it
 BATCH = 32  # images, anomalib's default
@@ -72,18 +72,20 @@ class Backbone:
         self.seconds += time.process_time() - self._since
 
 
-def comparison(params: Params, arrays: Arrays) -> detectors.Comparison:
-    """The model of the train stage, with the weights it starts from."""
-    model, _ = prepare(params, arrays, find_start(params.backbone))
+def comparison(params: Params) -> detectors.Comparison:
+    """As the train stage makes it, with the weights it starts from."""
+    torch.manual_seed(params.training_seed)
+    model = create(params.task, params.architecture, 2)
     assert isinstance(model, detectors.Comparison)
+    load_weights(model.backbone, find_start(params.backbone))
     return model.eval()
 
 
 class Ours:
     """Fitted as train/fitting.py does."""
 
-    def __init__(self, params: Params, arrays: Arrays, backbone: Backbone) -> None:
-        self.model, self.seed, self.backbone = comparison(params, arrays), params.training_seed, backbone
+    def __init__(self, params: Params, backbone: Backbone) -> None:
+        self.model, self.seed, self.backbone = comparison(params), params.training_seed, backbone
         keep_freed_memory()  # as `python -m stages train` does
 
     def fit(self, images: Sequence[torch.Tensor]) -> None:
@@ -112,8 +114,8 @@ class Ours:
 class Anomalibs:
     """anomalib's model of the same method and settings, around the same backbone."""
 
-    def __init__(self, params: Params, arrays: Arrays, backbone: Backbone) -> None:
-        ours = comparison(params, arrays)
+    def __init__(self, params: Params, backbone: Backbone) -> None:
+        ours = comparison(params)
         layers = [layer.module for layer in ours.layers]
         network, strategy = ours.backbone.network, params.strategy
         # timm's networks by their names, as its users do: torch's tracer does not know all of their layers
@@ -162,6 +164,7 @@ def main() -> None:
     if options.anomalib:
         sys.path.append(str(options.anomalib))
     if options.run:
+        torch.set_num_threads(1)
         print(json.dumps(measured(options, *options.run)))
         return
     with prepared(options) as raw:
@@ -235,11 +238,10 @@ def run(options: argparse.Namespace, method: str, name: str) -> dict[str, Any]:
 @torch.inference_mode()
 def measured(options: argparse.Namespace, method: str, name: str) -> dict[str, Any]:
     """CPU seconds of fitting; of scoring an image, and of that without the backbone; the scores; MB before all that."""
-    torch.set_num_threads(1)
     os.chdir(options.folder)
     params = settings(json.loads(STUDY.read_text(encoding="utf-8")), options, method)
     arrays, backbone = load_arrays(), Backbone()
-    contender = CONTENDERS[name](params, arrays, backbone)
+    contender = CONTENDERS[name](params, backbone)
     fit, test = (
         [as_tensor(arrays.images[rows]) for rows in batches(rows, BATCH)]
         for rows in (normal_rows(params, arrays), arrays.rows("test"))

@@ -333,3 +333,41 @@ def test_the_difference_that_settling_makes_is_a_t_test_of_pairs():
     anew, running = (pd.DataFrame({"balanced_accuracy": v}) for v in ([0.7, 0.8, 0.75, 0.9], [0.5, 0.6, 0.75, 0.5]))
     interval = stats.ttest_rel(anew.balanced_accuracy, running.balanced_accuracy).confidence_interval()
     assert settling.difference(anew, running) == f"+0.200 [{interval.low:+.3f}, {interval.high:+.3f}]"
+
+
+@pytest.mark.parametrize("method", ["patch_knn", "padim"])
+def test_the_memory_that_is_timed_is_the_one_that_train_fits(processed, shipped, repository, method):
+    import anomaly
+
+    from stages import train
+    from stages.shared.arrays.arrays import load_arrays
+    from stages.shared.core import settings
+    from stages.shared.core.files import write_json
+    from stages.shared.core.job import Job
+    from stages.shared.core.paths import Key
+    from stages.shared.tasks import anomaly as task
+    from stages.shared.tasks.models import load
+
+    raw = settings.read(repository / "params.yaml")
+    raw["backbones"]["small_cnn"]["weights"] = str(shipped)
+    raw["strategies"]["padim"]["channels"] = 20
+    write_json(anomaly.STUDY, raw)
+    options = argparse.Namespace(backbone="small_cnn", coreset=0.2, folder=Path.cwd())
+    timed = anomaly.measured(options, method, "lightbox")
+    fitted = train.run(anomaly.settings(raw, options, method), Job(Key("small_cnn", method, "full")))
+    arrays = load_arrays()
+    expected = task.predict(load(fitted.model)[0], arrays, arrays.rows("test")).table["score"]
+    np.testing.assert_allclose(timed["scores"], expected, rtol=1e-3)
+
+
+def test_the_difference_of_two_areas_is_that_of_scikit_learn():
+    import anomaly
+    from sklearn.metrics import roc_auc_score
+
+    rng = np.random.default_rng(0)
+    positive, groups = rng.random(60) < 0.5, np.arange(60) // 2
+    scores = [positive + rng.normal(size=60) for _ in range(2)]
+    point, *drawn = anomaly.differences(positive, *scores, groups)
+    first, other = (roc_auc_score(positive, score) for score in scores)
+    assert point[0] == pytest.approx(first - other)
+    assert np.concatenate(drawn).mean() == pytest.approx(point[0], abs=0.02)
