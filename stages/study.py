@@ -172,6 +172,12 @@ def check_needs(raw: Mapping[str, Any]) -> None:
             f"{PARAMS}: validate.mask: null, but task {task} learns from masks. Say where the mask of an image "
             "lies, e.g. {lung: 'masks/{stem}.png'}, or set task: classification."
         )
+    names = [name for step in resolve("preprocess", raw).steps for name in (step if isinstance(step, dict) else [step])]
+    if needs.masks and "CropToMask" in names:
+        raise UserError(
+            f"{PARAMS}: preprocess.steps: CropToMask cuts each image to its mask, but task {task} learns to find that "
+            "mask: the crop would tell the answer. Remove the step, or set task: classification."
+        )
 
 
 def _members(raw: Mapping[str, Any], faults: list[str]) -> list[Key]:

@@ -353,5 +353,14 @@ def test_a_task_that_learns_from_masks_needs_them_and_one_class_is_enough_for_it
     segmentation["validate"]["mask"] = None
     with pytest.raises(UserError, match=r"validate.mask: null, but task segmentation learns from masks"):
         study.check_needs(segmentation)
+    crop = {
+        **one,
+        "task": "segmentation",
+        "preprocess": {**raw["preprocess"], "steps": ["CLAHE", {"CropToMask": {"margin": 0.1}}]},
+    }
+    crop["validate"] = {**crop["validate"], "mask": {"lung": "masks/{stem}.png"}}
+    with pytest.raises(UserError, match=r"CropToMask .* task segmentation learns to find that mask"):
+        study.check_needs(crop)
+    study.check_needs({**raw, "task": "classification", "preprocess": crop["preprocess"]})
     with pytest.raises(UserError, match=r"only film, but task anomaly needs at least 2 classes"):
         study.check_needs({**one, "task": "anomaly"})

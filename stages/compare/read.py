@@ -18,6 +18,7 @@ from ..shared.core.matrix import repro
 from ..shared.core.paths import Key
 from ..shared.measures.measure import TaskMeasures
 
+BEFORE_AFTER = "before_after.png"  # of preprocess
 KNN = "+knn"  # behind the name of a strategy: neighbours vote in the features of its model
 
 
@@ -139,6 +140,8 @@ class Data:
     shortcuts: Mapping[str, Any]  # whether the label can be told from what should not matter
     shortcut_pictures: Mapping[str, np.ndarray]  # `means`, uint8 K×T×T: of each class; meter: the pixels that it sees
     images: np.ndarray
+    split: Mapping[str, Any]  # the split card
+    steps: Sequence[Mapping[str, Any]]  # images that steps of preprocess left as they were
 
 
 def members(keys: Sequence[Key], classes: Sequence[str], task: TaskMeasures) -> tuple[list[Member], list[Missing]]:
@@ -276,10 +279,11 @@ def data() -> Data:
     """Raises UserError when validate or preprocess has not run."""
     files = {name: paths.PROCESSED / name for name in ("index.parquet", "meta.json", "images.npy")}
     measured = paths.SHORTCUTS / "shortcuts.json"
+    reports = {name: paths.report_dir("preprocess") / name for name in ("split.json", "steps.json", BEFORE_AFTER)}
     for path, stage in [
         (paths.VALIDATION, "validate"),
         (measured, "validate"),
-        *((path, "preprocess") for path in files.values()),
+        *((path, "preprocess") for path in [*files.values(), *reports.values()]),
     ]:
         if not path.is_file():
             raise UserError(f"{path}: missing. Make it with `dvc repro {stage}`.")
@@ -290,4 +294,6 @@ def data() -> Data:
         shortcuts=read_json(measured),
         shortcut_pictures=shortcut_pictures(),
         images=np.load(files["images.npy"], mmap_mode="r"),
+        split=read_json(reports["split.json"]),
+        steps=read_json(reports["steps.json"]),
     )

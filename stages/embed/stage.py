@@ -11,7 +11,7 @@ import numpy as np
 import pandas as pd
 from sklearn.metrics import silhouette_samples
 
-from ..shared.arrays.arrays import load_arrays
+from ..shared.arrays.arrays import at_sites, load_arrays
 from ..shared.core import paths
 from ..shared.core.errors import UserError
 from ..shared.core.files import atomic, read_json, write_json
@@ -84,9 +84,8 @@ def read_rows(job: Job) -> np.ndarray:
 
 def uses(index: pd.DataFrame, sample: Mapping[str, Any]) -> np.ndarray:
     """N of train, val, test, or unused: train is all that the sample may draw from, whether it did or not; images of
-    another site than the sample's are unused, unless they test."""
-    elsewhere = index["site"] != sample["site"] if sample.get("site") is not None else np.zeros(len(index), dtype=bool)
-    cases = [index["split"] == "test", elsewhere, index["fold"] == sample["fold"]]
+    sites that the sample does not take are unused, unless they test."""
+    cases = [index["split"] == "test", ~at_sites(index, sample), index["fold"] == sample["fold"]]
     return np.select(cases, ["test", "unused", "val"], "train")
 
 

@@ -7,7 +7,7 @@ from functools import partial
 
 import numpy as np
 
-from ..shared.arrays.arrays import Arrays, load_arrays
+from ..shared.arrays.arrays import Arrays, at_sites, load_arrays
 from ..shared.arrays.preprocessing import restore
 from ..shared.core import paths
 from ..shared.core.errors import UserError
@@ -54,10 +54,7 @@ def check_fit(recipe: Recipe, arrays: Arrays) -> None:
 
 
 def validation_rows(recipe: Recipe, arrays: Arrays) -> np.ndarray:
-    """The images this model stopped on: of its fold, which need not be the index's own `val`, and of its site. Those of
-    another site must choose no threshold: how the model does there is what the test asks."""
+    """The images this model stopped on: of its fold, which need not be the index's own `val`, and of its sites. Those
+    of another site must choose no threshold: how the model does there is what the test asks."""
     index, sample = arrays.index, recipe.params["sample"]
-    own = index["fold"] == sample["fold"]
-    if (site := sample.get("site")) is not None:  # recipes from before there were sites lack it
-        own &= index["site"] == site
-    return np.flatnonzero(own)
+    return np.flatnonzero((index["fold"] == sample["fold"]) & at_sites(index, sample))

@@ -8,18 +8,18 @@ import pandas as pd
 from ..shared.core import metadata
 from ..shared.core.errors import UserError
 from ..shared.core.groups import groups
-from ..shared.core.paths import MANIFEST, PARAMS
 from .deal import deal
 from .params import Split
+from .provided import SECTION, provided_parts
 
-SECTION = f"{PARAMS}: preprocess.split"
 UNLIKE_CLASSES = 0.1  # share of a class in a part, less its share in the whole set: what deserves a warning
 UNLIKE_SIZE = 0.25  # images of a part, relative to what it should have
 
 
 def assign(rows: pd.DataFrame, split: Split) -> pd.DataFrame:
     """path, label, patient, has_mask, site (if there are any), group, split, fold, metadata: in the order of `rows`,
-    which have no quarantined image.
+    which have no quarantined image. That order is the archive's, and the seed and it decide the split: names do not, so
+    that patients under pseudonyms are dealt as they would be under their names.
 
     Raises: UserError: fewer groups than folds, a part without images of a class, a provided split that is
         missing, has no test part, or divides a group.
@@ -31,10 +31,16 @@ def assign(rows: pd.DataFrame, split: Split) -> pd.DataFrame:
     counts = _counts(index["group"], index["label"].cat.codes, len(classes))
     _enough_groups(pd.DataFrame(counts, columns=classes), split)
     strata = np.column_stack([counts, _strata(index)])
-    held_out = _provided_test(index, rows) if split.method == "provided" else _held_out(strata, len(classes), split)
+    if split.method == "provided":
+        part = provided_parts(index, rows["provided_split"], split)
+    else:
+        part = np.where(_held_out(strata, len(classes), split), "test", "train")
     fold = np.full(len(counts), -1, np.int64)
-    fold[~held_out] = _folds(strata[~held_out], len(classes), split)
-    index["split"] = np.where(held_out, "test", np.where(fold == 0, "val", "train"))[index["group"]]
+    fold[part == "val"] = 0
+    first = int(split.val == "provided")  # of the folds that are dealt
+    dealt = part == "train"
+    fold[dealt] = first + _folds(strata[dealt], len(classes), split.folds - first, split.seed)
+    index["split"] = np.select([fold < 0, fold == 0], ["test", "val"], "train")[index["group"]]
     index["fold"] = fold[index["group"]]
     _every_class_everywhere(index, split)
     return index.join(rows[metadata.columns(rows.columns)].reset_index(drop=True))
@@ -73,15 +79,16 @@ def _held_out(strata: np.ndarray, classes: int, split: Split) -> np.ndarray:
     return np.asarray(test)
 
 
-def _folds(strata: np.ndarray, classes: int, split: Split) -> np.ndarray:
-    """int64 G: the fold of each group. The folds are numbered at random, but one that is unlike the others comes last:
-    fold 0 validates unless a sample says otherwise, and a patient with a large part of the images should train."""
-    fold = deal(strata, [1 / split.folds] * split.folds, [1] * split.folds, split.seed)
+def _folds(strata: np.ndarray, classes: int, folds: int, seed: int) -> np.ndarray:
+    """int64 G: the fold of each group, from 0. The folds are numbered at random, but one that is unlike the others
+    comes last: fold 0 validates unless a sample says otherwise, and a patient with a large part of the images should
+    train."""
+    fold = deal(strata, [1 / folds] * folds, [1] * folds, seed)
     counts = strata[:, :classes]
     counts = counts[:, counts.any(axis=0)]  # a class that is in the test part alone is refused later, with a table
-    images = np.stack([counts[fold == k].sum(0) for k in range(split.folds)])
-    unlike = np.abs(images * split.folds / counts.sum(0) - 1).max(1)
-    order = np.random.default_rng(split.seed).permutation(split.folds)
+    images = np.stack([counts[fold == k].sum(0) for k in range(folds)])
+    unlike = np.abs(images * folds / counts.sum(0) - 1).max(1)
+    order = np.random.default_rng(seed).permutation(folds)
     order = order[np.argsort(np.round(unlike[order], 1), kind="stable")]
     return np.asarray(np.argsort(order)[fold])
 
@@ -93,7 +100,8 @@ def uneven_parts(index: pd.DataFrame, split: Split) -> list[str]:
     counts = pd.crosstab(part, index["label"], dropna=False)
     shares = counts.div(counts.sum(axis=1), axis=0)
     usual = index["label"].value_counts(normalize=True)
-    dealt = (index["fold"] >= 0).sum() / split.folds
+    first = int(split.val == "provided")
+    dealt = (index["fold"] >= first).sum() / (split.folds - first)
     lines = []
     for name, row in shares.iterrows():
         expected = dealt if name != "test" else len(index) * split.test if split.method == "grouped" else None
@@ -120,30 +128,6 @@ def _enough_groups(table: pd.DataFrame, split: Split) -> None:
             f"{SECTION}.folds: {split.folds} folds and a test part need {parts} groups (patients, joined where they "
             f"share a picture) of every class, but {numbers}. {advice} images of other patients, or join classes."
         )
-
-
-def _provided_test(index: pd.DataFrame, rows: pd.DataFrame) -> np.ndarray:
-    """bool, one per group."""
-    provided = rows["provided_split"].reset_index(drop=True)
-    if not (provided == "test").any() or not provided.isin(["train", "val"]).any():
-        raise UserError(
-            f"{SECTION}.method: provided, but {MANIFEST} lacks images of the test part or of the others. "
-            f"Set {PARAMS}: validate.provided_split, e.g. {{train: 'train/**', test: 'test/**'}}, or this to grouped."
-        )
-    test = provided == "test"
-    share = test.groupby(index["group"]).mean()
-    crossing = share[(share > 0) & (share < 1)].index
-    if len(crossing):
-        lines = [
-            f"{SECTION}.method: provided, but {len(crossing)} groups (a patient, or duplicates of a picture) have "
-            "images on both sides of the set's own split, which would leak. Set it to grouped, or leave these out:"
-        ]
-        first = index.groupby(["group", test])[["patient", "path"]].first()
-        for group in crossing[:5]:
-            inside, outside = first.loc[(group, True)], first.loc[(group, False)]
-            lines.append(f"  patient {inside['patient']}: {inside['path']} (test) and {outside['path']}")
-        raise UserError("\n".join(lines + ["  …"] * (len(crossing) > 5)))
-    return np.asarray(share == 1)
 
 
 def _every_class_everywhere(index: pd.DataFrame, split: Split) -> None:

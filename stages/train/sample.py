@@ -7,6 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 
+from ..shared.arrays.arrays import at_sites
 from ..shared.core.errors import UserError, unknown
 from .params.sample import Sample
 
@@ -34,7 +35,7 @@ def select(
         UserError: there is no such fold or site, no image is usable, or none of the test images, or a class has
             images and none to train on, or fewer than asked for.
     """
-    chosen = _of_site(index, sample.site) & (True if usable is None else usable)
+    chosen = _at_sites(index, sample) & (True if usable is None else usable)
     if not chosen.any():
         raise UserError(
             f"data/processed: the task can use none of {len(index)} images{_at(sample)}. A task that learns from masks "
@@ -78,22 +79,25 @@ def select(
     return Rows(np.flatnonzero(train), np.flatnonzero(validation))
 
 
-def _of_site(index: pd.DataFrame, site: str | None) -> pd.Series:
-    """bool: the rows of the site."""
-    if site is None:
-        return pd.Series(True, index.index)
-    if "site" not in index:
-        raise UserError(
-            f"params.yaml: samples: site {site!r}, but the images have no sites. Set validate.site to an expression "
-            "that finds the site in the name, or leave site out."
-        )
-    sites = index["site"].dropna().unique()
-    if site not in sites:
-        raise unknown("params.yaml: samples: site", site, sites)
-    return index["site"] == site
+def _at_sites(index: pd.DataFrame, sample: Sample) -> np.ndarray:
+    """bool: the rows of the sites that the sample takes."""
+    for name, site in (("site", sample.site), ("leave_out", sample.leave_out)):
+        if site is None:
+            continue
+        if "site" not in index:
+            raise UserError(
+                f"params.yaml: samples: {name}: {site!r}, but the images have no sites. Set validate.site to an "
+                f"expression that finds the site in the name, or leave {name} out."
+            )
+        sites = index["site"].dropna().unique()
+        if site not in sites:
+            raise unknown(f"params.yaml: samples: {name}", site, sites)
+    return at_sites(index, sample.model_dump())
 
 
 def _at(sample: Sample) -> str:
+    if sample.leave_out:
+        return f" at a site other than {sample.leave_out}"
     return f" at site {sample.site}" if sample.site else ""
 
 

@@ -19,6 +19,8 @@ from PIL import Image
 from stages import compare
 from stages.compare import stage as compare_stage
 from stages.compare.views import classification as classification_view
+from stages.preprocess.card import card
+from stages.preprocess.params import Split
 from stages.shared.arrays.arrays import load_arrays
 from stages.shared.core.job import Job
 from stages.shared.core.paths import Key
@@ -108,6 +110,7 @@ def write_data(root: Path, classes: list[str], patients: int, size: int, rng: np
     index = index.assign(has_mask=False, mask_fits=True)
     columns = ["path", "label", "patient", "group", "split", "fold", "has_mask", "mask_fits"]
     index[columns].to_parquet(folder / "index.parquet")
+    write_reports_of_preprocess(root, index[columns])
     write_json(
         folder / "meta.json",
         {
@@ -120,6 +123,13 @@ def write_data(root: Path, classes: list[str], patients: int, size: int, rng: np
         },
     )
     return index
+
+
+def write_reports_of_preprocess(root: Path, index: pd.DataFrame) -> None:
+    manifest = index.assign(provided_split=None, sha256=index["path"], cluster=index["group"])
+    write_json(root / "reports/preprocess/split.json", card(index, manifest, Split(folds=2)))
+    write_json(root / "reports/preprocess/steps.json", [])
+    Image.new("L", (600, 200), 90).save(root / "reports/preprocess/before_after.png")
 
 
 def write_validation(root: Path, index: pd.DataFrame, classes: list[str]) -> None:

@@ -7,6 +7,7 @@ from html.parser import HTMLParser
 from importlib.metadata import version
 from pathlib import Path
 
+import numpy as np
 import pandas as pd
 import pytest
 
@@ -100,6 +101,9 @@ def test_the_page_says_what_a_careful_reader_asks(any_html: str) -> None:
     for words in (
         "not for clinical use",
         "No patient and no group of duplicates that the validate stage found is in more than one split",
+        "What is in more than one part",
+        "files with the same bytes",
+        "Before and after",
         "95% interval",
         "Chosen on validation",
         "Limitations",
@@ -158,6 +162,43 @@ def test_names_from_the_data_are_text_never_markup(
     assert classes[0] in page.text
     assert classes[1] in page.text
     assert "A < B & C" in page.text
+
+
+@pytest.mark.usefixtures("blank_figures")
+def test_the_page_has_scores_of_each_site_and_what_a_split_could_not_meet(
+    project: Path, params: Callable[..., compare.Params]
+) -> None:
+    path, card = project / "data/processed/index.parquet", project / "reports/preprocess/split.json"
+    index = pd.read_parquet(path)
+    index.assign(site=np.where(index["group"] % 8 < 4, "east", "west")).to_parquet(path)
+    content = json.loads(card.read_text())
+    moved = {"images": 7, "groups": 2, "first": []}
+    card.write_text(
+        json.dumps({**content, "moved": moved, "unmet": ["fold 1: 3 images; an even split would give it 9"]})
+    )
+    steps = [
+        {
+            "step": "CropLargestContour",
+            "reason": "no contour",
+            "images": 2,
+            "of": 90,
+            "classes": {"normal": 2},
+            "first": [],
+        }
+    ]
+    (project / "reports/preprocess/steps.json").write_text(json.dumps(steps))
+    for summary in (project / "reports/train").glob("*-full/summary.json"):
+        values = json.loads(summary.read_text())
+        values["sample"] = {**values["sample"], "leave_out": "west"}
+        summary.write_text(json.dumps(values))
+    compare.run(params(sample=["full"], strategy=["fine_tune"], samples=0), Job())
+    text = " ".join(Page((project / "reports/compare/index.html").read_text()).text.split())
+    assert "all but west" in text
+    assert text.count("never seen") == 1
+    assert "divides 2 groups" in text
+    assert "7 images changed the part" in text
+    assert "fold 1: 3 images; an even split would give it 9." in text
+    assert "CropLargestContour left 2 of 90 images as they were: no contour (normal 2)." in text
 
 
 @pytest.mark.usefixtures("blank_figures")

@@ -38,6 +38,7 @@ def random_manifest(seed: int, classes: int = 2, patients: int = 120) -> pd.Data
         "masks": [[] for _ in patient],
         "provided_split": pd.array([None] * len(patient), dtype="str"),
         "cluster": cluster,
+        "sha256": [f"{i:064x}" for i in range(len(patient))],
         "quarantined": False,
     })  # fmt: skip
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import io
 import json
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
@@ -12,6 +13,8 @@ import pytest
 from PIL import Image
 
 from stages.preprocess import Params, run
+from stages.preprocess.params import Split
+from stages.preprocess.split import assign
 from stages.shared.arrays.arrays import load_arrays
 from stages.shared.arrays.preprocessing import Preprocessor, PreprocessSpec
 from stages.shared.core.errors import UserError
@@ -19,6 +22,8 @@ from stages.shared.core.job import Job
 from stages.shared.core.paths import MANIFEST, PROCESSED
 from stages.shared.core.settings import parse
 from stages.shared.images.decode import UnreadableImage
+
+REPORTS = Path("reports/preprocess")
 
 
 def preprocess(**values: object):
@@ -73,6 +78,83 @@ def test_before_and_after_show_the_outlines_of_masks(manifest, validated):
     assert outlined() == 0
     validated(annotate(manifest))
     assert outlined() > 500
+
+
+def test_images_that_a_crop_leaves_whole_are_counted_by_class_and_drawn(manifest, validated, capsys):
+    """The films of this test are grey up to their borders: their largest contour is the whole image, or nearly so."""
+    validated(manifest)
+    result = preprocess(steps=[{"CropLargestContour": {"threshold": 5}}, "CLAHE"])
+    steps = json.loads((REPORTS / "steps.json").read_text())
+    (entry,) = [entry for entry in steps if entry["reason"] == "whole image"]
+    assert entry["images"] == result.metrics["left_whole_by_CropLargestContour"] == len(manifest)
+    assert entry["classes"] == manifest["label"].value_counts().to_dict()
+    assert entry["first"] == manifest["path"].head(5).tolist()
+    assert (
+        f"CropLargestContour left {entry['images']} of {len(manifest)} images as they were" in capsys.readouterr().err
+    )
+    assert not load_arrays().index["mask_fits"].any()
+
+
+def test_the_split_card_is_written_with_the_arrays_and_the_picture(manifest, validated):
+    validated(manifest)
+    preprocess()
+    index, content = written()[1], json.loads((REPORTS / "split.json").read_text())
+    assert {part: counts["images"] for part, counts in content["parts"].items()} == index[
+        "split"
+    ].value_counts().to_dict()
+    assert {count for counts in content["overlap"].values() for count in counts.values()} == {0}
+    assert set(content["overlap"]) == {"patients", "files", "pictures"}
+
+
+def test_a_split_that_leaks_stops_before_anything_is_written(manifest, validated, monkeypatch):
+    """Whatever the code that splits does: the proof counts for itself."""
+    validated(manifest)
+
+    def broken(rows: pd.DataFrame, split: Split) -> pd.DataFrame:
+        index = assign(rows, split)
+        row = index["patient"].value_counts().index[0] == index["patient"]
+        index.loc[np.flatnonzero(row)[0], ["split", "fold"]] = (
+            ["test", -1] if index["split"][row].iloc[0] != "test" else ["train", 1]
+        )
+        return index
+
+    monkeypatch.setattr("stages.preprocess.stage.assign", broken)
+    with pytest.raises(RuntimeError, match="the split leaks"):
+        preprocess()
+    assert not PROCESSED.exists()
+
+
+def test_a_crop_to_masks_needs_them(manifest, validated, capsys):
+    validated(manifest)
+    with pytest.raises(UserError, match=r"CropToMask: no image has a mask\. Say where .* validate\.mask"):
+        preprocess(steps=["CropToMask"])
+    mask = [
+        {"structure": "lung", "path": f"masks/{i}.png", "invert": False, "threshold": 127} for i in range(len(manifest))
+    ]
+    has = np.arange(len(manifest)) % 4 != 0
+    manifest = manifest.assign(has_mask=has, masks=[[m] if h else [] for m, h in zip(mask, has, strict=True)])
+    members = validated(manifest)
+    bare = manifest.loc[~has, "label"].value_counts()
+    with pytest.raises(
+        UserError,
+        match=rf"{(~has).sum()} of {len(has)} images have no mask \(class0 {bare['class0']}, class1 {bare['class1']}\)",
+    ):
+        preprocess(steps=["CropToMask"])
+    result = preprocess(steps=[{"CropToMask": {"without_mask": "whole"}}])
+    assert f"CropToMask left {(~has).sum()} of {len(has)} images as they were (no mask)" in capsys.readouterr().err
+    assert result.metrics["left_whole_by_CropToMask"] >= (~has).sum(), "and those whose mask reaches all borders"
+    outlines = {
+        row: np.asarray(Image.open(io.BytesIO(members[mask[row]["path"]]))) > 127 for row in np.flatnonzero(has)
+    }
+    row = next(
+        row
+        for row, inside in outlines.items()
+        if not all(side.any() for side in (inside[:5], inside[-5:], inside[:, :5], inside[:, -5:]))
+    )
+    make = Preprocessor(PreprocessSpec.model_validate(written()[2]["preprocess"]))
+    path, outline = manifest["path"][row], members[mask[row]["path"]]
+    assert np.array_equal(written()[0][row], make(members[path], path, outline))
+    assert not np.array_equal(written()[0][row], make(members[path], path))
 
 
 def test_where_patients_are_unknown_groups_are_counted_and_not_images(manifest, validated):

@@ -91,8 +91,28 @@ def test_a_provided_split_that_a_patient_crosses_names_patient_and_files(make_ma
     manifest.loc[rows[0], "provided_split"] = "test"
     with pytest.raises(UserError) as caught:
         assign(manifest, Split(method="provided"))
-    assert "Set it to grouped" in str(caught.value)
+    assert "repair: true" in str(caught.value)
+    assert "method to grouped" in str(caught.value)
     assert manifest["path"][rows[0]] in str(caught.value)
+
+
+def test_a_provided_validation_part_is_fold_0_and_the_other_folds_are_dealt_from_train(make_manifest):
+    manifest = make_manifest(2)
+    group = groups(manifest["patient"], manifest["cluster"])
+    part = np.random.default_rng(1).choice(["train", "val", "test"], group.max() + 1, p=[0.6, 0.2, 0.2])
+    manifest = manifest.assign(provided_split=part[group])
+    index = assign(manifest, Split(method="provided", val="provided", folds=4))
+    assert (index["split"] == manifest["provided_split"]).all()
+    assert set(index["fold"][index["split"] == "val"]) == {0}
+    assert set(index["fold"][index["split"] == "train"]) == {1, 2, 3}
+    with pytest.raises(UserError, match=r"split.val: provided, but .* no images of a validation part"):
+        assign(manifest.replace({"provided_split": {"val": "train"}}), Split(method="provided", val="provided"))
+
+
+@pytest.mark.parametrize("change", [{"repair": True}, {"val": "provided"}])
+def test_settings_of_a_provided_split_are_refused_where_the_split_is_dealt(change: dict):
+    with pytest.raises(ValueError, match=r"the set's own split. Set method: provided"):
+        Split(**change)
 
 
 def test_a_provided_split_that_is_not_there_says_where_to_set_it(make_manifest):

@@ -87,6 +87,28 @@ def test_keep_aspect_pads_with_black_and_keeps_proportions():
     assert not array[30:].any()
 
 
+@pytest.mark.parametrize(("name", "shrunk", "enlarged"), [
+    ("area", cv2.INTER_AREA, cv2.INTER_LINEAR),
+    ("linear", cv2.INTER_LINEAR, cv2.INTER_LINEAR),
+    ("cubic", cv2.INTER_CUBIC, cv2.INTER_CUBIC),
+    ("lanczos", cv2.INTER_LANCZOS4, cv2.INTER_LANCZOS4),
+])  # fmt: skip
+def test_interpolation_is_opencvs_and_masks_are_never_blended(film: np.ndarray, name: str, shrunk: int, enlarged: int):
+    for side, expected in ((32, shrunk), (200, enlarged)):
+        spec = PreprocessSpec(size=side, steps=[], interpolation=name)
+        mask = np.where(film > 128, 2, 0).astype(np.uint8)
+        prepared = Preprocessor(spec).prepare(film[..., None], mask)
+        assert np.array_equal(prepared.image[..., 0], cv2.resize(film, (side, side), interpolation=expected))
+        assert set(np.unique(prepared.mask)) == {0, 2}
+
+
+def test_a_recipe_from_before_there_was_a_choice_of_interpolation_means_area():
+    old = {"mode": "grey", "size": 64, "steps": [], "steps_on": "resized", "keep_aspect": False}
+    assert PreprocessSpec.model_validate(old).interpolation == "area"
+    with pytest.raises(UserError, match=r"interpolation.*'bilinear'"):
+        parse(PreprocessSpec, {"interpolation": "bilinear"}, "preprocess")
+
+
 def test_enlarging_is_smooth_and_of_the_same_size_untouched():
     small = np.array([[0, 200]], np.uint8)
     assert len(np.unique(resize(small, (1, 8)))) > 4
@@ -109,7 +131,8 @@ def test_a_mask_stays_on_its_image_and_keeps_its_numbers(film: np.ndarray, steps
     mask[:, :40], mask[:, 40:46] = 1, 2
     spec = PreprocessSpec(size=32, steps=["HorizontalFlip", {"Affine": {"translate_px": 1}}], steps_on=steps_on)
     make = Preprocessor(spec)
-    image, numbers = make.prepare(film[..., None], mask)
+    prepared = make.prepare(film[..., None], mask)
+    image, numbers = prepared.image, prepared.mask
     assert image.shape == (32, 32, 1)
     assert numbers.shape == (32, 32)
     assert set(np.unique(numbers)) == {0, 1, 2}
@@ -126,7 +149,7 @@ def test_what_a_model_sees_of_a_mask_comes_back_to_the_size_of_the_file(shape: t
     y, x = np.mgrid[:height, :width]
     disc = (y / height - 0.45) ** 2 + (x / width - 0.6) ** 2 < 0.1
     spec = PreprocessSpec(size=64, steps=[], keep_aspect=keep_aspect)
-    seen = Preprocessor(spec).prepare(np.zeros((*shape, 1), np.uint8), disc.astype(np.uint8))[1]
+    seen = Preprocessor(spec).prepare(np.zeros((*shape, 1), np.uint8), disc.astype(np.uint8)).mask
     back = restore(seen.astype(np.float32), shape, spec)
     assert back.shape == shape
     inside, outside = (back > 0.5) & disc, (back > 0.5) & ~disc

@@ -149,3 +149,16 @@ def test_a_fold_without_images_of_the_site_is_named_with_those_that_have_some(tw
     lonely = two_sites.assign(site=np.where(two_sites["fold"] == 2, "A", "B"))
     with pytest.raises(UserError, match=r"fold 1 has no image at site A .*Folds with one: 2"):
         select(lonely, Sample(site="A", fold=1))
+
+
+def test_all_sites_but_one_train_and_validate_and_the_test_rows_are_those_of_all(two_sites):
+    rows = select(two_sites, Sample(leave_out="A"))
+    alone = select(two_sites, Sample(site="B"))
+    assert np.array_equal(rows.train, alone.train)
+    assert np.array_equal(rows.validation, alone.validation)
+    unknown = two_sites.assign(site=two_sites["site"].where(two_sites["group"] % 7 != 0, None))
+    assert not unknown["site"].iloc[select(unknown, Sample(leave_out="A")).train].isna().any()
+    with pytest.raises(UserError, match=r"samples: leave_out: 'C' is not known\. Valid: A, B"):
+        select(two_sites, Sample(leave_out="C"))
+    with pytest.raises(ValueError, match="both say at which sites"):
+        Sample(site="A", leave_out="B")

@@ -13,6 +13,7 @@ import pandas as pd
 
 from ..read import Member, is_knn
 from .draws import Contrast, Draws
+from .sites import trained_at
 
 CELL = ["backbone", "strategy", "sample"]  # what the repeats of one training have in common
 CONTRAST = [
@@ -30,7 +31,7 @@ def sizes(members: Sequence[Member]) -> dict[str, str]:
     settings = {m.key.sample: m.summary["sample"] for m in members if m.summary.get("sample")}
     alike: dict[tuple[Any, ...], set[int]] = {}
     for sample in settings.values():
-        size = (sample["per_class"], sample["fraction"], sample["fold"], sample.get("site"))
+        size = (sample["per_class"], sample["fraction"], sample["fold"], trained_at(sample))
         alike.setdefault(size, set()).add(sample["seed"])
     names = {m.key.sample: m.key.sample for m in members}
     if max(map(len, alike.values()), default=1) == 1:
@@ -42,7 +43,7 @@ def sizes(members: Sequence[Member]) -> dict[str, str]:
 def _size(sample: Mapping[str, Any], with_fold: bool) -> str:
     whole = "all" if sample["fraction"] == 1 else f"{100 * sample['fraction']:g}%"
     size = f"{sample['per_class']} a class" if sample["per_class"] else whole
-    size = f"{size}, {sample['site']}" if sample.get("site") else size  # an older summary.json has no sites
+    size = f"{size}, {at}" if (at := trained_at(sample)) else size
     return f"{size}, fold {sample['fold']}" if with_fold else size
 
 
@@ -55,9 +56,9 @@ def trainings(members: Sequence[Member], metric: str, beside: str) -> pd.DataFra
     """One row per training, in the order of the matrix. Two samples with the same seed are the same training; the first
     stands for both.
 
-    `at`: position among the members; `sample`: the size; `name`: of the sample; `site`: that it names, or empty; `knn`:
-    neighbours vote;
-    `train_images`: rounded mean over the samples of a size, since whole patients bring a few more or fewer;
+    `at`: position among the members; `sample`: the size; `name`: of the sample; `site`: where it trained, empty for
+    all; `knn`: neighbours vote; `train_images`: rounded mean over the samples of a size, since whole patients bring a
+    few more or fewer;
     `val_value`, `beside`, and `low` and `high` of the metric that decides: of the model.
     """
     size = sizes(members)
@@ -65,7 +66,7 @@ def trainings(members: Sequence[Member], metric: str, beside: str) -> pd.DataFra
         {
             "at": at, "backbone": m.key.backbone, "strategy": m.key.strategy, "sample": size[m.key.sample],
             "name": m.key.sample,
-            "site": (m.summary.get("sample") or {}).get("site") or "", "knn": is_knn(m.key),
+            "site": trained_at(m.summary.get("sample") or {}), "knn": is_knn(m.key),
             "seed": (m.summary.get("sample") or {}).get("seed", 0),
             "train_images": m.summary.get("train_images"), "val_value": m.value("val", metric),
             beside: m.value("test", beside), "low": m.value("test", metric, "low"),

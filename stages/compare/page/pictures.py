@@ -33,11 +33,11 @@ def overlay(image: Image.Image, heat: Image.Image) -> Image.Image:
     return Image.fromarray((colour * share + np.asarray(image.convert("RGB")) * (1 - share)).round().astype(np.uint8))
 
 
-def read(path: Path) -> Image.Image:
-    """Raises UserError when the image is missing or damaged."""
+def read(path: Path, stage: str = "") -> Image.Image:
+    """A PNG that `stage` wrote; by default explain, of one model. Raises UserError when it is missing or damaged."""
     try:
-        with Image.open(path, formats=["PNG"]) as image:  # what explain writes
+        with Image.open(path, formats=["PNG"]) as image:
             return image.copy()
     except OSError as error:
-        remedy = f"Make it again with `dvc repro -f explain@{path.parts[2]}`."
+        remedy = f"Make it again with `dvc repro -f {stage or f'explain@{path.parts[2]}'}`."
         raise UserError(f"{path}: not readable ({error}). {remedy}") from None

@@ -12,6 +12,7 @@ from markupsafe import Markup
 from matplotlib.figure import Figure
 from PIL import Image
 
+from ...shared.core.paths import report_dir
 from ...shared.core.task import NEEDS
 from ...shared.measures import MEASURES
 from .. import text
@@ -21,6 +22,7 @@ from ..numbers import dataset, sites
 from ..numbers.board import best_on_validation
 from ..numbers.comparison import Study, beside
 from ..numbers.worth import worth
+from ..read import BEFORE_AFTER
 from ..views import VIEWS
 from . import features, pictures, sentences
 from .made import environments, own_settings, shared_settings
@@ -28,6 +30,7 @@ from .svg import svg
 
 TEMPLATES = Path(__file__).parent / "templates"
 HEADER_IMAGES = 6
+BEFORE_AFTER_SIDE = 1500  # pixels
 COLUMNS = 5  # metrics on the leaderboard beside the one that decides; each model's card has the others
 
 
@@ -72,6 +75,9 @@ def page(study: Study, figures: Mapping[str, Figure]) -> str:
         examples=list(zip(rows[: params.samples], images, strict=False)),
         models=models,
         counts=dataset.count(study.data.index, study.data.meta["classes"], NEEDS[params.task].masks),
+        before_after=pictures.data_uri(
+            pictures.read(report_dir("preprocess") / BEFORE_AFTER, "preprocess"), BEFORE_AFTER_SIDE
+        ),
         view=params.task,
         classes_word=view.CLASSES,
         cards=[

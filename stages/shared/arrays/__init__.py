@@ -1,7 +1,8 @@
 """From image files to the arrays that models read.
 
 preprocessing.py  one recipe for the preprocess stage and for serving
-transforms.py     albumentations transforms by name
-catalogue.py      which of them there are, and their arguments
+transforms.py     steps by name, applied in order
+catalogue.py      which steps there are, and their arguments: albumentations transforms and our own
+content.py        our own: threshold, crops to what an image shows
 arrays.py         data/processed, as one memory-mapped array and a table
 """

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -53,6 +55,18 @@ class Arrays:
 
     def rows(self, split: str) -> np.ndarray:
         return np.flatnonzero(self.index["split"] == split)
+
+
+def at_sites(index: pd.DataFrame, sample: Mapping[str, Any]) -> np.ndarray:
+    """bool N: the images of the sites that a sample trains and validates on: its `site`, or all but `leave_out`, or
+    all. An image whose site is unknown may be of the one that is left out, and is left out too. `sample`: the settings;
+    recipes from before there were sites lack them."""
+    site, left_out = sample.get("site"), sample.get("leave_out")
+    if site is not None:
+        return np.asarray(index["site"] == site, bool)
+    if left_out is not None:
+        return np.asarray(index["site"].notna() & (index["site"] != left_out), bool)
+    return np.ones(len(index), bool)
 
 
 def load_arrays(folder: Path = PROCESSED) -> Arrays:

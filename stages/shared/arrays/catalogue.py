@@ -1,14 +1,23 @@
-"""One albumentations transform from its name and arguments, both checked, with messages for what is wrong."""
+"""One step from its name and arguments, both checked, with messages for what is wrong: a transform of albumentations or
+one of our own (`content.py`)."""
 
 from __future__ import annotations
 
 import inspect
 import os
-from collections.abc import Mapping
+import random
+from collections.abc import Mapping, Sequence
+from dataclasses import KW_ONLY, dataclass
 from functools import cache
-from typing import Any, TypeAlias
+from typing import TYPE_CHECKING, Any, ClassVar, Protocol, TypeAlias
+
+from pydantic import ValidationError
 
 from ..core.errors import UserError, unknown
+from .content import OWN, Outcome
+
+if TYPE_CHECKING:
+    import numpy as np
 
 Step: TypeAlias = str | Mapping[str, Mapping[str, Any] | None]
 
@@ -24,6 +33,9 @@ _NEEDS = {  # what some transforms need and a single image with its mask cannot 
     "numbers that are not 8-bit; scaling to floats is the model's own last step": (
         "FromFloat", "Normalize", "ToFloat",
     ),
+}  # fmt: skip
+_RANGES = {  # arguments of which a single number means that number here; albumentations would draw one up to it
+    "CLAHE": ("clip_limit",), "GaussianBlur": ("blur_limit", "sigma_limit"),
 }  # fmt: skip
 _NOT_TRANSFORMS = (
     "BasicTransform", "DualTransform", "ImageOnlyTransform", "Transform3D", "NoOp", "ToTensorV2", "ToTensor3D"
@@ -44,15 +56,62 @@ def _name_and_arguments(step: Step, where: str) -> tuple[str, dict[str, Any]]:
     )
 
 
-def make(step: Step, where: str, deterministic: bool) -> tuple[str, Any]:
-    """(its name in messages, one albumentations transform)."""
+class Function(Protocol):
+    """A step that can be applied. `crops`: to what it finds in the image; `moves_pixels`: it may do more than change
+    the levels of pixels where they are."""
+
+    @property
+    def crops(self) -> bool: ...
+    @property
+    def moves_pixels(self) -> bool: ...
+
+    def __call__(
+        self, image: np.ndarray, mask: np.ndarray | None, numbers: np.random.Generator, choices: random.Random, /
+    ) -> Outcome:
+        """`numbers` and `choices`: the source of all randomness."""
+
+
+@dataclass(frozen=True)
+class LibraryStep:
+    """A transform of albumentations. `always`: even where its own p says now and then."""
+
+    crops: ClassVar[bool] = False
+
+    transform: Any
+    _: KW_ONLY
+    always: bool = False
+
+    def __call__(
+        self, image: np.ndarray, mask: np.ndarray | None, numbers: np.random.Generator, choices: random.Random, /
+    ) -> Outcome:
+        self.transform.set_random_state(numbers, choices)
+        data = {"image": image.copy()} | ({} if mask is None else {"mask": mask.copy()})
+        result = self.transform(force_apply=self.always, **data)
+        return Outcome(result["image"], result.get("mask"))
+
+    @property
+    def moves_pixels(self) -> bool:
+        import albumentations
+
+        return not isinstance(self.transform, albumentations.ImageOnlyTransform)
+
+
+def name_of(step: Step) -> str:
+    """The name of a step that `make` accepts."""
+    return step if isinstance(step, str) else next(iter(step))
+
+
+def make(step: Step, where: str, deterministic: bool) -> tuple[str, Function]:
+    """(its name in messages, the step)."""
     name, arguments = _name_and_arguments(step, where)
+    if name in OWN:
+        return f"{where}.{name}", _own(name, arguments, where, deterministic)
     classes = _classes()
     for need, names in _NEEDS.items():
         if name in names:
             raise UserError(f"{where}: {name} cannot be used here: it needs {need}.")
     if name not in classes:
-        raise unknown(where, name, classes)
+        raise unknown(where, name, [*classes, *OWN])
     kind, where = classes[name], f"{where}.{name}"
     init = kind.__init__  # type: ignore[misc]  # of this very class, whose arguments we want
     accepted = [p for p in inspect.signature(init).parameters if p not in ("self", "strict")]
@@ -62,14 +121,19 @@ def make(step: Step, where: str, deterministic: bool) -> tuple[str, Any]:
     if deterministic:
         arguments = _fix(name, arguments, where)
     arguments = {name: _constant(value, f"{where}.{name}") for name, value in arguments.items()}
-    return where, _construct(kind, arguments, where)
+    return where, LibraryStep(_construct(kind, arguments, where))
 
 
-def changes_levels_only(step: Any) -> bool:
-    """Whether a transform leaves every pixel, and so every mask, where it is."""
-    import albumentations
-
-    return isinstance(step, albumentations.ImageOnlyTransform)
+def _own(name: str, arguments: dict[str, Any], where: str, deterministic: bool) -> Function:
+    if not deterministic:
+        raise UserError(f"{where}: {name} belongs to preprocess.steps: it treats an image in one way, always.")
+    for argument in arguments:
+        if argument not in OWN[name].model_fields:
+            raise unknown(f"{where}.{name}: argument", argument, OWN[name].model_fields)
+    try:
+        return OWN[name](**arguments)
+    except ValidationError as error:
+        raise UserError("\n".join(_reasons(error.errors(), f"{where}.{name}"))) from None
 
 
 def _fix(name: str, arguments: dict[str, Any], where: str) -> dict[str, Any]:
@@ -81,9 +145,11 @@ def _fix(name: str, arguments: dict[str, Any], where: str) -> dict[str, Any]:
         )
     arguments = {**arguments, "p": 1.0}
     if name == "CLAHE":
-        limit = arguments.get("clip_limit", 2.0)  # usual for films; albumentations would draw one at random
-        number = isinstance(limit, int | float) and not isinstance(limit, bool)
-        arguments["clip_limit"] = (limit, limit) if number else limit
+        arguments = {"clip_limit": 2.0, **arguments}  # usual for films
+    for argument in _RANGES.get(name, ()):
+        value = arguments.get(argument)
+        if isinstance(value, int | float) and not isinstance(value, bool):
+            arguments[argument] = (value, value)
     return arguments
 
 
@@ -105,19 +171,20 @@ def _construct(kind: type, arguments: dict[str, Any], where: str) -> Any:
     try:
         return kind(**arguments, **strict)
     except (ValueError, TypeError) as error:
-        raise UserError("\n".join(_reasons(error, where))) from error
+        # albumentations wraps pydantic's error
+        faults: list[dict[str, Any]] = getattr(error.__cause__, "errors", lambda: [])()
+        raise UserError("\n".join(_reasons(faults, where)) or f"{where}: {error}") from error
 
 
-def _reasons(error: Exception, where: str) -> list[str]:
-    """albumentations wraps pydantic's error in a ValueError: one line per argument, in words."""
-    faults: list[dict[str, Any]] = getattr(error.__cause__, "errors", lambda: [])()
+def _reasons(faults: Sequence[Mapping[str, Any]], where: str) -> list[str]:
+    """One line per argument, in words."""
     lines: dict[str, str] = {}
     for fault in faults:
         path = ".".join([where, *map(str, fault["loc"][:1])])
         message = fault["msg"].removeprefix("Value error, ").rstrip(".")
         value = f"; found {fault['input']!r}" if fault["loc"] and fault["type"] != "missing" else ""
         lines.setdefault(path, f"{path}: {message[0].lower() + message[1:]}{value}.")
-    return list(lines.values()) or [f"{where}: {error}"]
+    return list(lines.values())
 
 
 @cache

@@ -2,16 +2,24 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Annotated, Any, Literal
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Annotated, Any, Literal, TypeAlias
 
 from pydantic import BeforeValidator, Field
 
+from ..core.errors import UserError
 from ..core.settings import Settings
 
 if TYPE_CHECKING:
     import numpy as np
 
+    from .content import CropToMask
+
+Interpolation: TypeAlias = Literal["area", "linear", "cubic", "lanczos"]
 SMALLEST, LARGEST = 8, 4096  # px
+WHITE = 127  # above: inside, in a mask that comes with a request
+ORIGINAL, RESIZED, MODEL = "original", "resized", "model"  # views that no step made
 
 
 def _check_size(value: Any) -> Any:
@@ -35,11 +43,16 @@ class PreprocessSpec(Settings):
     size: Size = 224
     """Pixels after resizing: one number for a square, or [height, width]."""
     steps: list[Any] = Field(default=[{"CLAHE": {"clip_limit": [2.0, 2.0], "tile_grid_size": [8, 8]}}])
-    """albumentations transforms by name with their arguments, applied in this order. CLAHE 2.0 on 8×8 tiles is usual
-    for films; [] for none."""
+    """albumentations transforms and steps of our own (Threshold, CropLargestContour, CropToMask) by name with their
+    arguments, applied in this order. CLAHE 2.0 on 8×8 tiles is usual for films; [] for none."""
     steps_on: Literal["resized", "original"] = "original"
     """What the steps work on: the image in `size`, or as it is in its file. Recipes from before there was a choice lack
     it, and mean original."""
+    interpolation: Interpolation = "area"
+    """How an image is resized. area: means of the pixels that become one, and linear where it is enlarged; fine detail
+    turns into no false pattern. linear, cubic, lanczos: OpenCV's, from the nearest 4, 16 or 64 pixels, also where it is
+    shrunk; what published code often does. Masks are never blended. Recipes from before there was a choice lack it, and
+    mean area."""
     keep_aspect: bool = False
     """false: squeeze the image to `size`, as nearly all published comparisons do. true: keep its proportions and pad
     with black; anatomy keeps its shape, but the bars tell the model the proportions of the file, and in several public
@@ -54,42 +67,112 @@ class PreprocessSpec(Settings):
         return 1 if self.mode == "grey" else 3
 
 
+@dataclass(frozen=True)
+class View:
+    """An image on its way to the model. `name`: of the step that it comes from. image: uint8 h×w×C. mask: class
+    numbers, uint8 h×w. `note`: why that step left it as it was."""
+
+    name: str
+    image: np.ndarray
+    mask: np.ndarray | None = None
+    note: str = ""
+
+
+@dataclass(frozen=True)
+class Prepared:
+    """image: uint8 H×W×C. mask: uint8 H×W where the image has one. notes: (step, why it left the image as it was)."""
+
+    image: np.ndarray
+    mask: np.ndarray | None
+    notes: tuple[tuple[str, str], ...]
+
+
 class Preprocessor:
     """bytes -> uint8 H×W×C. Same bytes, same pixels: in any order, thread or process. Can be pickled.
 
     `where` names the place of the spec in messages, e.g. "params.yaml: preprocess".
 
     Raises:
-        UserError: when made: a step or an argument that does not exist; when called: UnreadableImage.
+        UserError: when made: a step or an argument that does not exist, a crop that comes too late; when called:
+            UnreadableImage, no mask where a step needs one.
     """
 
     def __init__(self, spec: PreprocessSpec, where: str = "params.yaml: preprocess") -> None:
+        from .catalogue import name_of
         from .transforms import Transform
 
+        place = f"{where}.steps" if where else "steps"
         self.spec = spec
-        self._steps = Transform(spec.steps, f"{where}.steps", channels=spec.channels, deterministic=True)
+        self._steps = Transform(spec.steps, place, channels=spec.channels, deterministic=True)
+        self._names = [name_of(step) for step in spec.steps]
+        crops = [function.crops for function in self._steps.functions]
+        self._first = crops.index(False) if False in crops else len(crops)  # of the steps that are no crop
+        late = [i for i, crop in enumerate(crops) if crop and i > self._first]
+        if late and spec.steps_on == "resized":
+            raise UserError(
+                f"{place}[{late[0]}]: {self._names[late[0]]} comes after {self._names[self._first]}, so it would cut "
+                "pieces out of an image that is small already. Put crops first: they see the image of the file. Or set "
+                "steps_on: original, for all steps."
+            )
 
-    def __call__(self, data: bytes, name: str) -> np.ndarray:
-        """uint8 H×W×C."""
-        return self.prepare(self.original(data, name))[0]
+    def __call__(self, data: bytes, name: str, mask: bytes | None = None) -> np.ndarray:
+        """uint8 H×W×C. `mask`: an image file that is white where the structures are; only `CropToMask` looks at it."""
+        import numpy as np
 
-    def prepare(self, image: np.ndarray, mask: np.ndarray | None = None) -> tuple[np.ndarray, np.ndarray | None]:
-        """An original image, h×w×C, and its mask of class numbers, uint8 h×w, where there is one -> uint8 H×W×C and
-        H×W."""
-        size, keep = self.spec.height_width, self.spec.keep_aspect
-        seed = _seed(image)
-        inner = fit(image.shape[:2], size) if keep else size
-        start = inner if self.spec.steps_on == "resized" else image.shape[:2]
-        image = resize(image, start)
-        if mask is None:
-            return resize(self._steps(image, seed=seed), size, keep_aspect=keep), None
-        image, mask = self._steps(image, resize(mask, start, mask=True), seed=seed)
-        return resize(image, size, keep_aspect=keep), resize(mask, size, keep_aspect=keep, mask=True)
+        from ..images.mask import grey_levels, inside
+
+        image, numbers = self.original(data, name), None
+        if mask is not None:
+            structures = inside(grey_levels(mask, f"mask of {name}"), invert=False, threshold=WHITE).astype(np.uint8)
+            numbers = resize(structures, image.shape[:2], mask=True)
+        return self.prepare(image, numbers, name).image
+
+    def prepare(self, image: np.ndarray, mask: np.ndarray | None = None, name: str = "") -> Prepared:
+        """`image`: original, h×w×C. `mask`: its class numbers, uint8 h×w, where there are any. `name`: in messages."""
+        notes = []
+        try:
+            for view in self.views(image, mask):
+                if view.note:
+                    notes.append((view.name, view.note))
+        except UserError as error:
+            raise UserError(f"{name}: {error}" if name else str(error)) from error
+        return Prepared(view.image, view.mask, tuple(notes))
+
+    def views(self, image: np.ndarray, mask: np.ndarray | None = None) -> Iterator[View]:
+        """The image as it comes, as each step leaves it, and last as the model sees it."""
+        size, keep, seed = self.spec.height_width, self.spec.keep_aspect, _seed(image)
+        yield View(ORIGINAL, image, mask)
+        for i, name in enumerate(self._names):
+            if i == self._first and self.spec.steps_on == "resized":
+                image, mask = self._resized(image, mask, fit(image.shape[:2], size) if keep else size)
+                yield View(RESIZED, image, mask)
+            image, mask, note = self._steps.apply(i, image, mask, seed)
+            yield View(name, image, mask, note)
+        yield View(MODEL, *self._resized(image, mask, size, keep_aspect=keep))
+
+    def _resized(
+        self, image: np.ndarray, mask: np.ndarray | None, size: tuple[int, int], keep_aspect: bool = False
+    ) -> tuple[np.ndarray, np.ndarray | None]:
+        image = resize(image, size, keep_aspect=keep_aspect, interpolation=self.spec.interpolation)
+        return image, None if mask is None else resize(mask, size, keep_aspect=keep_aspect, mask=True)
 
     @property
     def moves_pixels(self) -> bool:
         """Whether a step may do more than change grey levels: what lies on its result then cannot be mapped back."""
-        return self._steps.moves_pixels
+        return any(function.moves_pixels for function in self._steps.functions)
+
+    @property
+    def crops(self) -> list[str]:
+        """Names of the steps that cut an image to what they find in it."""
+        pairs = zip(self._names, self._steps.functions, strict=True)
+        return [name for name, function in pairs if function.crops]
+
+    @property
+    def crop_to_mask(self) -> CropToMask | None:
+        """The first step that looks at the mask, if there is one."""
+        from .content import CropToMask
+
+        return next((step for step in self._steps.functions if isinstance(step, CropToMask)), None)
 
     def original(self, data: bytes, name: str) -> np.ndarray:
         """The image as decoded, before any step: uint8, its own height and width, C as in the spec."""
@@ -104,8 +187,15 @@ def fit(shape: tuple[int, int], size: tuple[int, int]) -> tuple[int, int]:
     return max(1, round(shape[0] * scale)), max(1, round(shape[1] * scale))
 
 
-def resize(image: np.ndarray, size: tuple[int, int], *, keep_aspect: bool = False, mask: bool = False) -> np.ndarray:
-    """H×W or H×W×C -> `size` (height, width). Area averaging to shrink, linear to enlarge, nearest for masks.
+def resize(
+    image: np.ndarray,
+    size: tuple[int, int],
+    *,
+    keep_aspect: bool = False,
+    mask: bool = False,
+    interpolation: Interpolation = "area",
+) -> np.ndarray:
+    """H×W or H×W×C -> `size` (height, width). `mask`: nearest pixels, whatever the interpolation.
 
     `keep_aspect`: fit inside `size`, centred on black.
     """
@@ -118,13 +208,22 @@ def resize(image: np.ndarray, size: tuple[int, int], *, keep_aspect: bool = Fals
         inner = fit((old_height, old_width), size)
         canvas = np.zeros((height, width, *image.shape[2:]), image.dtype)
         top, left = (height - inner[0]) // 2, (width - inner[1]) // 2
-        canvas[top : top + inner[0], left : left + inner[1]] = resize(image, inner, mask=mask)
+        canvas[top : top + inner[0], left : left + inner[1]] = resize(
+            image, inner, mask=mask, interpolation=interpolation
+        )
         return canvas
     if (old_height, old_width) == size:
         return image
     shrinks = height * width < old_height * old_width
-    how = cv2.INTER_NEAREST_EXACT if mask else cv2.INTER_AREA if shrinks else cv2.INTER_LINEAR
-    return cv2.resize(image, (width, height), interpolation=how).reshape(height, width, *image.shape[2:])
+    how = {
+        "area": cv2.INTER_AREA if shrinks else cv2.INTER_LINEAR,
+        "linear": cv2.INTER_LINEAR,
+        "cubic": cv2.INTER_CUBIC,
+        "lanczos": cv2.INTER_LANCZOS4,
+    }[interpolation]
+    how = cv2.INTER_NEAREST_EXACT if mask else how
+    resized = cv2.resize(np.ascontiguousarray(image), (width, height), interpolation=how)  # a crop is a view
+    return resized.reshape(height, width, *image.shape[2:])
 
 
 def restore(values: np.ndarray, original: tuple[int, int], spec: PreprocessSpec) -> np.ndarray:

@@ -40,16 +40,26 @@ class Archive:
         """Every file in the archive, in the order of its table of contents (`write_archive`)."""
         return [i.filename for i in self._zip.infolist() if not i.is_dir()]
 
+    def info(self, name: str) -> zipfile.ZipInfo:
+        """What the archive says of one member, without reading it.
+
+        Raises:
+            UserError: no such member.
+        """
+        try:
+            return self._zip.getinfo(name)
+        except KeyError:
+            raise UserError(f"{self.path}: has no member {name!r}. Run `dvc repro validate` again.") from None
+
     def read(self, name: str) -> bytes:
         """The bytes of one member.
 
         Raises:
             UserError: no such member, or its bytes do not match the archive's checksum.
         """
+        info = self.info(name)
         try:
-            return read_member(self._zip, self._zip.getinfo(name))
-        except KeyError:
-            raise UserError(f"{self.path}: has no member {name!r}. Run `dvc repro validate` again.") from None
+            return read_member(self._zip, info)
         except (zipfile.BadZipFile, zlib.error, EOFError) as error:
             raise UserError(
                 f"{self.path}: member {name!r} is damaged ({error}). Delete the archive and run "

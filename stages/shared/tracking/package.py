@@ -6,13 +6,18 @@ import base64
 import io
 from importlib.metadata import version
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import mlflow
 import pandas as pd
 from mlflow.models import ModelSignature
 from mlflow.types import ColSpec, DataType, Schema, TensorSpec
 
+from ..arrays.preprocessing import Preprocessor
 from ..model.recipe import Recipe
+
+if TYPE_CHECKING:
+    from PIL import Image
 
 CODE = Path(__file__).parents[2]
 REQUIREMENTS = (
@@ -49,15 +54,25 @@ def signature(recipe: Recipe) -> ModelSignature:
     kinds = {str: DataType.string, float: DataType.double}
     columns = TASKS[recipe.task].columns(recipe.classes)
     outputs: list[ColSpec | TensorSpec] = [ColSpec(kinds[kind], name) for name, kind in columns.items()]
-    return ModelSignature(inputs=Schema([ColSpec(DataType.string, "image")]), outputs=Schema(outputs))
+    inputs: list[ColSpec | TensorSpec] = [ColSpec(DataType.string, "image")]
+    if Preprocessor(recipe.preprocess).crop_to_mask:  # optional for MLflow: the model itself says why it needs one
+        inputs.append(ColSpec(DataType.string, "mask", required=False))
+    return ModelSignature(inputs=Schema(inputs), outputs=Schema(outputs))
 
 
 def input_example(recipe: Recipe) -> pd.DataFrame:
-    """A grey wedge of the model's input size: no patient's image travels with a model."""
+    """A grey wedge of the model's input size: no patient's image travels with a model. Where the model needs a mask,
+    all of it is inside."""
     from PIL import Image
 
     height, width = recipe.size
-    wedge = Image.linear_gradient("L").resize((width, height))
+    columns = {"image": [_png(Image.linear_gradient("L").resize((width, height)))]}
+    if Preprocessor(recipe.preprocess).crop_to_mask:
+        columns["mask"] = [_png(Image.new("L", (width, height), 255))]
+    return pd.DataFrame(columns)
+
+
+def _png(image: Image.Image) -> str:
     buffer = io.BytesIO()
-    wedge.save(buffer, format="PNG")
-    return pd.DataFrame({"image": [base64.b64encode(buffer.getvalue()).decode("ascii")]})
+    image.save(buffer, format="PNG")
+    return base64.b64encode(buffer.getvalue()).decode("ascii")

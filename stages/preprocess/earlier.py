@@ -1,0 +1,162 @@
+"""Rows of earlier runs: an image whose bytes and masks, and the steps, code and libraries, are the same is copied, not
+computed again. With a few new images in a large set, only those are decoded.
+
+Kept in .lightbox/rows of the main repository, one folder per run: hard links to the arrays of data/processed, which
+take no room of their own as long as those are there, and rows.parquet, which says what each row is. The newest KEPT
+folders stay. A folder appears whole or not at all; a row that was changed on the disk since does not match its checksum
+and is computed.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import shutil
+import zlib
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from importlib.metadata import version
+from pathlib import Path
+from zipfile import ZipInfo
+
+import numpy as np
+import pandas as pd
+
+from ..shared.arrays.preprocessing import Prepared, PreprocessSpec
+from ..shared.core.code import digest_of
+from ..shared.core.errors import UserError
+from ..shared.core.paths import project_root
+from ..shared.images.archive import Archive
+from .masks import MaskFile
+
+KEPT = 2
+CODE = ("preprocess/arrays.py", "preprocess/earlier.py", "preprocess/masks.py", "shared/arrays", "shared/images")
+LIBRARIES = ("albumentations", "numpy", "opencv-python-headless", "pillow", "pydicom")
+ARRAYS = ("images.npy", "masks.npy", "masks_original.zip")
+TABLE = "rows.parquet"
+
+
+@dataclass(frozen=True)
+class Row:
+    """What is written of one image. original_mask: where it is annotated, the class numbers in its own size, as PNG."""
+
+    prepared: Prepared
+    original_mask: bytes = b""
+
+    @property
+    def checksum(self) -> int:
+        parts = [self.prepared.image.tobytes(), self.original_mask]
+        if self.prepared.mask is not None:
+            parts.append(self.prepared.mask.tobytes())
+        value = 0
+        for part in parts:
+            value = zlib.crc32(part, value)
+        return value
+
+
+@dataclass
+class Table:
+    """Of the rows that were written, in their order."""
+
+    key: list[str] = field(default_factory=list)
+    checksum: list[int] = field(default_factory=list)
+    notes: list[tuple[tuple[str, str], ...]] = field(default_factory=list)
+
+    def append(self, key: str, row: Row) -> None:
+        self.key.append(key)
+        self.checksum.append(row.checksum)
+        self.notes.append(row.prepared.notes)
+
+    def write(self, path: Path) -> None:
+        notes = [json.dumps(own) for own in self.notes]
+        pd.DataFrame({"key": self.key, "checksum": self.checksum, "notes": notes}).to_parquet(path, index=False)
+
+
+class Run:
+    """The folder of one earlier run."""
+
+    def __init__(self, folder: Path) -> None:
+        table = pd.read_parquet(folder / TABLE)
+        self._place = dict(zip(table["key"], range(len(table)), strict=True))
+        self._checksum, self._notes = table["checksum"].to_numpy(), table["notes"].to_numpy()
+        self._images = np.load(folder / "images.npy", mmap_mode="r")
+        masked = (folder / "masks.npy").exists()
+        self._masks = np.load(folder / "masks.npy", mmap_mode="r") if masked else None
+        self._originals = Archive(folder / "masks_original.zip", "preprocess") if masked else None
+
+    def row(self, key: str, annotated: bool) -> Row | None:
+        """None where it is not there, or was changed on the disk."""
+        if (place := self._place.get(key)) is None:
+            return None
+        notes = tuple((step, reason) for step, reason in json.loads(self._notes[place]))
+        mask, original = None, b""
+        if annotated:
+            if self._masks is None or self._originals is None:
+                return None
+            try:
+                mask, original = np.array(self._masks[place]), self._originals.read(f"{place}.png")
+            except UserError:
+                return None
+        row = Row(Prepared(np.array(self._images[place]), mask, notes), original)
+        return row if row.checksum == self._checksum[place] else None
+
+
+class Earlier:
+    """All earlier runs with this spec, code and libraries; the newest first."""
+
+    def __init__(self, spec: PreprocessSpec, root: Path | None = None) -> None:
+        self.root = (root or project_root()) / ".lightbox" / "rows"
+        content = [spec.model_dump(mode="json"), digest_of(*CODE), [version(name) for name in LIBRARIES]]
+        self.name = hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()[:16]
+        self.runs = [run for folder in self._folders(f"{self.name}-*") if (run := _opened(folder))]
+
+    def row(self, key: str, annotated: bool) -> Row | None:
+        return next((row for run in self.runs if (row := run.row(key, annotated))), None)
+
+    def keep(self, arrays: Path, table: Table, digest: str) -> None:
+        """Link the arrays of this run, and forget all but the newest runs."""
+        folder = self.root / f"{self.name}-{digest[:16]}"
+        partial = self.root / f".{folder.name}.{os.getpid()}.partial"
+        partial.mkdir(parents=True)
+        try:
+            for name in ARRAYS:
+                if (arrays / name).exists():
+                    _link(arrays / name, partial / name)
+            table.write(partial / TABLE)
+            if folder.exists():
+                os.utime(folder)
+            else:
+                partial.rename(folder)
+        finally:
+            shutil.rmtree(partial, ignore_errors=True)
+        for old in self._folders("*-*")[KEPT:]:
+            shutil.rmtree(old, ignore_errors=True)
+
+    def _folders(self, pattern: str) -> list[Path]:
+        return sorted(self.root.glob(pattern), key=lambda path: path.stat().st_mtime, reverse=True)
+
+
+def key_of(sha256: str, info: ZipInfo, files: Sequence[MaskFile], contents: Sequence[bytes]) -> str:
+    """What a row depends on beside the steps. `sha256`: of the image, as the manifest has it; the checksum of the
+    archive stands beside it, should the manifest be of another one. `contents`: of its mask files."""
+    masks = [
+        (hashlib.sha256(data).hexdigest(), file.number, file.invert, file.threshold)
+        for file, data in zip(files, contents, strict=True)
+    ]
+    return f"{sha256} {info.CRC:08x} {info.file_size} {masks or ''}"
+
+
+def _opened(folder: Path) -> Run | None:
+    """None where another process has just removed it, or it is damaged."""
+    try:
+        return Run(folder)
+    except (OSError, ValueError, KeyError):
+        return None
+
+
+def _link(source: Path, target: Path) -> None:
+    try:
+        os.link(source, target)
+    except OSError:  # another disk, or one without links
+        shutil.copyfile(source, target)
