@@ -56,7 +56,7 @@ class Pseudonyms:
         if self.expression is None:
             return name
         suffix = PurePosixPath(name).suffix
-        suffix = suffix if suffix.lower() in SUFFIXES | TABLES else ""
+        suffix = suffix if suffix.lower() in {*SUFFIXES, *TABLES} else ""
         stem, parts, end = name.removesuffix(suffix), list[str](), 0
         for start, stop, kind in self._spans(stem):
             if start < end:  # a group within a group

@@ -27,7 +27,7 @@ from .checks import (
     file_checks,
     image_checks,
     mask_checks,
-    row_checks,
+    row_outcomes,
     shortcut_checks,
 )
 from .docs import finish
@@ -137,8 +137,7 @@ def judge(
         outcomes += suites.run("masks", masks.drop(columns="levels"), mask_checks(params))
     outcomes += suites.run("files", kinds(rows, files), file_checks(params))
     if params.labels and files.cells is not None:
-        cells = files.cells.assign(has_image=files.cells["image"].notna()).drop(columns="image")
-        outcomes += suites.run("rows", cells, row_checks(params, params.labels.table))
+        outcomes += row_outcomes(files.cells, params, params.labels.table)
     faulty = faults(outcomes, rows, masks)
     kept = np.flatnonzero(~rows["path"].isin(faulty))
     labels = rows["label"].iloc[kept]

@@ -11,7 +11,7 @@ SUFFIXES = frozenset(
 )
 FORMATS = ("PNG", "JPEG", "JPEG2000", "BMP", "DIB", "GIF", "TIFF", "WEBP", "PPM")
 """What Pillow may decode, whatever a file's name says. Others are refused: for EPS it would start Ghostscript."""
-TABLES = frozenset({".csv", ".parquet"})
+TABLES = (".csv", ".parquet")
 CLUTTER = frozenset({"thumbs.db", "desktop.ini", "readme", "readme.md", "readme.txt"})
 
 
@@ -29,7 +29,7 @@ def is_dicom(data: bytes) -> bool:
 
 def is_table(name: str) -> bool:
     """A table that may give the labels of the images."""
-    return PurePosixPath(name).suffix.lower() in TABLES
+    return name.lower().endswith(TABLES)
 
 
 def is_clutter(name: str) -> bool:
