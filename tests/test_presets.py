@@ -24,6 +24,7 @@ STUDIES = ["edema_vgg16", "pneumonia", "pneumonia_kinds", "covid_3class", "brain
 @pytest.fixture
 def here(workspace, repository):
     shutil.copy(repository / "params.yaml", workspace / "params.yaml")
+    shutil.copy(repository / "expectations.yaml", workspace / "expectations.yaml")
     shutil.copytree(repository / "models" / "pretrained", workspace / "models" / "pretrained")
     return workspace
 

@@ -212,24 +212,24 @@ def class_checks(params: Params, counts: Mapping[str, int]) -> list[Check]:
     ]  # fmt: skip
 
 
-LARGE, MEDIUM = 0.8, 0.5
-"""Standardised differences."""
+MEDIUM = 0.5
+"""Standardised difference."""
 
 
 def drift_checks(params: Params) -> dict[str, Check]:
-    """On tables of differences: path (what differs, in words), effect."""
-    alike = "ExpectColumnValuesToBeBetween"
+    """On tables of differences: path (what differs, in words), low (the end of its interval)."""
+    kind, arguments = "ExpectColumnValuesToBeBetween", {"column": "low", "max_value": MEDIUM}
+    limit = f"no standardised difference is surely larger than {MEDIUM}"
     checks = (
         Check("classes_alike_in_file", "warning",
-              "The files of the classes are alike in size, proportions, mode and JPEG quality: no standardised "
-              f"difference is larger than {LARGE}.", alike, {"column": "effect", "max_value": LARGE}),
+              f"The files of the classes are alike in size, proportions, mode and JPEG quality: {limit}.",
+              kind, arguments),
         Check("classes_alike_in_grey", "info",
-              f"The classes are alike in brightness and contrast: no standardised difference is larger than {LARGE}. "
-              "Where one is, it may be the disease.", alike, {"column": "effect", "max_value": LARGE}),
+              f"The classes are alike in brightness and contrast: {limit}. Where one is, it may be the disease.",
+              kind, arguments),
         Check("splits_alike", "warning",
               "The parts of the set's own split are alike in size, proportions, mode, JPEG quality, brightness and "
-              f"contrast: no standardised difference is larger than {MEDIUM}.",
-              alike, {"column": "effect", "max_value": MEDIUM}),
+              f"contrast: {limit}.", kind, arguments),
     )  # fmt: skip
     return {check.name: _with_severity(check, params) for check in checks}
 

@@ -2,7 +2,8 @@
 difference that means nothing is significant.
 
 A difference is standardised: that of two means over the root of the mean of both variances, and the same of two shares
-(Austin 2009, Statistics in Medicine 28:3083). 0.2 is small, 0.5 medium, 0.8 large (Cohen 1988).
+(Austin 2009, Statistics in Medicine 28:3083). 0.2 is small, 0.5 medium, 0.8 large (Cohen 1988). Few patients differ by
+chance alone, so what counts is the low end of its interval (Hedges & Olkin 1985), with patients as the number.
 """
 
 from __future__ import annotations
@@ -16,13 +17,14 @@ import pandas as pd
 FILE = ("width", "height", "aspect", "mode", "quantisation")
 GREY = ("brightness", "contrast")
 LARGEST = 10.0  # of a difference; that of two groups without any spread has no end
-FEWEST = 5  # images of a group; of fewer, a mean says little
+FEWEST = 5  # patients of a group; of fewer, a mean says little
+ERRORS = 3  # standard errors below the difference: many columns and pairs are looked at
 
 
 def differences(rows: pd.DataFrame, group: pd.Series, columns: Sequence[str]) -> pd.DataFrame:
-    """Of each column, the two groups that differ most: `path`, that in words, and `effect`. `rows`: one per image;
-    `group`: of each, missing where it has none."""
-    sizes = group.value_counts()
+    """Of each column, the two groups that differ most: `path`, that in words, `effect`, and `low`, the end of its
+    interval. `rows`: one per image, with `patient`; `group`: of each, missing where it has none."""
+    sizes = rows["patient"].groupby(group, observed=True).nunique()
     names = [name for name in dict.fromkeys(group.dropna()) if sizes[name] >= FEWEST]
     lines = []
     for column in columns:
@@ -35,8 +37,15 @@ def differences(rows: pd.DataFrame, group: pd.Series, columns: Sequence[str]) ->
         if found:
             largest, what, one, other = max(found, key=lambda item: item[0])
             means = [f"{name} {numbers[what][group == name].mean():.4g}" for name in (one, other)]
-            lines.append({"path": f"{what}: {', '.join(means)} (difference {largest:.2f})", "effect": largest})
-    return pd.DataFrame(lines, columns=["path", "effect"])
+            words = f"{what}: {', '.join(means)} (difference {largest:.2f})"
+            low = largest - ERRORS * standard_error(largest, sizes[one], sizes[other])
+            lines.append({"path": words, "effect": largest, "low": low})
+    return pd.DataFrame(lines, columns=["path", "effect", "low"])
+
+
+def standard_error(effect: float, one: int, other: int) -> float:
+    """Of a standardised difference of groups of so many patients."""
+    return float(np.sqrt(1 / one + 1 / other + effect**2 / (2 * (one + other))))
 
 
 def indicators(column: pd.Series) -> pd.DataFrame:

@@ -6,7 +6,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from stages.validate.drift import LARGEST, differences, effect
+from stages.validate.drift import LARGEST, differences, effect, standard_error
 
 
 def rows(shift=0.0, rgb=0.0, images=400):
@@ -15,7 +15,7 @@ def rows(shift=0.0, rgb=0.0, images=400):
     second = label == "pneumonia"
     return pd.DataFrame(
         {
-            "label": label, "brightness": rng.normal(100, 10, images) + 10 * shift * second,
+            "label": label, "patient": np.arange(images) // 2, "brightness": rng.normal(100, 10, images) + 10 * shift * second,
             "mode": np.where(rng.random(images) < rgb * second, "RGB", "L"),
         }
     )  # fmt: skip
@@ -44,6 +44,23 @@ def test_a_mode_that_one_class_has_is_named_with_both_shares():
     assert row.effect == pytest.approx(abs(p - q) / np.sqrt((p * (1 - p) + q * (1 - q)) * n / 2), rel=1e-6)
     assert "normal" in row.path
     assert "pneumonia" in row.path
+
+
+def test_chance_alone_gives_no_difference_that_is_sure_and_a_large_one_is():
+    """100 sets of 80 patients without any difference, 6 columns each."""
+    rng, sure = np.random.default_rng(1), 0
+    for _ in range(100):
+        table = pd.DataFrame(rng.normal(size=(80, 6)), columns=list("abcdef")).assign(patient=np.arange(80))
+        sure += (differences(table, pd.Series(np.arange(80) % 2), list("abcdef"))["low"] > 0).any()
+    assert sure <= 6
+    table = rows(1.5)
+    assert differences(table, table["label"], ["brightness"])["low"].item() > 0.9
+
+
+def test_the_standard_error_is_the_spread_of_the_effect():
+    rng = np.random.default_rng(2)
+    effects = [rng.normal(0, 1, 40).mean() - rng.normal(0, 1, 60).mean() for _ in range(2000)]
+    assert np.std(effects) == pytest.approx(standard_error(0.0, 40, 60), rel=0.05)
 
 
 def test_a_group_of_a_few_images_is_not_compared():
