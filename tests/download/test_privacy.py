@@ -334,3 +334,11 @@ def test_a_frame_is_shown_through_its_own_window(mode: str, produce: Produce, tm
         window = {"WindowCenter": 900 + 100 * frame, "WindowWidth": 400 + frame}
         single = dicom(FRAMES[frame], RescaleSlope=1, RescaleIntercept=-1000, **window)
         assert np.array_equal(np.asarray(decode(archive.read("cine.dcm"), "a")), np.asarray(decode(single, "a")))
+
+
+def test_the_documented_pattern_finds_the_pseudonym_and_nothing_behind_it() -> None:
+    from stages.validate.names import assign
+
+    names = [privacy.pseudonyms(r"P\d+").path(f"{folder}/P7_{shot}.png") for folder, shot in (("a", 1), ("b", 2))]
+    params = parse(Validate, {"classes": {"a": "a/*", "b": "b/*"}, "patient": "id-[0-9a-f]+"}, "validate")
+    assert set(assign(names, params, lambda _: b"").images["patient"]) == {f"id-{hashed('P7')}"}
