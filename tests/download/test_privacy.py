@@ -40,7 +40,8 @@ def key(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.fixture
-def hospital(tmp_path: Path) -> Path:
+def hospital(tmp_path: Path, workdir: Path) -> Path:
+    (workdir / "expectations.yaml").touch()
     return hand_out(tmp_path / "hospital")
 
 
