@@ -41,6 +41,12 @@ def images_needed(value: float | None, largest: float) -> str:
     return f"more than {count(largest)}" if math.isinf(value) else count(value)
 
 
+def images_span(low: float | None, high: float | None, largest: float) -> str:
+    """Once, where both ends lie beyond the same end of the curve."""
+    ends = [images_needed(value, largest) for value in (low, high)]
+    return " to ".join(dict.fromkeys(ends))
+
+
 def duration(seconds: float | None) -> str:
     if seconds is None or math.isnan(seconds):
         return DASH

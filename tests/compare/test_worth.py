@@ -13,6 +13,7 @@ from stages.compare.figures.growth import data_efficiency
 from stages.compare.numbers.sites import by_site
 from stages.compare.numbers.worth import needed, worth
 from stages.compare.page.render import _environment
+from stages.compare.text import images_span
 from stages.shared.core.paths import Key
 from stages.shared.measures import MEASURES
 from stages.shared.measures.measure import Measure
@@ -36,6 +37,12 @@ def test_the_baseline_needs_what_its_curve_says():
     assert few["images_low"] == pytest.approx(10)
     assert few["images_high"] == pytest.approx(40)
     assert math.isinf(many["images"])
+
+
+def test_an_interval_beyond_the_end_of_the_curve_is_said_once():
+    assert images_span(math.inf, math.inf, 24) == "more than 24"
+    assert images_span(6.4, math.inf, 24) == "6 to more than 24"
+    assert images_span(0, 0, 24) == "fewer than any"
 
 
 def test_distances_are_better_when_they_are_lower_and_a_dip_does_not_count():

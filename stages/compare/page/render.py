@@ -116,7 +116,7 @@ def _environment() -> Environment:
         trim_blocks=True, lstrip_blocks=True,
     )  # fmt: skip
     environment.globals["inline"] = lambda name: Markup((TEMPLATES / name).read_text(encoding="utf-8"))
-    names = ("number", "signed", "span", "duration", "count", "images_needed")
+    names = ("number", "signed", "span", "duration", "count", "images_needed", "images_span")
     environment.filters |= {name: getattr(text, name) for name in names}
     environment.filters |= {"svg": svg, "sentence": lambda label: label[:1].upper() + label[1:]}
     return environment
