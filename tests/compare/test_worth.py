@@ -94,9 +94,11 @@ def test_each_site_is_scored_on_its_own_test_images():
 
 def test_the_page_shows_the_scores_of_each_site():
     row = {"key": Key("net", "fine_tune", "full"), "trained": "east", "scores": [0.875, 0.625], "images": [30, 31]}
+    row |= {"new": [False, True]}
     study = SimpleNamespace(measure=SimpleNamespace(label="AUROC"))
     look = SimpleNamespace(colour={"fine_tune": "#123456"})
     template = _environment().get_template("sites.j2")
     html = template.render(study=study, look=look, site_names=["east", "west"], by_site=[row])
     assert re.findall(r"<td>([\d.]+)</td>", html) == ["0.875", "0.625"]
     assert re.findall(r"(\d+) images", html) == ["30", "31"]
+    assert html.index("0.625") < html.index("never seen") and html.count("never seen") == 1
