@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import re
 from collections.abc import Iterator
 from pathlib import PurePosixPath
 from typing import TYPE_CHECKING, Literal
@@ -22,6 +23,8 @@ KEPT = frozenset({
 })  # fmt: skip
 """What stays of a header, beside how the pixels are stored and shown (group 0028)."""
 PIXELS = 0x0028
+FORMS = {"PatientAge": re.compile(r"\d{1,3}[DWMY]?"), "PatientSex": re.compile(r"[MFO]")}
+"""What is typed by hand stays only in the form that DICOM gives it."""
 TEXTS = frozenset({"LO", "LT", "PN", "SH", "ST", "UC", "UI", "UR", "UT", "UN"})
 """Kinds of value in which anything may be written."""
 IDENTIFIERS = (
@@ -54,19 +57,25 @@ def write(dataset: Dataset) -> bytes:
     return buffer.getvalue()
 
 
-def chosen(dataset: Dataset, name: str, rule: Rule) -> Iterator[tuple[str, Dataset]]:
-    """The frames that `rule` takes, each with the name of its file: one frame keeps the name, of several each gets its
-    number, from 1."""
+def chosen(dataset: Dataset, rule: Rule) -> Iterator[tuple[int | None, Dataset]]:
+    """The frames that `rule` takes, each with its number where all are taken, from 1; of one frame that is None."""
     number = frames.count(dataset)
     if number == 1 or rule == "first" or "PixelData" not in dataset:
-        yield name, dataset
+        yield None, dataset
     elif rule == "middle":
-        yield name, frames.cut(dataset, number // 2)
+        yield None, frames.cut(dataset, number // 2)
     else:
-        path = PurePosixPath(name)
-        suffix = path.suffix if path.suffix.lower() in (".dcm", ".dicom") else ""
         for frame in range(number):
-            yield f"{name.removesuffix(suffix)}_frame{frame + 1:04d}{suffix}", frames.cut(dataset, frame)
+            yield frame + 1, frames.cut(dataset, frame)
+
+
+def frame_name(name: str, number: int | None) -> str:
+    """What the file of a frame is called: a.dcm -> a_frame0001.dcm; without a number, as the file that it is from."""
+    if number is None:
+        return name
+    suffix = PurePosixPath(name).suffix
+    suffix = suffix if suffix.lower() in (".dcm", ".dicom") else ""
+    return f"{name.removesuffix(suffix)}_frame{number:04d}{suffix}"
 
 
 def identifiers(dataset: Dataset) -> list[str]:
@@ -90,6 +99,9 @@ def strip(dataset: Dataset, pseudonyms: Pseudonyms) -> None:
     from pydicom.dataset import FileMetaDataset
     from pydicom.uid import UID, SecondaryCaptureImageStorage
 
+    for keyword, form in FORMS.items():
+        if keyword in dataset and not form.fullmatch(str(dataset[keyword].value or "").strip()):
+            del dataset[keyword]
     patient, instance = dataset.get("PatientID"), str(dataset.get("SOPInstanceUID", ""))
     _leave(dataset)
     if patient:

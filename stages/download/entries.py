@@ -53,6 +53,8 @@ class Packed:
     """What has been seen so far. `names`: that of each image and table in the archive -> that at the source."""
 
     names: dict[str, str] = field(default_factory=dict)
+    new_names: dict[str, str] = field(default_factory=dict)
+    """What each image would be called without pseudonyms -> its name in the archive."""
     sources: set[str] = field(default_factory=set)
     tables: dict[str, bytes] = field(default_factory=dict)
     images: int = 0
@@ -98,9 +100,13 @@ def _members(
             packed.tables[entry.name] = entry.read()
         elif entry.is_image:
             check(entry, packed, where)
-            for name, data in _images(entry, rules, packed):
+            name = rules.pseudonyms.path(entry.name) if rules.pseudonyms else entry.name
+            packed.unmatched += rules.pseudonyms is not None and name == entry.name
+            for frame, data in _images(entry, name, rules, packed):
                 packed.images += 1
-                yield _registered(name, entry.name, packed, where), data
+                own = _registered(dicom.frame_name(name, frame), entry.name, packed, where)
+                packed.new_names[dicom.frame_name(entry.name, frame)] = own
+                yield own, data
         else:
             packed.others[PurePosixPath(entry.name).suffix.lower() or "no suffix"] += 1
     if not packed.images:  # raised here, so that no archive is written
@@ -118,20 +124,18 @@ def _members(
     yield from _tables(rules, packed, where)
 
 
-def _images(entry: Entry, rules: Rules, packed: Packed) -> Iterator[tuple[str, bytes]]:
-    """The images of one file, by the names that they get."""
+def _images(entry: Entry, name: str, rules: Rules, packed: Packed) -> Iterator[tuple[int | None, bytes]]:
+    """The images of one file, each with the number of its frame (`dicom.chosen`). `name`: the file's in the archive."""
     data = entry.read()
-    name = rules.pseudonyms.path(entry.name) if rules.pseudonyms else entry.name
-    packed.unmatched += rules.pseudonyms is not None and name == entry.name
     if not dicom.counts_as_dicom(data, entry.name) or (rules.pseudonyms is None and rules.frames == "first"):
         if is_dicom(data):
             packed.headers.append(entry.name)
-        yield name, data
+        yield None, data
         return
     dataset = dicom.read(data)
     if dataset is None:
         packed.unreadable += rules.pseudonyms is not None
-        yield name, dicom.UNREADABLE if rules.pseudonyms else data
+        yield None, dicom.UNREADABLE if rules.pseudonyms else data
         return
     if rules.pseudonyms is None:
         packed.headers.append(entry.name)
@@ -141,28 +145,27 @@ def _images(entry: Entry, rules: Rules, packed: Packed) -> Iterator[tuple[str, b
             "DICOM header. Make download.pseudonyms.names match that part too."
         )
     try:
-        images = []
-        for own_name, image in dicom.chosen(dataset, name, rules.frames):
+        images: list[tuple[int | None, bytes]] = []
+        for frame, image in dicom.chosen(dataset, rules.frames):
             if rules.pseudonyms:
                 dicom.strip(image, rules.pseudonyms)
-            images.append((own_name, data if image is dataset and not rules.pseudonyms else dicom.write(image)))
+            images.append((frame, data if image is dataset and not rules.pseudonyms else dicom.write(image)))
     except Exception:  # pydicom raises nearly anything on damaged bytes; validate says what is wrong with the file
         if rules.pseudonyms:
             packed.unreadable += 1
         else:
             packed.undivided.append(entry.name)
-        images = [(name, dicom.UNREADABLE if rules.pseudonyms else data)]
+        images = [(None, dicom.UNREADABLE if rules.pseudonyms else data)]
     yield from images
 
 
 def _tables(rules: Rules, packed: Packed, where: str) -> Iterator[tuple[str, bytes]]:
     """Under pseudonyms, only where params say which of their columns identify nobody."""
-    new_names = {source: name for name, source in packed.names.items()}
     for source, data in packed.tables.items():
         if rules.pseudonyms is None:
             yield _registered(source, source, packed, where), data
         elif rules.columns:
-            rewritten = tables.pseudonymised(data, source, rules.columns, new_names, rules.pseudonyms)
+            rewritten = tables.pseudonymised(data, source, rules.columns, packed.new_names, rules.pseudonyms)
             yield _registered(rules.pseudonyms.path(source), source, packed, where), rewritten
         else:
             packed.others[PurePosixPath(source).suffix.lower()] += 1

@@ -14,6 +14,7 @@ import re
 import secrets
 import traceback
 import unicodedata
+import warnings
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -138,13 +139,16 @@ def named_in(name: str, identifiers: Iterable[str]) -> bool:
 @contextmanager
 def messages(pseudonyms: Pseudonyms | None) -> Iterator[None]:
     """Under pseudonyms, errors of the block may name patients: they go into a private file, and a message that says so
-    takes their place.
+    takes their place. Warnings of libraries may too, such as pydicom's of a value that does not fit: none is shown.
 
     Raises:
         UserError: the block failed.
     """
     try:
-        yield
+        with warnings.catch_warnings():
+            if pseudonyms is not None:
+                warnings.simplefilter("ignore")
+            yield
     except NamelessError:
         raise
     except Exception as error:

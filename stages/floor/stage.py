@@ -30,7 +30,7 @@ from .linear import fit
 from .params import Params
 from .tables import TABLES, Half, described, mean_masks
 
-MOST = 10_000  # training images; whole patients
+MOST = 10_000  # training images
 MEAN_MASK = Kind("Mean mask", "the mean mask of the training images, for every image")
 NO_TRUTH = Truth(np.zeros((0, 1, 1), np.uint8), [], lambda row: None, lambda maps, size: maps)
 
@@ -62,7 +62,7 @@ def run(params: Params, job: Job) -> Result:
 
 
 def few(index: pd.DataFrame, rows: np.ndarray) -> np.ndarray:
-    """At most MOST of the rows, whole groups."""
+    """At most MOST of the rows, group by group."""
     if len(rows) <= MOST:
         return rows
     place = np.random.default_rng(0).permutation(index["group"].max() + 1)[index["group"].iloc[rows]]

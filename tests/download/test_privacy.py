@@ -6,6 +6,7 @@ import csv
 import io
 import re
 import stat
+import warnings
 from collections.abc import Callable
 from pathlib import Path
 
@@ -262,6 +263,20 @@ def test_a_cleaned_header_shows_the_same_picture(
     assert header.SOPInstanceUID.startswith("2.25.")
 
 
+def test_values_that_do_not_fit_their_field_neither_stay_nor_are_shown(
+    produce: Produce, tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    """pydicom warns of some of them, with the value."""
+    data = dicom(film(), PatientAge="070 MUELLER", PatientSex="Hannelore", SOPInstanceUID="1.2.MUELLER")
+    with warnings.catch_warnings():
+        warnings.simplefilter("default")  # as a run has it; in these tests a warning is an error
+        archive = produce(**hidden(plant(tmp_path / "own", {"a.dcm": data})))[1]
+    refuse_secrets(archive.read("a.dcm"), "header")
+    shown = capfd.readouterr()
+    refuse_secrets(shown.out + shown.err, "output")
+    assert np.array_equal(np.asarray(decode(data, "a.dcm")), np.asarray(decode(archive.read("a.dcm"), "a.dcm")))
+
+
 def test_a_header_that_cannot_be_read_does_not_pass(
     produce: Produce, tmp_path: Path, capfd: pytest.CaptureFixture[str]
 ) -> None:
@@ -310,6 +325,16 @@ def test_the_frames_that_are_asked_for_become_images(
     for name, frame in [*frames.items(), ("one.dcm", 1)]:
         expected = decode(dicom(FRAMES[frame]), "x.dcm")
         assert np.array_equal(np.asarray(decode(archive.read(name), name)), np.asarray(expected))
+
+
+def test_a_table_says_what_each_frame_shows(produce: Produce, tmp_path: Path) -> None:
+    rows = [f"a/cine_frame{frame:04d}.dcm,{'sick' if frame == 3 else 'normal'}" for frame in range(1, 5)]
+    table = "\n".join(["file,label", *rows, "cine,none"]).encode()
+    folder = plant(tmp_path / "own", {"a/cine.dcm": dicom(FRAMES), "t.csv": table})
+    _, archive = produce(**hidden(folder, names="^a", columns=["label"]) | {"frames": "all"})
+    cells = pd.read_csv(io.BytesIO(archive.read("t.csv")))
+    assert cells["file"].tolist()[:4] == archive.names()[:4]
+    assert cells["file"][4] == f"id-{hashed('cine')}"
 
 
 @pytest.mark.parametrize("mode", ["keep", "pseudonymise"])

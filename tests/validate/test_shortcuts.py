@@ -152,7 +152,7 @@ def test_too_few_patients_or_classes_give_a_reason_and_no_numbers():
     table, thumbnails = images(4)
     found, measured = meters(table, thumbnails)
     assert found == {}
-    assert measured.numbers["reason"] == "a class has images of 2 patients only"
+    assert measured.numbers["reason"] == "a class has images of fewer than 3 patients"
     table, thumbnails = images(10, ("normal",))
     assert meters(table, thumbnails)[1].numbers["reason"] == "there is one class"
 
@@ -163,6 +163,23 @@ def test_many_images_are_thinned_by_whole_patients(monkeypatch):
     _, measured = meters(table, thumbnails)
     assert measured.numbers["images"] == 60
     assert measured.numbers["groups"] == 30
+
+
+@pytest.mark.parametrize("ill", [4, 0], ids=["rare", "absent"])
+def test_a_rare_class_is_not_thinned_away(ill, monkeypatch):
+    monkeypatch.setattr("stages.validate.shortcuts.measure.MOST", 60)
+    table, thumbnails = images(300)
+    table["label"] = table["label"].mask(table["patient"].str[1:].astype(int) >= ill, "normal")
+    expected = int((table["label"] == "pneumonia").sum())
+    _, measured = meters(table, thumbnails)
+    if ill:
+        table = table.assign(patient=table["path"])  # 2 ill patients are too few, 4 are not
+        _, measured = meters(table, thumbnails)
+        assert measured.numbers["reason"] is None
+        own = measured.scores[measured.scores["meter"] == "border"]["label"].value_counts()
+        assert own.to_dict() == {"normal": 30, "pneumonia": expected}
+    else:
+        assert measured.numbers["reason"] == "pneumonia has no image"
 
 
 def test_the_interval_covers_the_auroc_of_independent_images():

@@ -59,11 +59,12 @@ def measure(
     chosen = sample(rows)
     rows, thumbnails = rows.iloc[chosen].reset_index(drop=True), thumbnails[chosen]
     labels, groups = np.asarray(rows["label"].cat.codes, int), groups_of(rows["patient"], rows["cluster"])
-    means = np.stack([thumbnails[labels == k].mean(axis=0).round() for k in range(len(classes))]).astype(np.uint8)
-    pictures = {"means": means}
+    pictures = {"means": np.stack([mean_of(thumbnails[labels == k]) for k in range(len(classes))])}
     about = {"bar": params.bar, "level": LEVEL, "images": len(rows), "groups": int(groups.max()) + 1}
     if len(classes) < 2:
         return Measurement(about | {"reason": "there is one class", "meters": []}, pd.DataFrame(), pictures)
+    if absent := [name for k, name in enumerate(classes) if not (labels == k).any()]:
+        return Measurement(about | {"reason": f"{absent[0]} has no image", "meters": []}, pd.DataFrame(), pictures)
     try:
         fold = folds_of(labels, groups)
     except ValueError as error:
@@ -84,12 +85,22 @@ def measure(
 
 
 def sample(rows: pd.DataFrame) -> np.ndarray:
-    """Positions of at most MOST images, whole patients, in order."""
+    """Positions of at most MOST images, in order: patient by patient, and of each class as many as of the others, or
+    all that it has. So a rare class stays."""
     if len(rows) <= MOST:
         return np.arange(len(rows))
-    patient = pd.factorize(rows["patient"])[0]
+    patient, labels = pd.factorize(rows["patient"])[0], rows["label"].cat
     place = np.random.default_rng(0).permutation(patient.max() + 1)[patient]
-    return np.sort(np.argsort(place, kind="stable")[:MOST])
+    order, classes = np.argsort(place, kind="stable"), len(labels.categories)
+    of_class = [order[labels.codes.iloc[order] == k][: MOST // classes] for k in range(classes)]
+    return np.sort(np.concatenate(of_class))
+
+
+def mean_of(thumbnails: np.ndarray) -> np.ndarray:
+    """uint8 T×T, of N×T×T; black where there are none."""
+    if not len(thumbnails):
+        return np.zeros(thumbnails.shape[1:], np.uint8)
+    return np.asarray(thumbnails.mean(axis=0).round(), np.uint8)
 
 
 def entry(kind: Evidence, reading: Reading | None, bar: float) -> dict[str, Any]:

@@ -40,7 +40,7 @@ def folds_of(labels: np.ndarray, groups: np.ndarray) -> np.ndarray:
     """
     fewest = min(len(np.unique(groups[labels == k])) for k in np.unique(labels))
     if fewest < FEWEST:
-        raise ValueError(f"a class has images of {fewest} patients only")
+        raise ValueError(f"a class has images of fewer than {FEWEST} patients")
     deal = StratifiedGroupKFold(min(FOLDS, fewest), shuffle=True, random_state=0)
     fold = np.full(len(labels), -1)
     for k, (_, held_out) in enumerate(deal.split(np.zeros(len(labels)), labels, groups)):
