@@ -178,6 +178,20 @@ def check_needs(raw: Mapping[str, Any]) -> None:
             f"{PARAMS}: preprocess.steps: CropToMask cuts each image to its mask, but task {task} learns to find that "
             "mask: the crop would tell the answer. Remove the step, or set task: classification."
         )
+    check_columns(resolve("download", raw), images)
+
+
+def check_columns(source: download.Params, images: validate.Params) -> None:
+    """Whether the columns of a table that are compared with words of params.yaml stay as they are."""
+    if images.labels is None or source.source == "phantom" or source.privacy == "keep":
+        return
+    named = images.labels.columns
+    for key in ("label_column", "split_column"):
+        if key in named and named[key] not in source.pseudonyms.columns:
+            raise UserError(
+                f"{PARAMS}: validate.labels.{key}: {named[key]!r} is not in download.pseudonyms.columns, so its cells "
+                "become pseudonyms, which no class and no part of the split lists. Add it if it identifies nobody."
+            )
 
 
 def _members(raw: Mapping[str, Any], faults: list[str]) -> list[Key]:

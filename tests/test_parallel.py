@@ -520,14 +520,14 @@ def test_time_reads_well():
 
 def test_an_edit_of_any_file_that_dvc_watches_is_noticed(workspace, monkeypatch, capsys):
     monkeypatch.setattr("stages.compare.show", lambda: print("the leaderboard"))
-    source = "data/folder"
+    own = ["data/folder", "mine/checks.yaml"]
     watched = ["params.yaml", ".dvcignore", "dvc.lock", "stages/train/stage.py", "data/raw.zip", "models/a/x"]
-    watched += ["data/folder/a.png"]
+    watched += [*own[1:], "data/folder/a.png"]
     for name in watched:
         (workspace / name).parent.mkdir(parents=True, exist_ok=True)
         (workspace / name).write_text("1")
     assert not stamp.show_if_up_to_date()
-    stamp.remember(source, 3)
+    stamp.remember(own, 3)
     assert stamp.show_if_up_to_date()
     assert capsys.readouterr().out == "3 models and their comparison are up to date.\nthe leaderboard\n"
     (workspace / "stages/__pycache__").mkdir()
@@ -536,14 +536,14 @@ def test_an_edit_of_any_file_that_dvc_watches_is_noticed(workspace, monkeypatch,
     (workspace / "stages/.#commands.py").symlink_to("user@host.1")  # an editor's lock file
     assert stamp.show_if_up_to_date()
     for name in watched:
-        stamp.remember(source, 3)
+        stamp.remember(own, 3)
         (workspace / name).write_text("2")
         assert not stamp.show_if_up_to_date(), name
-    stamp.remember(source, 3)
+    stamp.remember(own, 3)
     shutil.copy2(workspace / "data/raw.zip", workspace / "copy")
     (workspace / "copy").rename(workspace / "data/raw.zip")  # another file of the same time and size
     assert not stamp.show_if_up_to_date()
-    stamp.remember(source, 3)
+    stamp.remember(own, 3)
     (workspace / "data/raw.zip").unlink()
     assert not stamp.show_if_up_to_date()
     stamp.STAMP.write_text('{"fil')  # the machine went down

@@ -346,6 +346,18 @@ def test_a_key_that_is_no_text_is_named(workspace, text, message):
         settings.read()
 
 
+def test_a_label_that_would_become_a_pseudonym_is_named_before_any_work(raw):
+    labels = {"table": "t.csv", "path_column": "file", "label_column": "finding", "split_column": "part"}
+    own = {**raw, "validate": {**raw["validate"], "labels": labels}}
+    hidden = {"source": "folder", "pseudonyms": {"names": "", "columns": ["finding"]}}
+    own["download"] = {**raw["download"], **hidden}
+    with pytest.raises(UserError, match=r"validate.labels.split_column: 'part' is not in download.pseudonyms.columns"):
+        study.check_needs(own)
+    named = {"names": "", "columns": [*labels.values()]}
+    for other in ({"source": "phantom"}, {"privacy": "keep"}, {"pseudonyms": named}):
+        study.check_needs({**own, "download": {**own["download"], **other}})
+
+
 def test_a_task_that_learns_from_masks_needs_them_and_one_class_is_enough_for_it(raw):
     one = {**raw, "validate": {**raw["validate"], "classes": {"film": "images/**"}}}
     segmentation = {**one, "task": "segmentation"}

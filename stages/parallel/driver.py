@@ -31,13 +31,13 @@ def run_study(raw: Mapping[str, Any], matrix: Matrix, jobs: int | None) -> None:
         KeyboardInterrupt: Ctrl-C, SIGTERM or a closed terminal; all processes have ended.
     """
     with schedule.interruptions() as received:
-        source = study.resolve("download", raw).folder.path
-        inputs = stamp.inputs(source)
+        own = [study.resolve("download", raw).folder.path, study.resolve("validate", raw).expectations]
+        inputs = stamp.inputs(own)
         slots = slots_for(raw, matrix.keys(), jobs)
         with server.running(member.environment(slots[0]), modules(raw, matrix.keys())) as environment:
             make(matrix, slots, environment, received)
-        if stamp.inputs(source) == inputs:  # nobody has edited a file meanwhile
-            stamp.remember(source, len(matrix.keys()))
+        if stamp.inputs(own) == inputs:  # nobody has edited a file meanwhile
+            stamp.remember(own, len(matrix.keys()))
         compare.show()
 
 

@@ -7,7 +7,7 @@ from __future__ import annotations
 import hashlib
 import json
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import suppress
 from pathlib import Path
 
@@ -27,7 +27,9 @@ def show_if_up_to_date() -> bool:
         stamp = json.loads(STAMP.read_text())
     except (FileNotFoundError, ValueError):  # ValueError: it was cut off
         return False
-    if stamp["files"] != inputs(stamp["source"]) + digest(*OUTPUTS):
+    if "own" not in stamp:  # of an older version
+        return False
+    if stamp["files"] != inputs(stamp["own"]) + digest(*OUTPUTS):
         return False
     from ..compare import show
 
@@ -36,16 +38,16 @@ def show_if_up_to_date() -> bool:
     return True
 
 
-def remember(source: str, models: int) -> None:
-    """`source`: download.folder.path."""
+def remember(own: Sequence[str], models: int) -> None:
+    """`own`: the files and folders of the user that params.yaml names."""
     STAMP.parent.mkdir(exist_ok=True)
-    files = inputs(source) + digest(*OUTPUTS)
-    STAMP.write_text(json.dumps({"files": files, "source": source, "models": models}))
+    files = inputs(own) + digest(*OUTPUTS)
+    STAMP.write_text(json.dumps({"files": files, "own": list(own), "models": models}))
 
 
-def inputs(source: str) -> str:
+def inputs(own: Sequence[str]) -> str:
     """Changes with the files that a user edits."""
-    return digest(*INPUTS, find_input(source))
+    return digest(*INPUTS, *map(find_input, own))
 
 
 def digest(*places: str | Path) -> str:
