@@ -9,6 +9,7 @@ from __future__ import annotations
 import csv
 import hashlib
 import io
+import logging
 import os
 import re
 import secrets
@@ -16,7 +17,7 @@ import traceback
 import unicodedata
 import warnings
 from collections.abc import Iterable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
@@ -137,17 +138,28 @@ def named_in(name: str, identifiers: Iterable[str]) -> bool:
 
 
 @contextmanager
+def _silence() -> Iterator[None]:
+    level = logging.root.manager.disable
+    logging.disable()
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            yield
+    finally:
+        logging.disable(level)
+
+
+@contextmanager
 def messages(pseudonyms: Pseudonyms | None) -> Iterator[None]:
     """Under pseudonyms, errors of the block may name patients: they go into a private file, and a message that says so
-    takes their place. Warnings of libraries may too, such as pydicom's of a value that does not fit: none is shown.
+    takes their place. So may what libraries warn of and log, such as pydicom of a value that does not fit: none is
+    shown.
 
     Raises:
         UserError: the block failed.
     """
     try:
-        with warnings.catch_warnings():
-            if pseudonyms is not None:
-                warnings.simplefilter("ignore")
+        with nullcontext() if pseudonyms is None else _silence():
             yield
     except NamelessError:
         raise

@@ -22,24 +22,24 @@ ERRORS = 3  # standard errors below the difference: many columns and pairs are l
 
 
 def differences(rows: pd.DataFrame, group: pd.Series, columns: Sequence[str]) -> pd.DataFrame:
-    """Of each column, the two groups that differ most: `path`, that in words, `effect`, and `low`, the end of its
-    interval. `rows`: one per image, with `patient`; `group`: of each, missing where it has none."""
+    """Of each column, the two groups that most surely differ: `path`, that in words, `effect`, and `low`, the end of
+    its interval. `rows`: one per image, with `patient`; `group`: of each, missing where it has none."""
     sizes = rows["patient"].groupby(group, observed=True).nunique()
     names = [name for name in dict.fromkeys(group.dropna()) if sizes[name] >= FEWEST]
     lines = []
     for column in columns:
         numbers = indicators(rows[column])
-        found = [
-            (effect(numbers[what][group == one], numbers[what][group == other]), what, one, other)
-            for what in numbers
-            for one, other in combinations(names, 2)
-        ]
-        if found:
-            largest, what, one, other = max(found, key=lambda item: item[0])
+        pairs = []
+        for what in numbers:
+            for one, other in combinations(names, 2):
+                difference = effect(numbers[what][group == one], numbers[what][group == other])
+                low = difference - ERRORS * standard_error(difference, sizes[one], sizes[other])
+                pairs.append((low, difference, what, one, other))
+        if pairs:
+            low, difference, what, one, other = max(pairs, key=lambda pair: pair[0])
             means = [f"{name} {numbers[what][group == name].mean():.4g}" for name in (one, other)]
-            words = f"{what}: {', '.join(means)} (difference {largest:.2f})"
-            low = largest - ERRORS * standard_error(largest, sizes[one], sizes[other])
-            lines.append({"path": words, "effect": largest, "low": low})
+            words = f"{what}: {', '.join(means)} (difference {difference:.2f})"
+            lines.append({"path": words, "effect": difference, "low": low})
     return pd.DataFrame(lines, columns=["path", "effect", "low"])
 
 

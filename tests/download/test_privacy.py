@@ -264,16 +264,18 @@ def test_a_cleaned_header_shows_the_same_picture(
 
 
 def test_values_that_do_not_fit_their_field_neither_stay_nor_are_shown(
-    produce: Produce, tmp_path: Path, capfd: pytest.CaptureFixture[str]
+    produce: Produce, tmp_path: Path, capfd: pytest.CaptureFixture[str], caplog: pytest.LogCaptureFixture
 ) -> None:
     """pydicom warns of some of them, with the value."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         data = dicom(film(), PatientAge="070 MUELLER", PatientSex="Hannelore", SOPInstanceUID="1.2.MUELLER")
+    caplog.clear()
     with warnings.catch_warnings(record=True) as warned:
         warnings.simplefilter("always")
         archive = produce(**hidden(plant(tmp_path / "own", {"a.dcm": data})))[1]
     assert warned == []
+    assert caplog.text == ""
     refuse_secrets(archive.read("a.dcm"), "header")
     shown = capfd.readouterr()
     refuse_secrets(shown.out + shown.err, "output")

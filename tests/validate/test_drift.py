@@ -68,3 +68,15 @@ def test_a_group_of_a_few_images_is_not_compared():
     few = table["label"].where(table["label"] == "normal", None)
     few.iloc[-4:] = "pneumonia"
     assert differences(table, few, ["brightness"]).empty
+
+
+def test_a_rare_class_that_differs_more_does_not_hide_two_large_ones_that_surely_differ():
+    rng = np.random.default_rng(3)
+    sizes, means = (400, 400, 6), (100, 110, 114)
+    brightness = np.concatenate([rng.normal(mean, 10, size) for mean, size in zip(means, sizes, strict=True)])
+    table = pd.DataFrame({"brightness": brightness, "patient": np.arange(806)})
+    label = pd.Series(np.repeat(["normal", "pneumonia", "rare"], sizes))
+    (row,) = differences(table, label, ["brightness"]).itertuples()
+    assert row.path.startswith("brightness: normal")
+    assert "pneumonia" in row.path
+    assert row.low > 0.5
