@@ -94,7 +94,8 @@ def _no_file(structure: str, settings: Structure, image: str, names: set[str]) -
     return UserError(
         f"{SECTION}.{structure}: {templates}: no such file in {RAW}; for {image} it looks for "
         f"{', '.join(_expected(image, settings))}. Folders there, most similar first: "
-        f"{', '.join(nearest_folders(settings.files[0], names))}."
+        f"{', '.join(nearest_folders(settings.files[0], names))}. Fix the template, or "
+        f"remove {structure} where the set has no such masks."
     )
 
 

@@ -187,7 +187,7 @@ def against_floor(board: pd.DataFrame, above: pd.DataFrame, floor: Floor | None,
         else ("No model is shown to be better")
     )
     rest = f", and {worse} {'is' if worse == 1 else 'are'} shown to be worse" if worse else ""
-    return f"{about} {shown}{rest}. A model that is not better has shown nothing that needs a network."
+    return f"{about} {shown}{rest}. A model that is not shown to be better gives no reason to use a network."
 
 
 def _one_class(row: Any) -> str:
