@@ -64,7 +64,8 @@ def show(folder: Path | None = None, console: Console | None = None) -> None:
     if rows[0]["knn"] == "True":
         lines += ["+knn: no model of its own; the nearest training images vote, in the features of that model"]
     if missing:
-        lines += [f"missing: {len(missing)} of {len(rows)} models are incomplete; the others are compared without them"]
+        models = sum(row["knn"] != "True" for row in rows)
+        lines += [f"missing: {len(missing)} of {models} models are incomplete; the others are compared without them"]
     if neighbours:
         rows_of = f"{len(neighbours)} row{'s' * (len(neighbours) > 1)} of neighbours"
         lines += [f"not shown: {rows_of} that vote in these models' features ({path})"]

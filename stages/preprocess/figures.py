@@ -164,7 +164,7 @@ def _words(axis: Axes, content: Mapping[str, Any]) -> None:
     lines = [f"The largest group has {size}; it is in {largest['part']}."]
     if moved["images"]:
         lines.append(
-            f"{moved['images']:,} images of {moved['groups']:,} groups are in another part than in the set's own split."
+            f"In another part than in the set's own split: images {moved['images']:,}, groups {moved['groups']:,}."
         )
     lines += content["unmet"] or ["Sizes and classes of all parts are close to even."]
     text = "\n".join(textwrap.fill(line, 66) for line in lines[:LINES])

@@ -126,8 +126,8 @@ def repairs(content: Mapping[str, Any]) -> list[str]:
     if not moved["images"]:
         return []
     return [
-        f"split.repair moved {moved['images']:,} images of {moved['groups']:,} groups, which the set's own split "
-        f"divides. Which: {report_dir('preprocess') / 'split.json'}"
+        f"split.repair: images moved: {moved['images']:,}, of groups that the set's own split divides: "
+        f"{moved['groups']:,}. Which: {report_dir('preprocess') / 'split.json'}"
     ]
 
 

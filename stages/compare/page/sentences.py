@@ -241,7 +241,8 @@ def notices(validation: Mapping[str, Any], board: pd.DataFrame, starts: Mapping[
             continue
         shared = [label for label in classes if label in own]
         text = f"The pretrained weights {Path(name).name} were trained to tell {listed(classes)} apart"
-        text += ", on other images drawn by the same program" if facts.get("source") == "phantom" and phantom else ""
+        if facts.get("source") == "phantom":
+            text += f", on {'other images drawn by the same program' if phantom else 'images that a program drew'}"
         if shared:
             text += f"; {listed(shared)} {'is a finding' if len(shared) == 1 else 'are findings'} of this study as well"
         sentences.append(text + ".")
