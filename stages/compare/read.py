@@ -129,6 +129,11 @@ class Missing:
     key: Key
     stage: str
 
+    @property
+    def remedy(self) -> str:
+        """The command that makes it."""
+        return repro(self.stage, self.key)
+
 
 @dataclass(frozen=True)
 class Data:
