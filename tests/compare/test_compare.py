@@ -107,7 +107,8 @@ def test_figures_are_pictures(compared: dict[str, Path], name: str) -> None:
     drawn = {path.stem: Image.open(path) for path in (compared[name] / "figures").iterdir()}
     curves = set(MEASURES["classification"].curves)
     names = {"confusion", "data_efficiency", "histories", "intervals", "plans", "precision_recall_f1", "samples"}
-    assert set(drawn) == names | curves
+    before_training = {"above_floor", "shortcuts", "shortcut_pictures"}
+    assert set(drawn) == names | curves | before_training
     for image in drawn.values():
         assert np.asarray(image.convert("L")).std() > 5
 
@@ -181,7 +182,9 @@ def test_missing_models_stand_last_in_the_leaderboard_without_a_number(
         line.split(",")[1]: line.split(",")
         for line in (project / "reports/compare/leaderboard.csv").read_text().splitlines()
     }
-    kept = [name for name in whole[0].split(",") if not name.startswith(("rank", "difference", "tie", "chosen"))]
+    kept = [
+        name for name in whole[0].split(",") if not name.startswith(("rank", "difference", "tie", "chosen", "above"))
+    ]
     for line in whole[1:]:  # the numbers of the others are written as they always are
         cells = dict(zip(whole[0].split(","), line.split(","), strict=True))
         if cells["key"] not in incomplete:
@@ -262,6 +265,7 @@ def test_a_study_without_the_baseline_writes_the_header_of_the_contrasts(
     assert header == (compared["binary"] / "contrasts.csv").read_text().splitlines()[0]
 
 
+@pytest.mark.usefixtures("without_floors")
 def test_what_cannot_be_computed_is_a_tie_never_a_victory(project: Path, params: Callable[..., compare.Params]) -> None:
     for folder in (project / "reports/evaluate").iterdir():
         table = pd.read_parquet(folder / "predictions.parquet")
@@ -274,6 +278,7 @@ def test_what_cannot_be_computed_is_a_tie_never_a_victory(project: Path, params:
     assert set(study.contrasts.verdict) == {"undecided"}
 
 
+@pytest.mark.usefixtures("without_floors")
 def test_intervals_have_the_coverage_of_evaluates_params(project: Path, params: Callable[..., compare.Params]) -> None:
     wide = analyse(params()).board
     for path in (project / "reports/evaluate").glob("*/metrics.json"):
