@@ -21,6 +21,9 @@ class Params(Settings):
     """Seed of the choice of sample images (the top-level `seed`)."""
     title: str | None = None
     """Heading of the report; null: the question that the matrix asks."""
+    note: str | None = None
+    """What readers should know of these images before they believe a number: a sentence on the first screen. null:
+    nothing."""
     sort_by: str = "auroc"
     """Test metric that decides: rank, differences, ties and contrasts follow it."""
     baseline: str = "from_scratch"

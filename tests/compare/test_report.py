@@ -216,11 +216,17 @@ def test_the_page_warns_of_a_patient_in_two_splits(project: Path, params: Callab
 
 
 @pytest.mark.usefixtures("blank_figures")
-def test_a_title_from_params_replaces_the_question(project: Path, params: Callable[..., compare.Params]) -> None:
-    compare.run(params(title="Kermany, 128 px", strategy=["fine_tune"], samples=0), Job())
-    text = Page((project / "reports/compare/index.html").read_text()).text
+def test_a_title_from_params_replaces_the_question_and_a_note_stands_on_the_first_screen(
+    project: Path, params: Callable[..., compare.Params]
+) -> None:
+    note = "Children <of one hospital>"
+    compare.run(params(title="Kermany, 128 px", note=note, strategy=["fine_tune"], samples=0), Job())
+    page = (project / "reports/compare/index.html").read_text()
+    text = Page(page).text
     assert "Kermany, 128 px" in text
     assert "Which of these models" not in text
+    first_screen = page.partition("</header>")[0]
+    assert "<li>Children &lt;of one hospital&gt;</li>" in first_screen
 
 
 @pytest.mark.usefixtures("blank_figures")
