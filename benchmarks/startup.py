@@ -116,7 +116,7 @@ def best_wall(command: Sequence[str]) -> float:
 def computing() -> list[tuple[str, float, float]]:
     """(stage, seconds, seconds of CPU) of every stage, all in this process, whose imports do not count."""
     sys.path.insert(0, os.getcwd())
-    from stages import study
+    from stages import checking, study
     from stages.shared.core import settings
     from stages.shared.core.allocator import keep_freed_memory
     from stages.shared.core.job import Job
@@ -125,7 +125,7 @@ def computing() -> list[tuple[str, float, float]]:
     keep_freed_memory()
     for stage, module in study.STAGES.items():
         importlib.import_module(f"stages.{stage}.stage")
-        for key in study.check_all(raw) if stage in study.PER_MEMBER else [None]:
+        for key in checking.check_all(raw) if stage in study.PER_MEMBER else [None]:
             params, since, used = study.resolve(stage, raw, key), time.perf_counter(), cpu()
             module.run(params, Job(key)).discard()
             costs.append((stage, time.perf_counter() - since, cpu() - used))

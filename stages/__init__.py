@@ -14,5 +14,5 @@ One module per stage of dvc.yaml, under the same name:
 
 A stage exposes `Params`, its settings, and `run(params, job) -> Result`; where only a library knows what is valid, also
 `check(params)`, and where only the data do, `check_data(params, images)`. What lies above the stages (`commands`,
-`study`, `parallel`) may import them; a stage imports `shared` and its own parts, never another stage.
+`checking`, `study`, `parallel`) may import them; a stage imports `shared` and its own parts, never another stage.
 """

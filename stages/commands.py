@@ -21,7 +21,7 @@ from typing import Any
 
 from pydantic import BaseModel
 
-from . import backbones_table, estimate, presets, study
+from . import backbones_table, checking, estimate, presets, study
 from .shared.core import settings
 from .shared.core.allocator import keep_freed_memory
 from .shared.core.errors import UserError
@@ -115,10 +115,10 @@ def run_stage(arguments: argparse.Namespace) -> None:
     stage = arguments.stage
     key = Key(arguments.backbone, arguments.strategy, arguments.sample) if stage in study.PER_MEMBER else None
     raw, since = settings.read(), time.monotonic()
-    keys = study.check_all(raw)
+    keys = checking.check_all(raw)
     resolved = study.resolve(stage, raw, key)
     if key is not None:  # a stage that computes with a network
-        study.check_data(raw)
+        checking.check_data(raw)
         keep_freed_memory()
     if not is_main():  # another process of this training has the run and the outputs
         study.STAGES[stage].run(resolved, Job(key))
@@ -127,7 +127,7 @@ def run_stage(arguments: argparse.Namespace) -> None:
         print(f"{stage}: model {keys.index(key) + 1} of {len(keys)}", file=sys.stderr)
     settings_of_study = {name: section for name, section in raw.items() if name not in study.TABLES}
     about = (study.STAGES[stage].__doc__ or "").partition("\n")[0]
-    title = f"{raw['task']}, {study.images_of(raw)}"
+    title = f"{raw['task']}, {study.source_in_words(raw)}"
     with recording(stage, key, logged_params(stage, key, resolved), settings_of_study, about, title) as recorder:
         recorder.result = study.STAGES[stage].run(resolved, Job(key, recorder.report))
     recorder.result.discard()
@@ -162,7 +162,7 @@ def logged_params(stage: str, key: Key | None, resolved: BaseModel) -> dict[str,
 
 
 def check(_: argparse.Namespace) -> None:
-    keys = members(study.check_all(settings.read(), anew=True))
+    keys = members(checking.check_all(settings.read(), anew=True))
     check_usable(store()[0])
     check_lock()
     print(f"{PARAMS}: fine. {len(keys)} models: {', '.join(map(str, keys))}.")
@@ -201,5 +201,5 @@ def run_parallel(arguments: argparse.Namespace) -> None:
         return
     check_lock()
     raw = settings.read()
-    members(study.check(raw))
+    members(checking.check(raw))
     driver.run_study(raw, study.parse_matrix(raw), arguments.jobs)

@@ -34,7 +34,7 @@ class Pace:
     shares: Mapping[str, float]
 
 
-def images_of(raw: Mapping[str, Any], published: int | None) -> int | None:
+def count_images(raw: Mapping[str, Any], published: int | None) -> int | None:
     """How many images the study's source has: drawn, in the folder, in the archive, or as published; None: unknown."""
     source = raw["download"]["source"]
     if source == "phantom":
@@ -137,7 +137,7 @@ def in_words(duration: float) -> str:
 
 def show(raw: Mapping[str, Any], published: int | None, download_gb: float) -> None:
     """Prints what the study will cost before it starts: the download, and the training on this machine."""
-    images = images_of(raw, published)
+    images = count_images(raw, published)
     if raw["download"]["source"] == "kaggle" and download_gb:
         print(f"Download: about {download_gb:g} GB. ", end="")
     if images:

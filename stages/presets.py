@@ -17,7 +17,7 @@ from typing import Any
 
 from pydantic import Field
 
-from . import study
+from . import checking, study
 from .shared.core import settings
 from .shared.core.errors import UserError, unknown
 from .shared.core.files import atomic
@@ -104,7 +104,7 @@ def use(name: str, images: str | None = None, small: bool = False) -> About:
         if not path.exists():
             raise UserError(f"--images {images}: no such folder or archive.")
         overlay(document, {"download": {"source": "folder", "folder": {"path": str(path)}}})
-    members = study.check(document)
+    members = checking.check(document)
     with atomic(PARAMS) as partial:
         yaml.dump(document, text := io.StringIO())
         # ruamel keeps the column of a comment, and pads where a value became shorter
@@ -112,7 +112,7 @@ def use(name: str, images: str | None = None, small: bool = False) -> About:
         if settings.read(partial) != document:
             raise AssertionError(f"{PARAMS}: rewriting it with its comments would have changed its meaning; left alone")
     form = f"the short form of {name}" if small else name
-    print(f"{PARAMS} is now {form}: {len(members)} models from {study.images_of(document)}. Next: make run")
+    print(f"{PARAMS} is now {form}: {len(members)} models from {study.source_in_words(document)}. Next: make run")
     if images is not None and document["download"]["privacy"] == "keep":
         print(
             "Names of files and DICOM headers stay as they are, as suits a public set (download.privacy: keep). For "

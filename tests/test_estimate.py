@@ -58,19 +58,19 @@ def test_other_tasks_can_be_estimated_too(workspace, repository, name):
 
 
 def test_images_are_counted_where_they_lie(raw, tmp_path):
-    assert estimate.images_of(raw, None) == 640  # 320 patients with one to three films each
+    assert estimate.count_images(raw, None) == 640  # 320 patients with one to three films each
     (tmp_path / "a").mkdir()
     for name in ("a/1.png", "a/2.JPG", "a/notes.txt"):
         (tmp_path / name).write_bytes(b"")
     raw["download"] |= {"source": "folder", "folder": {"path": str(tmp_path)}}
-    assert estimate.images_of(raw, 7) == 2
+    assert estimate.count_images(raw, 7) == 2
     with ZipFile(tmp_path / "set.zip", "w") as archive:
         for name in ("1.png", "2.png", "3.dcm", "README"):
             archive.writestr(name, b"")
     raw["download"]["folder"]["path"] = str(tmp_path / "set.zip")
-    assert estimate.images_of(raw, 7) == 3
+    assert estimate.count_images(raw, 7) == 3
     raw["download"]["source"] = "kaggle"
-    assert estimate.images_of(raw, 7) == 7
+    assert estimate.count_images(raw, 7) == 7
 
 
 @pytest.mark.parametrize(

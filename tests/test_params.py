@@ -7,7 +7,7 @@ from collections import Counter
 
 import pytest
 
-from stages import study
+from stages import checking, study
 from stages.commands import main
 from stages.shared.core import settings
 from stages.shared.core.errors import UserError
@@ -33,7 +33,7 @@ def put(raw, dotted, value):
 
 def test_the_shipped_file_is_fine_and_repeats_every_training(repository):
     shipped = settings.read(repository / "params.yaml")
-    members = study.check(shipped)
+    members = checking.check(shipped)
     trainings = Counter((member.strategy, shipped["samples"][member.sample]["fraction"]) for member in members)
     assert members[0] == Key("small_cnn", "from_scratch", "tenth")
     assert set(trainings.values()) == {3}  # one run is no answer about a method
@@ -118,7 +118,7 @@ WRONG = [
 def test_a_wrong_key_or_value_is_named_with_what_is_valid(raw, dotted, value, message):
     put(raw, dotted, value)
     with pytest.raises(UserError, match=message):
-        study.check(raw)
+        checking.check(raw)
 
 
 LIBRARIES_KNOW = [
@@ -170,17 +170,17 @@ LIBRARIES_KNOW = [
 def test_names_that_only_the_libraries_know_are_checked_before_a_long_run(raw, dotted, value, message):
     put(raw, dotted, value)
     with pytest.raises(UserError, match=message):
-        study.check_all(raw)
+        checking.check_all(raw)
 
 
 @pytest.mark.parametrize("epochs", ["12", 12.0])
 def test_plans_are_checked_with_the_number_that_the_settings_read(raw, epochs):
     put(raw, "train.epochs", epochs)
     put(raw, "strategies.fine_tune", {"plan": "progressive_unfreezing", "every": 11})
-    study.check_all(raw)
+    checking.check_all(raw)
     put(raw, "strategies.fine_tune.every", 12)
     with pytest.raises(UserError, match=r"every is 12 .*train\.epochs is 12:"):
-        study.check_all(raw)
+        checking.check_all(raw)
 
 
 @pytest.fixture
@@ -192,25 +192,25 @@ def asked(monkeypatch):
 
 
 def test_the_libraries_are_asked_once_for_the_same_settings(raw, asked):
-    study.check_all(raw)
+    checking.check_all(raw)
     assert len(asked) == 6
-    study.check_all(raw)
+    checking.check_all(raw)
     assert len(asked) == 6
     put(raw, "strategies.fine_tune.backbone_lr", 0.25)
-    study.check_all(raw)
+    checking.check_all(raw)
     assert len(asked) == 12
-    study.check_all(raw, anew=True)
+    checking.check_all(raw, anew=True)
     assert len(asked) == 18
 
 
 def test_what_was_accepted_is_forgotten_after_a_while(raw, asked, monkeypatch, tmp_path):
-    monkeypatch.setattr(study, "REMEMBERED", 2)
+    monkeypatch.setattr(checking, "REMEMBERED", 2)
     for lr in (0.1, 0.2, 0.3, 0.4):
         put(raw, "strategies.fine_tune.backbone_lr", lr)
-        study.check_all(raw)
-    assert len((tmp_path / study.CHECKED).read_text().split()) == 2
+        checking.check_all(raw)
+    assert len((tmp_path / checking.CHECKED).read_text().split()) == 2
     put(raw, "strategies.fine_tune.backbone_lr", 0.1)
-    study.check_all(raw)
+    checking.check_all(raw)
     assert len(asked) == 5 * 6
 
 
@@ -218,24 +218,24 @@ def test_settings_with_a_fault_are_asked_about_again(raw):
     put(raw, "strategies.fine_tune.last_blocks", 99)
     for _ in range(2):
         with pytest.raises(UserError, match="last_blocks is 99"):
-            study.check_all(raw)
+            checking.check_all(raw)
 
 
 def test_a_fault_of_several_members_is_named_once_and_others_with_it(raw):
     put(raw, "strategies.fine_tune.last_blocks", 99)
     put(raw, "strategies.feature_extraction", {"plan": "progressive_unfreezing", "every": 99})
     with pytest.raises(UserError) as caught:
-        study.check_all(raw)
+        checking.check_all(raw)
     lines = str(caught.value).splitlines()
     assert [line.split(": ")[1] for line in lines] == ["strategies.feature_extraction", "strategies.fine_tune"]
 
 
 def test_weights_that_dvc_does_not_watch_are_told(raw, shipped, tmp_path, capsys):
-    study.check_all(raw)
+    checking.check_all(raw)
     assert "note:" not in capsys.readouterr().err
     (elsewhere := tmp_path / "w.safetensors").write_bytes(shipped.read_bytes())
     put(raw, "backbones.small_cnn.weights", str(elsewhere))
-    study.check_all(raw)
+    checking.check_all(raw)
     assert f"note: params.yaml: backbones: {elsewhere} lies outside" in capsys.readouterr().err
 
 
@@ -250,7 +250,7 @@ def test_all_faults_are_told_at_once_each_once(raw):
     put(raw, "train.epochs", 0)
     put(raw, "explain.right", -1)
     with pytest.raises(UserError) as caught:
-        study.check(raw)
+        checking.check(raw)
     lines = str(caught.value).splitlines()
     assert len(lines) == 2
     assert lines[0].startswith("params.yaml: train.epochs")
@@ -260,7 +260,7 @@ def test_all_faults_are_told_at_once_each_once(raw):
 def test_a_removed_key_is_named(raw):
     del raw["train"]["batch_size"]
     with pytest.raises(UserError, match=r"train\.batch_size: missing"):
-        study.check(raw)
+        checking.check(raw)
 
 
 def test_a_number_that_yaml_reads_as_text_is_a_number(raw):
@@ -270,7 +270,7 @@ def test_a_number_that_yaml_reads_as_text_is_a_number(raw):
 
 def test_an_empty_matrix_is_fine(raw):
     put(raw, "matrix.backbone", [])
-    assert study.check(raw) == []
+    assert checking.check(raw) == []
 
 
 def test_a_stage_gets_its_section_and_its_member_of_the_matrix(raw):
@@ -303,15 +303,15 @@ def test_a_network_that_cannot_be_a_backbone_is_named_where_it_stands(raw):
     raw["backbones"]["odd"] = {"source": "timm", "name": "csatv2", "weights": "none"}
     raw["matrix"] |= {"backbone": ["odd"], "strategy": ["from_scratch"]}
     with pytest.raises(UserError, match=r"params\.yaml: backbones\.odd\.name: timm's 'csatv2' .*cannot be a backbone"):
-        study.check_all(raw)
+        checking.check_all(raw)
 
 
 def test_a_check_is_made_again_when_the_libraries_change(raw, asked, monkeypatch):
     for _ in range(2):
-        study.check_all(raw)
+        checking.check_all(raw)
     assert len(asked) == 6
-    monkeypatch.setattr(study, "version", lambda name: "another")
-    study.check_all(raw)
+    monkeypatch.setattr(checking, "version", lambda name: "another")
+    checking.check_all(raw)
     assert len(asked) == 12
 
 
@@ -328,7 +328,7 @@ def test_a_check_is_made_again_when_the_libraries_change(raw, asked, monkeypatch
 def test_a_value_of_an_odd_kind_is_named(raw, dotted, value, message):
     put(raw, dotted, value)
     with pytest.raises(UserError, match=message):
-        study.check(raw)
+        checking.check(raw)
 
 
 @pytest.mark.parametrize(
@@ -352,19 +352,19 @@ def test_a_label_that_would_become_a_pseudonym_is_named_before_any_work(raw):
     hidden = {"source": "folder", "pseudonyms": {"names": "", "columns": ["finding"]}}
     own["download"] = {**raw["download"], **hidden}
     with pytest.raises(UserError, match=r"validate.labels.split_column: 'part' is not in download.pseudonyms.columns"):
-        study.check_needs(own)
+        checking.check_needs(own)
     named = {"names": "", "columns": [*labels.values()]}
     for other in ({"source": "phantom"}, {"privacy": "keep"}, {"pseudonyms": named}):
-        study.check_needs({**own, "download": {**own["download"], **other}})
+        checking.check_needs({**own, "download": {**own["download"], **other}})
 
 
 def test_a_task_that_learns_from_masks_needs_them_and_one_class_is_enough_for_it(raw):
     one = {**raw, "validate": {**raw["validate"], "classes": {"film": "images/**"}}}
     segmentation = {**one, "task": "segmentation"}
-    study.check_needs(segmentation)
+    checking.check_needs(segmentation)
     segmentation["validate"]["mask"] = None
     with pytest.raises(UserError, match=r"validate.mask: null, but task segmentation learns from masks"):
-        study.check_needs(segmentation)
+        checking.check_needs(segmentation)
     crop = {
         **one,
         "task": "segmentation",
@@ -372,7 +372,7 @@ def test_a_task_that_learns_from_masks_needs_them_and_one_class_is_enough_for_it
     }
     crop["validate"] = {**crop["validate"], "mask": {"lung": "masks/{stem}.png"}}
     with pytest.raises(UserError, match=r"CropToMask .* task segmentation learns to find that mask"):
-        study.check_needs(crop)
-    study.check_needs({**raw, "task": "classification", "preprocess": crop["preprocess"]})
+        checking.check_needs(crop)
+    checking.check_needs({**raw, "task": "classification", "preprocess": crop["preprocess"]})
     with pytest.raises(UserError, match=r"only film, but task anomaly needs at least 2 classes"):
-        study.check_needs({**one, "task": "anomaly"})
+        checking.check_needs({**one, "task": "anomaly"})

@@ -10,7 +10,7 @@ from dvc.utils.hydra import apply_overrides
 from PIL import Image
 from ruamel.yaml import YAML
 
-from stages import download, presets, study, validate
+from stages import checking, download, presets, study, validate
 from stages.shared.core import settings
 from stages.shared.core.errors import UserError
 from stages.shared.core.job import Job
@@ -34,7 +34,7 @@ def test_every_preset_gives_valid_params_and_keeps_the_comments(here, name, smal
     presets.use(name, small=small)
     text = (here / "params.yaml").read_text()
     assert "# share of the images held out" in text
-    assert study.check(settings.read())
+    assert checking.check(settings.read())
 
 
 def test_the_shipped_params_are_the_phantom_preset(here):
@@ -114,7 +114,7 @@ def test_a_short_form_needs_no_download_of_weights(here):
     packaged = {"small_cnn", "efficientnet_lite0"}
     for name in (name for name, small in FORMS if small):
         presets.use(name, small=True)
-        assert {key.backbone for key in study.check(settings.read())} <= packaged, name
+        assert {key.backbone for key in checking.check(settings.read())} <= packaged, name
 
 
 @pytest.mark.parametrize("name", STUDIES)
@@ -145,7 +145,7 @@ def on_paper(repository, tmp_path_factory):
 def test_dvc_would_run_every_stage_of_a_study(on_paper, monkeypatch, name, small):
     monkeypatch.chdir(on_paper)
     presets.use(name, images="films", small=small)
-    keys = study.check(settings.read())
+    keys = checking.check(settings.read())
     with Repo(str(on_paper)) as repo:
         # force: else DVC looks into its run cache with the hash of a file that is not made yet
         planned = [stage.addressing for stage in repo.reproduce(dry=True, force=True)]

@@ -9,7 +9,7 @@ from typing import Annotated, Literal, Self
 
 from pydantic import AfterValidator, Field, NonNegativeInt, PositiveFloat, PositiveInt, model_validator
 
-from ..shared.core.settings import Settings
+from ..shared.core.settings import Expression, Settings
 
 Finding = Literal["normal", "consolidation", "haze", "effusion", "nodule", "cardiomegaly"]
 Opacity = Annotated[float, Field(gt=0, le=1)]
@@ -129,18 +129,10 @@ class Folder(Settings):
     """How large the archive may be, when it is one."""
 
 
-def _regular(value: str) -> str:
-    try:
-        re.compile(value)
-    except re.error as error:
-        raise ValueError(f"{value!r} is not a regular expression: {error}.") from None
-    return value
-
-
 class Pseudonyms(Settings):
     """What tells who the patient is, outside DICOM headers, which are always cleaned."""
 
-    names: Annotated[str, AfterValidator(_regular)] | None = None
+    names: Expression | None = None
     """Regular expression: what in a path tells it (name, id, date, accession number). Each match becomes a pseudonym,
     or each group where it has groups; (?P<patient>…) becomes patient-<16 hexadecimal digits>, any other id-<…>. Every
     path needs a match. "" where no path tells anything."""

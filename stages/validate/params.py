@@ -8,7 +8,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, BeforeValidator, Field, model_validator
 
-from ..shared.core.settings import Settings
+from ..shared.core.settings import Expression, Settings
 
 Severity = Literal["critical", "warning", "info"]
 Adjustable = Literal[
@@ -25,14 +25,6 @@ MASK_FIELDS = ("stem", "name", "folder", "parent")
 
 def _as_list(value: Any) -> Any:
     return [value] if isinstance(value, str) else value
-
-
-def _check_regex(value: str) -> str:
-    try:
-        re.compile(value)
-    except re.error as error:
-        raise ValueError(f"{value!r} is not a regular expression: {error}.") from None
-    return value
 
 
 def _as_structures(value: Any) -> Any:
@@ -217,11 +209,11 @@ class Params(Settings):
     """Patterns of files to ignore. Hidden files, __MACOSX/, Thumbs.db, desktop.ini and READMEs always are."""
     dicom: Dicom = Dicom()
     """What is read from the headers of DICOM files."""
-    patient: Annotated[str, AfterValidator(_check_regex)] | None = None
+    patient: Expression | None = None
     """Regular expression searched in the name; the patient is its group `patient`, else its groups joined
     with "-", else the whole match. null: every image is a patient of its own (duplicates of a picture still stay
     together)."""
-    site: Annotated[str, AfterValidator(_check_regex)] | None = None
+    site: Expression | None = None
     """Regular expression that finds the hospital or scanner in the name, as `patient` finds the patient. null: no
     sites."""
     mask: Structures | None = None

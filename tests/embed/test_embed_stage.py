@@ -7,7 +7,7 @@ import pandas as pd
 import pytest
 from sklearn.metrics import roc_auc_score, silhouette_score
 
-from stages import evaluate, study, train
+from stages import checking, evaluate, train
 from stages.embed import Params, run
 from stages.embed.stage import uses
 from stages.shared.core import settings
@@ -121,10 +121,10 @@ def test_data_of_one_class_have_no_silhouette(study_folder, processed):
 
 def test_a_perplexity_above_the_images_stops_before_the_first_training(study_folder, repository):
     raw = settings.read(repository / "params.yaml")
-    study.check_data(raw)  # auto
+    checking.check_data(raw)  # auto
     raw["embed"]["perplexity"] = 30
     with pytest.raises(UserError, match=r"^params.yaml: embed.perplexity: 30: .*the map has 80"):
-        study.check_data(raw)
+        checking.check_data(raw)
 
 
 def test_images_of_another_site_neither_train_nor_validate(processed):

@@ -6,9 +6,9 @@ import re
 import typing
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
-from pydantic import BaseModel, ConfigDict, TypeAdapter, ValidationError
+from pydantic import AfterValidator, BaseModel, ConfigDict, TypeAdapter, ValidationError
 
 from .errors import UserError, closest, unknown
 from .paths import PARAMS
@@ -18,6 +18,18 @@ class Settings(BaseModel):
     """Frozen; refuses unknown keys, and numbers that are not finite. A docstring under a field is its documentation."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False, use_attribute_docstrings=True)
+
+
+def _compiles(value: str) -> str:
+    try:
+        re.compile(value)
+    except re.error as error:
+        raise ValueError(f"{value!r} is not a regular expression: {error}.") from None
+    return value
+
+
+Expression = Annotated[str, AfterValidator(_compiles)]
+"""A regular expression."""
 
 
 def read(path: Path = PARAMS) -> dict[str, Any]:
