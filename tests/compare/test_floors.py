@@ -91,5 +91,5 @@ def test_the_sentence_counts_who_is_better_and_who_is_worse(project, params):
     text = sentences.against_floor(study.models, above, study.floor, study.measure, study.metric)
     assert "2 of 6 models are shown to be better, and 1 is shown to be worse." in text
     text = sentences.against_floor(study.models, above.assign(verdict="undecided"), study.floor, study.measure, "auroc")
-    assert "No model is shown to be better. A model that is not better" in text
+    assert "No model is shown to be better. A model that is not shown to be better gives no reason" in text
     assert sentences.against_floor(study.models, above, None, study.measure, "auroc") == ""
