@@ -1,7 +1,8 @@
 """Evaluate one model on patients it did not learn from: reports/evaluate/<key>/.
 
-params.py  how many draws, and the coverage of the intervals
-stage.py   reads, predicts, judges (shared/measures/judge.py), writes predictions.parquet, metrics.json, draws.parquet
+params.py   how many draws, and the coverage of the intervals
+stage.py    reads, predicts, judges (shared/measures/judge.py), writes predictions.parquet, metrics.json, draws.parquet
+evidence/   what a careful reader asks beyond the metrics
 """
 
 from __future__ import annotations

@@ -20,6 +20,8 @@ from ..shared.model.decision import mask_of
 from ..shared.model.recipe import Recipe
 from ..shared.tasks import TASKS
 from ..shared.tasks.models import load
+from .evidence import SECTIONS
+from .evidence.evidence import Evidence
 from .params import Params
 
 
@@ -37,8 +39,12 @@ def run(params: Params, job: Job) -> Result:
         None if decision is None else partial(mask_of, decision=decision),
     )  # fmt: skip
     table = measures.scored(predictions.table, predictions.maps, truth, params)
-    judgement = judge(table, measures, Resampling(params.bootstrap, params.confidence, params.seed))
-    judgement = replace(judgement, numbers={**judgement.numbers, "settings": params.model_dump()})
+    how = Resampling(params.bootstrap, params.confidence, params.seed)
+    judgement = judge(table, measures, how)
+    evidence = Evidence(params, table, how, model, recipe, arrays, rows)
+    sections = {name: section(evidence) for name, section in SECTIONS[recipe.task].items()}
+    numbers = {**judgement.numbers, **sections, "settings": params.model_dump()}
+    judgement = replace(judgement, numbers=numbers)
     write(paths.report_dir("evaluate", job.member), table, judgement)
     datasets = {use: table[table["split"] == split] for use, split in (("validation", "val"), ("test", "test"))}
     return Result(metrics=flat(judgement.numbers), datasets=datasets)

@@ -19,7 +19,7 @@ CHUNK = 4_000_000  # weights in memory at once: 32 MB
 ROUNDING = 1e-6  # of a score in draws.parquet, which has 32 bits
 
 
-def draws(clusters: Sequence[Any], replicates: int, seed: int) -> Iterator[np.ndarray]:
+def draws(clusters: Sequence[Any] | np.ndarray, replicates: int, seed: int) -> Iterator[np.ndarray]:
     """Chunks of weights r×N: each row draws as many clusters as there are, with replacement. `clusters`: of N images.
 
     Equal clusters, replicates and seed give equal draws, whatever the order of the images.

@@ -5,10 +5,11 @@ Two stages judge: evaluate a model, embed the neighbours in its features.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Hashable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from types import MappingProxyType
+from typing import Any, TypeVar
 
 import numpy as np
 import pandas as pd
@@ -18,8 +19,13 @@ from .intervals import draws, percentile_interval, rate_interval, support
 from .measure import Measure, Name, TaskMeasures
 from .statistics import once
 
+N = TypeVar("N", bound=Hashable)
 OF_CLASSES = Measure("", "")
 """A metric that only single classes have, such as their precision, is a rate."""
+
+
+def rate(_: Any) -> Measure:
+    return OF_CLASSES
 
 
 @dataclass(frozen=True)
@@ -50,33 +56,15 @@ def judge(table: pd.DataFrame, task: TaskMeasures, how: Resampling) -> Judgement
     The draws depend on the clusters of the test split and the seed alone: draw i of two models takes the same ones.
     """
     validation, test = (table[table["split"] == split] for split in ("val", "test"))
-    clusters = test["group"].to_numpy()
-
-    def values(weights: np.ndarray) -> dict[Name, np.ndarray]:
-        computed: list[tuple[Name, np.ndarray]] = [
-            *task.compute(test, weights).items(),
-            *task.per_class(test, weights).items(),
-        ]
-        return dict(computed)
-
-    chunks = [values(weights) for weights in draws(clusters, how.bootstrap, how.seed)]
-    drawn = {name: np.concatenate([chunk[name] for chunk in chunks]) for name in chunks[0]}
-    rated, metrics = task.rated(test), {}
+    estimated, drawn = estimates(
+        lambda weights: {**task.compute(test, weights), **task.per_class(test, weights)},
+        test["group"].to_numpy(), how, task.rated(test), lambda name: metric_of(name, task),
+    )  # fmt: skip
+    metrics = {name: own for name, own in estimated.items() if isinstance(name, str)}
     classes: dict[str, dict[str, Any]] = {}
-    for name, (value,) in values(once(len(test))).items():
-        measure = task.metrics.get(name if isinstance(name, str) else name[1], OF_CLASSES)
-        if measure.spread is None or name not in rated:
-            low, high = percentile_interval(drawn[name], how.confidence)
-        else:
-            rests_on = support(rated[name], clusters)
-            rests_on = rests_on if measure.rate else replace(rests_on, images=np.inf)
-            low, high = rate_interval(value, drawn[name], rests_on, measure.spread, how.confidence)
-        ends = {"low": number(np.minimum(low, value)), "high": number(np.maximum(high, value))}
-        estimate = {"value": number(value), **ends}
-        if isinstance(name, str):
-            metrics[name] = estimate
-        else:
-            classes.setdefault(name[0], {})[name[1]] = estimate
+    for name, own in estimated.items():
+        if not isinstance(name, str):
+            classes.setdefault(name[0], {})[name[1]] = own
     numbers = {
         "val": {name: number(value) for name, (value,) in task.compute(validation, once(len(validation))).items()},
         "test": metrics,
@@ -93,6 +81,35 @@ def judge(table: pd.DataFrame, task: TaskMeasures, how: Resampling) -> Judgement
         "seed": how.seed,
     }
     return Judgement(numbers, pd.DataFrame({name: drawn[name] for name in task.metrics}, dtype=np.float32))
+
+
+def metric_of(name: Name, task: TaskMeasures) -> Measure:
+    return task.metrics.get(name if isinstance(name, str) else name[1], OF_CLASSES)
+
+
+def estimates(
+    compute: Callable[[np.ndarray], Mapping[N, np.ndarray]], clusters: np.ndarray, how: Resampling,
+    rated: Mapping[Any, Sequence[np.ndarray]] = MappingProxyType({}), measure_of: Callable[[N], Measure] = rate,
+) -> tuple[dict[N, dict[str, float | None]], dict[N, np.ndarray]]:  # fmt: skip
+    """({name: {value, low, high}}, {name: its value on each draw}) of numbers about n images.
+
+    `compute`: weights R×n of the images -> R values of each name. `clusters`: of the n images. `rated`: name -> n
+    booleans for each rate that it is the mean of; it gets a score interval, all others the percentiles of the draws.
+    """
+    chunks = [compute(weights) for weights in draws(clusters, how.bootstrap, how.seed)]
+    drawn = {name: np.concatenate([chunk[name] for chunk in chunks]) for name in chunks[0]}
+    estimated = {}
+    for name, (value,) in compute(once(len(clusters))).items():
+        measure = measure_of(name)
+        if measure.spread is None or name not in rated:
+            low, high = percentile_interval(drawn[name], how.confidence)
+        else:
+            rests_on = support(rated[name], clusters)
+            rests_on = rests_on if measure.rate else replace(rests_on, images=np.inf)
+            low, high = rate_interval(value, drawn[name], rests_on, measure.spread, how.confidence)
+        ends = {"low": number(np.minimum(low, value)), "high": number(np.maximum(high, value))}
+        estimated[name] = {"value": number(value), **ends}
+    return estimated, drawn
 
 
 def below_chance(estimates: Mapping[str, Mapping[str, float | None]], task: TaskMeasures) -> dict[str, str]:
