@@ -11,16 +11,15 @@ seed a model was trained with, whose variance is s²/S over S repeats. They add 
 Where no draw of a difference differs (two models that are right about every image), the patients show no variance, but
 others might: as for a rate of 0, each cluster counts once, and the interval goes to the end of a score interval.
 
-Where several differences are shown, chance alone would make some of them large. The intervals are simultaneous: their
-critical value is the quantile of the largest studentised deviation among all of them, over the draws (the single-step
-max-T of Westfall & Young 1993).
+Where several differences are shown, chance alone would make some of them large. The intervals are simultaneous
+(shared/measures/intervals.py: joint_probability).
 
 Shapes: M models, R draws, C contrasts.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -29,7 +28,7 @@ from ...shared.core.errors import UserError
 from ...shared.measures.intervals import (
     bootstrap_variance,
     cochran,
-    normal_probability,
+    joint_probability,
     score_interval,
     support,
     t_quantile,
@@ -79,13 +78,13 @@ class Draws:
     def differences(self, contrasts: Sequence[Contrast]) -> list[Interval]:
         """Simultaneous over all of them."""
         drawn = [self.replicates[list(c.a)].mean(axis=0) - self.replicates[list(c.b)].mean(axis=0) for c in contrasts]
-        probability = self._probability([np.array(drawn)]) if drawn else self.level
+        probability = joint_probability([np.array(drawn)], self.level) if drawn else self.level
         return [self._difference(c, own, probability) for c, own in zip(contrasts, drawn, strict=True)]
 
     def differences_to(self, best: int) -> list[Interval]:
         """Every model minus model `best`; simultaneous over all pairs, since `best` was picked by its value."""
         pairs = (self.replicates[i + 1 :] - self.replicates[i] for i in range(len(self.point) - 1))
-        probability = self._probability(pairs) if len(self.point) > 1 else self.level
+        probability = joint_probability(pairs, self.level) if len(self.point) > 1 else self.level
         drawn = self.replicates - self.replicates[best]
         return [
             self._difference(Contrast([i], [best]), own, probability) if i != best else (float(own[0]),) * 3
@@ -121,18 +120,6 @@ class Draws:
             return np.nan
         quantile = t_quantile(probability, self.clusters - 1)
         return float((score_interval(0.0, self.support, quantile, spread)[1] / quantile) ** 2)
-
-    def _probability(self, blocks: Iterable[np.ndarray]) -> float:
-        """Of the normal distribution below the critical value for all contrasts of the blocks C×R at once; a t
-        distribution has its critical value there."""
-        largest = np.zeros(self.replicates.shape[1])
-        for block in blocks:
-            block = block[np.isfinite(block).any(axis=1)]
-            deviation = block - np.nanmean(block, axis=1, keepdims=True)
-            error = np.sqrt(np.nanmean(deviation**2, axis=1, keepdims=True))
-            scaled = np.divide(np.abs(deviation), error, out=np.zeros_like(deviation), where=error > 0)
-            largest = np.fmax(largest, np.fmax.reduce(scaled, axis=0, initial=0.0))
-        return max(normal_probability(float(np.quantile(largest, self.level))), (1 + self.level) / 2)
 
 
 def draws_of(members: Sequence[Member | Floor], metric: str, task: TaskMeasures) -> Draws:

@@ -9,7 +9,7 @@ Shapes: N images, R draws.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -139,6 +139,28 @@ def cochran(terms: Sequence[tuple[float, float]], probability: float) -> tuple[f
     if not total > 0:
         return total, 0.0
     return total, sum(variance * t_quantile(probability, df) for variance, df in terms) / total
+
+
+def joint_probability(blocks: Iterable[np.ndarray], level: float) -> float:
+    """Of the normal distribution below the critical value for all contrasts of the blocks C×R at once; a t distribution
+    has its critical value there.
+
+    Where several differences are shown, chance alone makes some of them large. The critical value is the quantile of
+    the largest studentised deviation among all of them, over the draws (the single-step max-T of Westfall & Young
+    1993). A contrast without a finite draw has no part in it.
+    """
+    largest: np.ndarray | None = None
+    for block in blocks:
+        block = block[np.isfinite(block).any(axis=1)]
+        deviation = block - np.nanmean(block, axis=1, keepdims=True)
+        error = np.sqrt(np.nanmean(deviation**2, axis=1, keepdims=True))
+        scaled = np.divide(np.abs(deviation), error, out=np.zeros_like(deviation), where=error > 0)
+        own = np.fmax.reduce(scaled, axis=0, initial=0.0)
+        largest = own if largest is None else np.fmax(largest, own)
+    pointwise = (1 + level) / 2
+    if largest is None:
+        return pointwise
+    return max(normal_probability(float(np.quantile(largest, level))), pointwise)
 
 
 def t_quantile(probability: float, df: float) -> float:
