@@ -72,7 +72,7 @@ def report(rows: pd.DataFrame, draws: Draws, options: argparse.Namespace) -> Ite
     for seeds in (1, 2, 3):
         sets = disjoint(len(rows), seeds, options.pairs)
         answers = pd.concat([compared(rows, draws, pair) for pair in sets], ignore_index=True)
-        claimed = answers["verdict"].to_numpy() != "undecided"
+        claimed = answers["verdict"].to_numpy() != "not shown to differ"
         half = (answers["high"] - answers["low"]).median() / 2
         error = jackknife(claimed, sets, len(rows))
         about = "these two models" if seeds == 1 else "the strategies"

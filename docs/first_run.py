@@ -14,7 +14,6 @@ import pandas as pd
 ROOT = Path(__file__).parents[1]
 START, END = "<!-- docs/first_run.py -->\n", "<!-- end -->\n"
 METRICS = {"auroc": "AUROC", "balanced_accuracy": "balanced accuracy"}
-VERDICTS = {"better": "better", "worse": "worse", "undecided": "not shown to differ"}
 
 
 def main() -> None:
@@ -34,7 +33,7 @@ def table(board: pd.DataFrame, contrasts: pd.DataFrame) -> str:
         same = contrasts[
             (contrasts["strategy"] == strategy) & (contrasts["train_images"].between(images.min(), images.max()))
         ]
-        verdict = VERDICTS[same["verdict"].item()] if len(same) else "–"
+        verdict = same["verdict"].item() if len(same) else "–"
         cells = [span(models[metric], 2) for metric in METRICS]
         rows.append((images.mean(), -models["auroc"].mean(), [strategy, span(images, 0), *cells, verdict]))
     head = ["strategy", "training images", *METRICS.values(), "mean AUROC against from_scratch"]

@@ -70,7 +70,7 @@ def write_tables(out: Path, study: Study) -> None:
 
 def with_floor(study: Study) -> pd.DataFrame:
     """The leaderboard with what each row reaches above the floor: its name and value, the difference with its interval,
-    and better, worse or undecided."""
+    and better, worse or not shown to differ."""
     names = ["above_floor", "above_floor_low", "above_floor_high", "floor_verdict"]
     if study.floor is None:
         return study.board.assign(floor="", floor_value=None, **dict.fromkeys(names))

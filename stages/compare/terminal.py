@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import csv
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from itertools import count
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -39,11 +40,11 @@ def show(folder: Path | None = None, console: Console | None = None) -> None:
     if not path.is_file():
         raise UserError(f"{path}: no leaderboard yet. Make it with `make run` (or `dvc repro`).")
     with path.open(encoding="utf-8", newline="") as file:
-        rows = list(csv.DictReader(file))
+        rows: list[Row] = list(csv.DictReader(file))
     # all ties are ties with the first row, so that row is shown whatever it is
     neighbours = [row for row in rows[1:] if row["knn"] == "True"]
     complete = [rows[0], *(row for row in rows[1:] if row["knn"] != "True")]
-    complete = [row for row in complete if row["status"] != "missing"]
+    complete = placed(row for row in complete if row["status"] != "missing")
     missing = [row for row in rows if row["status"] == "missing"]
     metric, level = rows[0]["metric"], text.level(float(rows[0]["confidence"]))
     measures = {name: measure for task in MEASURES.values() for name, measure in task.metrics.items()}
@@ -59,10 +60,12 @@ def show(folder: Path | None = None, console: Console | None = None) -> None:
         lines += [f"= : the {level} interval of its difference in {label} to the first row includes zero, a tie"]
     if complete[0]["floor"]:
         lines += [floor_line(complete, metric, headings[metric])]
+    if any(row["floor_verdict"] == "worse" for row in complete):
+        lines += ["< : shown to be worse than the floor"]
     if any(row["one_class"] for row in complete):
         lines += ["! : predicts one class for at least 98% of the test images, so do not use its predictions"]
     if rows[0]["knn"] == "True":
-        lines += ["+knn: no model of its own; the nearest training images vote, in the features of that model"]
+        lines += ["+knn: no model, so without a place: the nearest training images vote, in the features of that model"]
     if missing:
         models = sum(row["knn"] != "True" for row in rows)
         lines += [f"missing: {len(missing)} of {models} models are incomplete; the others are compared without them"]
@@ -80,11 +83,19 @@ def show(folder: Path | None = None, console: Console | None = None) -> None:
     console.print(Text("\n".join(lines)))
 
 
+def placed(rows: Iterable[Row]) -> list[Row]:
+    """The place of each row among the models, since rows of neighbours are not all shown; such a row has none."""
+    places = count(1)
+    return [{**row, "place": "" if row["knn"] == "True" else str(next(places))} for row in rows]
+
+
 def floor_line(rows: Sequence[Row], metric: str, label: str) -> str:
     """What is reached without a network, and how many models are shown to reach more."""
     models = [row for row in rows if row["knn"] != "True"]
     better = sum(row["floor_verdict"] == "better" for row in models)
+    worse = sum(row["floor_verdict"] == "worse" for row in models)
     shown = f"{better} of {len(models)} models {'is' if better == 1 else 'are'} shown to be better"
+    shown += f", {worse} to be worse" if worse else ""
     return f"floor: {rows[0]['floor']} reaches {label} {text.number(float(rows[0][f'floor_{metric}']))}; {shown}"
 
 
@@ -120,8 +131,9 @@ def _cells(row: Row, names: Sequence[str], metric: str, *others: str) -> list[st
         return float(row[name]) if row[name] else None
 
     marks = ("=" if row["tie"] == "True" and row["rank"] != "1" else "") + ("!" if row["one_class"] else "")
+    marks += "<" if row["floor_verdict"] == "worse" else ""
     return [
-        f"{row['rank']}{marks:1}",
+        f"{row['place']}{marks:1}",
         *labels,
         text.count(value("train_images")),
         f"{text.number(value(metric))} [{text.span(value(f'{metric}_low'), value(f'{metric}_high'))}]",

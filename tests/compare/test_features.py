@@ -116,6 +116,8 @@ def test_the_terminal_lists_models_and_says_where_the_neighbours_are(project, pa
     write_tables(project / "reports/compare", study)
     compare.show()
     text, neighbours_first = capsys.readouterr().out, int(study.board["knn"][0])
-    assert len(re.findall(r"^ *\d+[ =!]+.*\+knn", text, flags=re.MULTILINE)) == neighbours_first
-    assert ("+knn: no model of its own" in text) == bool(neighbours_first)
+    assert len(re.findall(r"^ *[=!<]* +.*\+knn", text, flags=re.MULTILINE)) == neighbours_first
+    places = [int(place) for place in re.findall(r"^ *(\d+)[ =!<]+", text, flags=re.MULTILINE)]
+    assert places == list(range(1, len(study.models) + 1))
+    assert ("+knn: no model, so" in text) == bool(neighbours_first)
     assert f"not shown: {6 - neighbours_first} rows of neighbours" in " ".join(text.split())

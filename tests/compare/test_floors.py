@@ -28,7 +28,7 @@ def test_the_floor_is_the_best_on_validation_and_models_are_compared_on_the_same
         paired = pd.read_parquet(f"reports/evaluate/{row.key}/draws.parquet")["auroc"] - draws
         half, single = (own.high - own.low) / 2, paired.std()
         assert 1.9 * single < half < 4 * single  # for all six at once: wider than one alone
-        expected = "better" if own.low > 0 else "worse" if own.high < 0 else "undecided"
+        expected = "better" if own.low > 0 else "worse" if own.high < 0 else "not shown to differ"
         assert own.verdict == expected
 
 
@@ -86,10 +86,14 @@ def test_floors_of_other_images_or_without_files_are_refused(project, params):
 
 def test_the_sentence_counts_who_is_better_and_who_is_worse(project, params):
     study = analyse(params())
-    verdicts = np.array(["better", "undecided", "worse", "undecided", "undecided", "better"])
+    verdicts = np.array(
+        ["better", "not shown to differ", "worse", "not shown to differ", "not shown to differ", "better"]
+    )
     above = study.above.assign(verdict=verdicts)
     text = sentences.against_floor(study.models, above, study.floor, study.measure, study.metric)
     assert "2 of 6 models are shown to be better, and 1 is shown to be worse." in text
-    text = sentences.against_floor(study.models, above.assign(verdict="undecided"), study.floor, study.measure, "auroc")
+    text = sentences.against_floor(
+        study.models, above.assign(verdict="not shown to differ"), study.floor, study.measure, "auroc"
+    )
     assert "No model is shown to be better. A model that is not shown to be better gives no reason" in text
     assert sentences.against_floor(study.models, above, None, study.measure, "auroc") == ""

@@ -67,8 +67,8 @@ def test_the_interval_of_a_difference_agrees_with_a_plain_loop_over_patients(
 
 @pytest.mark.parametrize(
     ("low", "high", "higher", "lower"),
-    [(0.1, 0.2, "better", "worse"), (-0.2, -0.1, "worse", "better"), (-0.1, 0.1, "undecided", "undecided"),
-     (0.0, 0.1, "undecided", "undecided"), (np.nan, np.nan, "undecided", "undecided")],
+    [(0.1, 0.2, "better", "worse"), (-0.2, -0.1, "worse", "better"), (-0.1, 0.1, "not shown to differ", "not shown to differ"),
+     (0.0, 0.1, "not shown to differ", "not shown to differ"), (np.nan, np.nan, "not shown to differ", "not shown to differ")],
 )  # fmt: skip
 def test_a_verdict_needs_an_interval_without_zero_and_knows_which_way_is_better(
     low: float, high: float, higher: str, lower: str

@@ -23,10 +23,10 @@ def contrast(strategy: str, images: int, val: float, difference: float, verdict:
 
 TABLE = pd.DataFrame(
     [
-        contrast("fine_tune", 400, 0.90, 0.01, "undecided"),
+        contrast("fine_tune", 400, 0.90, 0.01, "not shown to differ"),
         contrast("fine_tune", 40, 0.80, 0.12, "better"),
         contrast("feature_extraction", 40, 0.85, 0.08, "better"),
-        contrast("feature_extraction", 400, 0.88, 0.04, "undecided"),
+        contrast("feature_extraction", 400, 0.88, 0.04, "not shown to differ"),
     ]
 )
 
@@ -51,13 +51,13 @@ def test_the_headline_strategy_is_chosen_on_validation_not_on_test() -> None:
 def test_with_repeats_the_verdict_answers_about_strategies_with_a_range() -> None:
     picks = sentences.chosen(TABLE.assign(seeds=3), AUROC)
     assert sentences.verdict(picks, "from_scratch", AUROC) == (
-        "With 40 training images, yes: AUROC +0.080 [+0.030 to +0.130] with feature_extraction. "
-        "With 400, not shown: AUROC +0.010 [−0.040 to +0.060] with fine_tune."
+        "With 40 training images, yes, better: AUROC +0.080 [+0.030 to +0.130] with feature_extraction. "
+        "With 400, not shown to differ: AUROC +0.010 [−0.040 to +0.060] with fine_tune."
     )
     assert sentences.verdict(pd.DataFrame(), "from_scratch", AUROC) == ""  # no baseline in the matrix
     worse = pd.DataFrame([contrast("fine_tune", 4000, 0.8, -0.1, "worse")]).assign(seeds=2)
     assert sentences.verdict(worse, "from_scratch", AUROC) == (
-        "With 4,000 training images, no, it is worse: AUROC −0.100 [−0.150 to −0.050] with fine_tune."
+        "With 4,000 training images, no, worse: AUROC −0.100 [−0.150 to −0.050] with fine_tune."
     )
 
 
@@ -65,11 +65,11 @@ def test_without_repeats_the_verdict_is_about_the_models_and_says_that_each_was_
     picks = sentences.chosen(TABLE, AUROC)
     assert sentences.verdict(picks, "from_scratch", AUROC) == (
         "With 40 training images, the feature_extraction model is better than the from_scratch model. "
-        "With 400, the fine_tune model and the from_scratch model cannot be told apart. "
+        "With 400, the fine_tune model is not shown to differ from the from_scratch model. "
         "Each model was trained once: another run may give another result."
     )
     named = sentences.verdict(picks.assign(backbone="vgg16"), "from_scratch", AUROC, several_backbones=True)
-    assert "the vgg16 fine_tune model and the vgg16 from_scratch model cannot be told apart" in named
+    assert "the vgg16 fine_tune model is not shown to differ from the vgg16 from_scratch model" in named
     mixed = sentences.verdict(picks.assign(seeds=[1, 3]), "from_scratch", AUROC)
     assert mixed.endswith("Where there is no range, each model was trained once: another run may give another result.")
 
@@ -97,12 +97,12 @@ def test_sizes_that_their_numbers_do_not_tell_apart_are_named() -> None:
     """Folds of 300 and 301 images are no learning curve."""
     folds = pd.DataFrame([contrast("fine_tune", n, 0.8, 0.1, "better") for n in (300, 301)]).assign(seeds=3)
     picks = sentences.chosen(folds, AUROC)
-    assert sentences.verdict(picks, "from_scratch", AUROC).startswith("With 300 training images (n300), yes: ")
-    assert ". With 301 (n301), yes: " in sentences.verdict(picks, "from_scratch", AUROC)
+    assert sentences.verdict(picks, "from_scratch", AUROC).startswith("With 300 training images (n300), yes, better: ")
+    assert ". With 301 (n301), yes, better: " in sentences.verdict(picks, "from_scratch", AUROC)
     assert sentences.question(picks, "from_scratch") == "Does transfer help?"
 
 
-@pytest.mark.parametrize("verdict", ["better", "worse", "undecided"])
+@pytest.mark.parametrize("verdict", ["better", "worse", "not shown to differ"])
 def test_one_training_run_is_never_told_as_an_answer_about_transfer(verdict: str) -> None:
     picks = sentences.chosen(TABLE.assign(verdict=verdict), AUROC)
     answers = sentences.findings(picks, BOARD, "from_scratch", 120, TABLE.iloc[:0], AUROC)
@@ -133,7 +133,7 @@ def test_findings_on_means_say_how_many_seeds() -> None:
     assert answers[0][1].startswith(
         "feature_extraction (cnn) is better than from_scratch: +0.080, 90% interval +0.030 to +0.130."
     )
-    assert "120 test images and 3 seeds cannot tell" in answers[1][1]
+    assert "120 test images and 3 seeds are too few to show" in answers[1][1]
     assert answers[-1][1].endswith(
         "Of the means, the best is 0.900 [0.800–0.950] over 3 seeds: fine_tune of cnn with all."
     )
@@ -175,8 +175,8 @@ def test_drawn_images_and_what_the_pretrained_weights_saw_of_them_are_told_from_
     [
         ([True], 0.7, "a has a test AUROC of 0.900 [0.700–0.950], it is the only model here."),
         ([True, False, False], 0.7, "the interval of its difference to every other model excludes zero."),
-        ([True, True, False], 0.7, "but 1 of the 2 other models cannot be told apart from it on these images."),
-        ([True, True, True], 0.7, "but no other model can be told apart from it on these images."),
+        ([True, True, False], 0.7, "but 1 of the 2 other models is not shown to differ from it on these images."),
+        ([True, True, True], 0.7, "but no other model is shown to differ from it on these images."),
         ([True, True], 0.45, "Its interval includes 0.5, the AUROC of a model that guesses."),
     ],
 )
@@ -193,7 +193,7 @@ def test_neighbours_in_the_first_place_are_said_to_be_no_model_and_the_first_mod
          "value_high": 0.95, "tie": [True, True, False], "one_class": None, "knn": [True, True, False]}
     )  # fmt: skip
     text = sentences.top(board, AUROC)
-    assert "1 of the 2 other rows cannot be told apart" in text
+    assert "1 of the 2 other rows is not shown to differ" in text
     assert text.endswith("cannot be chosen. The first model is b, place 3, with 0.700 [0.600–0.950].")
     assert "cannot be chosen" not in sentences.top(board.iloc[::-1], AUROC)
 
@@ -211,7 +211,7 @@ def test_what_is_not_defined_is_told_as_such() -> None:
     nothing = float("nan")
     board = BOARD.assign(value=nothing, value_low=nothing, value_high=nothing)
     assert sentences.top(board, AUROC) == "The test AUROC is not defined for any model, so no model is first."
-    picks = sentences.chosen(TABLE.assign(low=nothing, high=nothing, verdict="undecided"), AUROC)
+    picks = sentences.chosen(TABLE.assign(low=nothing, high=nothing, verdict="not shown to differ"), AUROC)
     (_, finding), *_ = sentences.findings(picks, BOARD, "from_scratch", 120, TABLE.iloc[:0], AUROC)
     assert "The difference is +0.080, without an interval. This is" in finding
     assert text.span(nothing, nothing) == text.DASH

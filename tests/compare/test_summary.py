@@ -79,6 +79,16 @@ def test_a_tie_is_marked(compared: dict[str, Path], tmp_path: Path) -> None:
     assert "=" not in printed(tmp_path).split("Report")[0]
 
 
+def test_a_model_that_is_worse_than_the_floor_is_marked(compared: dict[str, Path], tmp_path: Path) -> None:
+    table = pd.read_csv(compared["binary"] / "leaderboard.csv")
+    assert "<" not in printed(compared["binary"])
+    verdicts = ["better"] * 4 + ["not shown to differ", "worse"]
+    table.assign(floor_verdict=verdicts).to_csv(tmp_path / "leaderboard.csv", index=False)
+    text = printed(tmp_path)
+    assert [line.split()[0].rstrip("<") for line in text.splitlines() if "<" in line.split(" ")[0]] == ["6", ""]
+    assert "4 of 6 models are shown to be better, 1 to be worse" in text
+
+
 @pytest.mark.usefixtures("blank_figures")
 @pytest.mark.parametrize("metric", ["balanced_accuracy", "f1"])
 def test_the_metric_that_sorts_comes_first_with_its_interval(

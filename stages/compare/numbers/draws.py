@@ -92,10 +92,11 @@ class Draws:
         ]
 
     def verdict(self, low: float, high: float) -> str:
-        """Of a difference: better or worse where its interval excludes zero, else (and where unknown) undecided."""
+        """Of a difference: better or worse where its interval excludes zero; else, and where it is unknown, not
+        shown to differ."""
         if low > 0 or high < 0:
             return "better" if (low > 0) == self.measure.higher_is_better else "worse"
-        return "undecided"
+        return "not shown to differ"
 
     def _difference(self, contrast: Contrast, drawn: np.ndarray, probability: float) -> Interval:
         a, b = self.point[list(contrast.a)], self.point[list(contrast.b)]

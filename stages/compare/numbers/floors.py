@@ -22,7 +22,7 @@ def reference(floors: Sequence[Floor], metric: str, task: TaskMeasures) -> Floor
 
 def above(members: Sequence[Member], floor: Floor, metric: str, task: TaskMeasures) -> pd.DataFrame:
     """One row per member, index `key`: the `difference` of its value and the floor's, `low` and `high` of an interval
-    that holds for all of them at once, and `verdict`: better, worse or undecided."""
+    that holds for all of them at once, and `verdict`: better, worse or not shown to differ."""
     draws = draws_of([*members, floor], metric, task)
     intervals = draws.differences([Contrast([i], [len(members)]) for i in range(len(members))])
     rows = [

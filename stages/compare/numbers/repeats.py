@@ -109,9 +109,9 @@ def contrasts(table: pd.DataFrame, draws: Draws, baseline: str) -> pd.DataFrame:
     matrix. Seeds that both have are compared in pairs; where there are none, all of one with all of the other.
 
     `low` and `high` are of the difference, simultaneous over the strategies of one backbone and size; `value_…` and
-    `baseline_…` of the two means of the metric that decides; `verdict` is better, worse or undecided; `seeds`: how many
-    either mean is over. With one, the contrast is of two trained models, not of two strategies. `runs` and
-    `baseline_runs`: how often each was trained, also with seeds that the other does not have.
+    `baseline_…` of the two means of the metric that decides; `verdict` is better, worse or not shown to differ;
+    `seeds`: how many either mean is over. With one, the contrast is of two trained models, not of two strategies.
+    `runs` and `baseline_runs`: how often each was trained, also with seeds that the other does not have.
     """
     rows: dict[int, dict[str, object]] = {}
     for (backbone, sample), cells in table.groupby(["backbone", "sample"], sort=False):

@@ -60,6 +60,7 @@ def page(study: Study, figures: Mapping[str, Figure]) -> str:
         chosen=None if chosen is None else chosen["key"],
         findings=sentences.findings(picks, board, params.baseline, len(first.test), means, study.measure),
         floor_finding=sentences.against_floor(study.models, study.above, study.floor, study.measure, study.metric),
+        floor_headline=sentences.floor_headline(study.models, study.above, study.floor, study.measure, study.metric),
         floors=study.floors.to_dict("records"),
         above=study.above.to_dict("index"),
         header_images=images[:HEADER_IMAGES],

@@ -21,12 +21,12 @@ from ..numbers.repeats import several_sizes
 from ..read import Floor
 from ..text import level, number, signed, signed_span, span
 
-LEAD = {"better": "is better than", "worse": "is worse than", "undecided": "is not shown to differ from"}
-ANSWER = {"better": "yes", "worse": "no, it is worse", "undecided": "not shown"}
+LEAD = {"better": "is better than", "worse": "is worse than", "not shown to differ": "is not shown to differ from"}
+ANSWER = {"better": "yes, better", "worse": "no, worse", "not shown to differ": "not shown to differ"}
 ONE_RUN = {
     "better": "the {} model is better than the {} model",
     "worse": "the {} model is worse than the {} model",
-    "undecided": "the {} model and the {} model cannot be told apart",
+    "not shown to differ": "the {} model is not shown to differ from the {} model",
 }
 
 
@@ -95,13 +95,19 @@ def _contrast(row: Any, baseline: str, images: int, coverage: str, label: str) -
     interval = f"{coverage} interval {signed_span(row.low, row.high)}" if known else "without an interval"
     difference = f"{signed(row.difference)}, {interval}"
     if row.seeds > 1:
-        apart = f" {images:,} test images and {row.seeds} seeds cannot tell the two apart."
+        apart = f" {images:,} test images and {row.seeds} seeds are too few to show a difference, if there is one."
         return (
             f"{row.strategy} ({row.backbone}) {LEAD[row.verdict]} {baseline}: {difference}. "
             f"It reaches a mean test {label} of {values}."
-            f"{apart if row.verdict == 'undecided' else ''}"
+            f"{apart if row.verdict == 'not shown to differ' else ''}"
         )
-    end = "" if not known else ", which includes zero" if row.verdict == "undecided" else ", which excludes zero"
+    end = (
+        ""
+        if not known
+        else ", which includes zero"
+        if row.verdict == "not shown to differ"
+        else ", which excludes zero"
+    )
     return (
         f"Of the models compared with {baseline}, {row.strategy} ({row.backbone}) is the best on validation. "
         f"It reaches a test {label} of {values}. The difference is {difference}{end}. "
@@ -140,9 +146,10 @@ def top(board: pd.DataFrame, measure: Measure) -> str:
     elif ties == 0:
         rest = f"the interval of its difference to every other {kind} excludes zero"
     elif ties == others:
-        rest = f"but no other {kind} can be told apart from it on these images"
+        rest = f"but no other {kind} is shown to differ from it on these images"
     else:
-        rest = f"but {ties} of the {others} other {kind}s cannot be told apart from it on these images"
+        are = "is" if ties == 1 else "are"
+        rest = f"but {ties} of the {others} other {kind}s {are} not shown to differ from it on these images"
     text, chance = f"{lead} [{span(first.value_low, first.value_high)}], {rest}.{_first_model(board)}", measure.chance
     if isnan(first.value_low):
         return text + _one_class(first)
@@ -175,19 +182,31 @@ def against_floor(board: pd.DataFrame, above: pd.DataFrame, floor: Floor | None,
         f"{number(floor.value('test', metric))} [{span(*(floor.value('test', metric, e) for e in ('low', 'high')))}]"
     )
     verdicts = above.loc[board["key"], "verdict"]
-    better, worse, models = int((verdicts == "better").sum()), int((verdicts == "worse").sum()), len(verdicts)
     about = (
-        f"Without a network, {floor.about['title']} ({floor.about['about']}) reaches a test {measure.label} of {value}."
+        f"Without a network, {floor.about['title']} ({floor.about['about']}) reaches a test {measure.label} of "
+        f"{value}. {_above(verdicts)}."
     )
+    if (verdicts == "better").all():
+        return about
+    return f"{about} A model that is not shown to be better gives no reason to use a network."
+
+
+def floor_headline(board: pd.DataFrame, above: pd.DataFrame, floor: Floor | None, measure: Measure, metric: str) -> str:
+    """The same for the first screen."""
+    if floor is None:
+        return ""
+    value = number(floor.value("test", metric))
+    counts = _above(above.loc[board["key"], "verdict"])
+    return f"Without a network, {floor.about['title']} reaches {measure.label} {value}. {counts}."
+
+
+def _above(verdicts: pd.Series) -> str:
+    better, worse, models = int((verdicts == "better").sum()), int((verdicts == "worse").sum()), len(verdicts)
     if better == models:
-        return f"{about} {'The model is' if models == 1 else f'All {models} models are'} shown to be better."
-    shown = (
-        f"{better} of {models} models {'is' if better == 1 else 'are'} shown to be better"
-        if better
-        else ("No model is shown to be better")
-    )
+        return "The model is shown to be better" if models == 1 else f"All {models} models are shown to be better"
+    shown = f"{better} of {models} models {'is' if better == 1 else 'are'}" if better else "No model is"
     rest = f", and {worse} {'is' if worse == 1 else 'are'} shown to be worse" if worse else ""
-    return f"{about} {shown}{rest}. A model that is not shown to be better gives no reason to use a network."
+    return f"{shown} shown to be better{rest}"
 
 
 def _one_class(row: Any) -> str:
