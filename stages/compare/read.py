@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from hashlib import sha256
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import pandas as pd
@@ -20,11 +20,9 @@ from ..shared.measures.measure import TaskMeasures
 
 BEFORE_AFTER = "before_after.png"  # of preprocess
 KNN = "+knn"  # behind the name of a strategy: neighbours vote in the features of its model
-
-
-def is_knn(key: Key) -> bool:
-    """Neighbours vote here in the features of a model; what such a member says of a training is that model's."""
-    return key.strategy.endswith(KNN)
+Kind = Literal["model", "neighbours"]
+"""What answers: a model of the matrix, or neighbours that vote in its features. What the latter say of a training is
+that model's."""
 
 
 def read_plan(path: Path) -> pd.DataFrame:
@@ -63,11 +61,12 @@ class Member:
     test: pd.DataFrame  # predictions, sorted by path: row i of two members is the same image
     answers: Any  # `test` as arrays; the task decides which
     fingerprint: str
+    kind: Kind = "model"
 
     @property
     def made_by(self) -> str:
         """The stage that judged it."""
-        return "embed" if is_knn(self.key) else "evaluate"
+        return "evaluate" if self.kind == "model" else "embed"
 
     @property
     def remedy(self) -> str:
@@ -236,6 +235,7 @@ def voter(m: Member, task: TaskMeasures) -> Member:
         test=test,
         answers=task.answers(test),
         fingerprint=sha256(path.read_bytes()).hexdigest(),
+        kind="neighbours",
     )
 
 

@@ -42,8 +42,8 @@ def show(folder: Path | None = None, console: Console | None = None) -> None:
     with path.open(encoding="utf-8", newline="") as file:
         rows: list[Row] = list(csv.DictReader(file))
     # all ties are ties with the first row, so that row is shown whatever it is
-    neighbours = [row for row in rows[1:] if row["knn"] == "True"]
-    complete = [rows[0], *(row for row in rows[1:] if row["knn"] != "True")]
+    neighbours = [row for row in rows[1:] if row["kind"] == "neighbours"]
+    complete = [rows[0], *(row for row in rows[1:] if row["kind"] == "model")]
     complete = placed(row for row in complete if row["status"] != "missing")
     missing = [row for row in rows if row["status"] == "missing"]
     metric, level = rows[0]["metric"], text.level(float(rows[0]["confidence"]))
@@ -64,10 +64,10 @@ def show(folder: Path | None = None, console: Console | None = None) -> None:
         lines += ["< : shown to be worse than the floor"]
     if any(row["one_class"] for row in complete):
         lines += ["! : predicts one class for at least 98% of the test images, so do not use its predictions"]
-    if rows[0]["knn"] == "True":
+    if rows[0]["kind"] == "neighbours":
         lines += ["+knn: no model, so without a place: the nearest training images vote, in the features of that model"]
     if missing:
-        models = sum(row["knn"] != "True" for row in rows)
+        models = sum(row["kind"] == "model" for row in rows)
         lines += [f"missing: {len(missing)} of {models} models are incomplete; the others are compared without them"]
     if neighbours:
         rows_of = f"{len(neighbours)} row{'s' * (len(neighbours) > 1)} of neighbours"
@@ -86,12 +86,12 @@ def show(folder: Path | None = None, console: Console | None = None) -> None:
 def placed(rows: Iterable[Row]) -> list[Row]:
     """The place of each row among the models, since rows of neighbours are not all shown; such a row has none."""
     places = count(1)
-    return [{**row, "place": "" if row["knn"] == "True" else str(next(places))} for row in rows]
+    return [{**row, "place": str(next(places)) if row["kind"] == "model" else ""} for row in rows]
 
 
 def floor_line(rows: Sequence[Row], metric: str, label: str) -> str:
     """What is reached without a network, and how many models are shown to reach more."""
-    models = [row for row in rows if row["knn"] != "True"]
+    models = [row for row in rows if row["kind"] == "model"]
     better = sum(row["floor_verdict"] == "better" for row in models)
     worse = sum(row["floor_verdict"] == "worse" for row in models)
     shown = f"{better} of {len(models)} models {'is' if better == 1 else 'are'} shown to be better"

@@ -15,7 +15,6 @@ import pytest
 from stages import compare
 from stages.compare.numbers.comparison import Study, analyse
 from stages.compare.page.features import POINTS
-from stages.compare.read import is_knn
 from stages.compare.stage import write_tables
 from stages.shared.core.files import read_json, write_json
 from stages.shared.core.job import Job
@@ -48,11 +47,11 @@ def voted(project: Path, params: Callable[..., compare.Params]) -> Study:
 
 def test_neighbours_have_rows_of_their_own_and_are_told_apart(voted):
     keys = set(voted.models["key"])
-    rows = voted.board[voted.board["knn"]]
+    rows = voted.board[voted.board["kind"] == "neighbours"]
     assert set(rows["key"]) == {str(replace(key_of(name), strategy=f"{key_of(name).strategy}+knn")) for name in keys}
     assert len(voted.ranked) == len(keys)
-    assert not any(is_knn(m.key) for m in voted.ranked)
-    assert not voted.shown["knn"].any()
+    assert {m.kind for m in voted.ranked} == {"model"}
+    assert set(voted.shown["kind"]) == {"model"}
 
 
 def key_of(name: str) -> Key:
@@ -106,7 +105,7 @@ def test_the_page_has_a_map_with_a_thumbnail_for_every_point(project, params):
 
 def test_without_votes_there_are_no_rows_of_neighbours(project, params):
     study = analyse(params())
-    assert not study.board["knn"].any()
+    assert set(study.board["kind"]) == {"model"}
     assert study.votes.empty
 
 
@@ -115,7 +114,7 @@ def test_the_terminal_lists_models_and_says_where_the_neighbours_are(project, pa
     study = analyse(params())
     write_tables(project / "reports/compare", study)
     compare.show()
-    text, neighbours_first = capsys.readouterr().out, int(study.board["knn"][0])
+    text, neighbours_first = capsys.readouterr().out, int(study.board["kind"][0] == "neighbours")
     assert len(re.findall(r"^ *[=!<]* +.*\+knn", text, flags=re.MULTILINE)) == neighbours_first
     places = [int(place) for place in re.findall(r"^ *(\d+)[ =!<]+", text, flags=re.MULTILINE)]
     assert places == list(range(1, len(study.models) + 1))

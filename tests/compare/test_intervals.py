@@ -81,7 +81,8 @@ def test_a_verdict_needs_an_interval_without_zero_and_knows_which_way_is_better(
 def test_of_equal_validation_scores_the_first_in_the_matrix_is_chosen_whatever_the_test_scores() -> None:
     def member(at: int) -> SimpleNamespace:
         value = lambda split, name, end="value": {"val": 1.0, "test": 0.8 + 0.05 * at}[split]  # noqa: E731
-        return SimpleNamespace(key=Key("cnn", f"s{at}", "full"), summary={}, metrics={"one_class": None}, value=value)
+        about = {"key": Key("cnn", f"s{at}", "full"), "kind": "model", "summary": {}, "metrics": {"one_class": None}}
+        return SimpleNamespace(**about, value=value)
 
     point = np.array([0.8, 0.85, 0.9])
     for higher, first in ((True, "s2"), (False, "s0")):

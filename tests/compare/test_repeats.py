@@ -26,7 +26,7 @@ AUROC = MEASURES["classification"].metrics["auroc"]
 def member(sample: str, strategy: str = "a", images: int = 20, **settings: object) -> SimpleNamespace:
     whole = {"fraction": 1.0, "per_class": None, "fold": 0, "seed": 0} | settings
     summary = {"sample": whole, "train_images": images}
-    return SimpleNamespace(key=Key("cnn", strategy, sample), summary=summary, value=lambda *names: 0.5)
+    return SimpleNamespace(key=Key("cnn", strategy, sample), kind="model", summary=summary, value=lambda *names: 0.5)
 
 
 def cells(members: list[SimpleNamespace]) -> list[tuple[str, dict[int, int]]]:

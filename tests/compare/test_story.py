@@ -33,7 +33,7 @@ TABLE = pd.DataFrame(
 BOARD = pd.DataFrame(
     {
         "rank": [1, 2], "key": ["a", "b"], "value": [0.9, 0.8], "value_low": 0.7, "value_high": 0.95, "confidence": 0.9,
-        "tie": [True, True], "val_value": [0.8, 0.85], "chosen": [False, True], "knn": False, "one_class": None, "one_class_share": 0.5,
+        "tie": [True, True], "val_value": [0.8, 0.85], "chosen": [False, True], "kind": "model", "one_class": None, "one_class_share": 0.5,
     }
 )  # fmt: skip
 
@@ -143,7 +143,7 @@ def test_the_model_that_validation_chose_is_named_with_its_place_on_the_test_ima
     (_, text), *_ = sentences.findings(TABLE.iloc[:0], BOARD, "from_scratch", 120, TABLE.iloc[:0], AUROC)
     assert text.startswith("b has the best validation AUROC, 0.850. On the test images")
     assert text.endswith("it reaches 0.800 [0.700–0.950]: place 2 of 2.")
-    with_neighbours = BOARD.assign(knn=[True, False])
+    with_neighbours = BOARD.assign(kind=["neighbours", "model"])
     (_, text), *_ = sentences.findings(TABLE.iloc[:0], with_neighbours, "from_scratch", 120, TABLE.iloc[:0], AUROC)
     assert text.endswith("place 2 of 2 rows, those of neighbours included.")
 
@@ -182,7 +182,7 @@ def test_drawn_images_and_what_the_pretrained_weights_saw_of_them_are_told_from_
 )
 def test_the_first_place_is_shared_where_the_intervals_say_so(ties: list[bool], low: float, end: str) -> None:
     board = pd.DataFrame(
-        {"key": list("abc")[: len(ties)], "value": 0.9, "value_low": low, "value_high": 0.95, "tie": ties, "one_class": None, "knn": False}
+        {"key": list("abc")[: len(ties)], "value": 0.9, "value_low": low, "value_high": 0.95, "tie": ties, "one_class": None, "kind": "model"}
     )  # fmt: skip
     assert sentences.top(board, AUROC).endswith(end)
 
@@ -190,7 +190,7 @@ def test_the_first_place_is_shared_where_the_intervals_say_so(ties: list[bool], 
 def test_neighbours_in_the_first_place_are_said_to_be_no_model_and_the_first_model_is_named() -> None:
     board = pd.DataFrame(
         {"key": ["a+knn", "b+knn", "b"], "rank": [1, 2, 3], "value": [0.9, 0.8, 0.7], "value_low": 0.6,
-         "value_high": 0.95, "tie": [True, True, False], "one_class": None, "knn": [True, True, False]}
+         "value_high": 0.95, "tie": [True, True, False], "one_class": None, "kind": ["neighbours", "neighbours", "model"]}
     )  # fmt: skip
     text = sentences.top(board, AUROC)
     assert "1 of the 2 other rows is not shown to differ" in text
@@ -200,7 +200,7 @@ def test_neighbours_in_the_first_place_are_said_to_be_no_model_and_the_first_mod
 
 def test_an_interval_below_chance_is_not_said_to_include_it() -> None:
     board = pd.DataFrame(
-        {"key": ["a"], "value": 0.3, "value_low": 0.2, "value_high": 0.4, "tie": True, "one_class": None, "knn": False}
+        {"key": ["a"], "value": 0.3, "value_low": 0.2, "value_high": 0.4, "tie": True, "one_class": None, "kind": "model"}
     )  # fmt: skip
     text = sentences.top(board, AUROC)
     assert text.endswith("The whole interval is worse than 0.5, the AUROC of a model that guesses.")

@@ -28,7 +28,7 @@ def ran(output):
 
 def leaderboard(clone):
     with (clone.folder / "reports/compare/leaderboard.csv").open() as file:
-        rows = [row for row in csv.DictReader(file) if row["knn"] != "True"]  # neighbours that vote are no models
+        rows = [row for row in csv.DictReader(file) if row["kind"] == "model"]  # neighbours that vote are no models
         return {f"{row['backbone']}-{row['strategy']}-{row['sample']}" for row in rows}
 
 

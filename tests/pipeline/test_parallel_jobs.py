@@ -51,7 +51,7 @@ def log(study, key):
 
 def leaderboard(study):
     with (study.folder / "reports/compare/leaderboard.csv").open() as file:
-        return {row["key"]: row for row in csv.DictReader(file) if row["knn"] != "True"}
+        return {row["key"]: row for row in csv.DictReader(file) if row["kind"] == "model"}
 
 
 def left_over(study):

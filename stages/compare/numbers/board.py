@@ -7,7 +7,7 @@ from collections.abc import Iterable, Sequence
 import numpy as np
 import pandas as pd
 
-from ..read import Member, Missing, is_knn
+from ..read import Member, Missing
 from .draws import Draws
 
 COST = ("parameters", "trainable_parameters", "epochs", "best_epoch", "seconds", "peak_memory_mb")
@@ -17,8 +17,8 @@ def leaderboard(members: Sequence[Member], draws: Draws, metric: str, metrics: I
     """Equal values in the order of the matrix.
 
     `value`, `value_low`, `value_high` are of the metric that decides, `val_value` is its value on the validation split;
-    every metric has its columns as well. `knn`: neighbours vote in the features of a model. `chosen`: the model with
-    the best `val_value`, the first of equals in the matrix; no row of neighbours, which no folder of models/ holds.
+    every metric has its columns as well. `kind`: a model, or neighbours that vote in the features of one. `chosen`: the
+    model with the best `val_value`, the first of equals in the matrix; no other row, which no folder of models/ holds.
     `difference`: the model's value minus that of the first row; `tie`: the interval of that difference, simultaneous
     over all pairs of models, includes zero; `confidence`: the coverage of all intervals. `one_class` and
     `one_class_share`: the class that nearly all test images are predicted to be, if there is one, and their share.
@@ -28,7 +28,7 @@ def leaderboard(members: Sequence[Member], draws: Draws, metric: str, metrics: I
     order = table["value"].sort_values(**better_first).index
     table[["difference", "difference_low", "difference_high"]] = draws.differences_to(order[0])
     table["tie"] = ~((table.difference_low > 0) | (table.difference_high < 0))  # unknown is a tie as well
-    best_on_val = table.loc[~table["knn"], "val_value"].sort_values(**better_first).index[0]
+    best_on_val = table.loc[table["kind"] == "model", "val_value"].sort_values(**better_first).index[0]
     table["chosen"] = (table.index == best_on_val) & table["val_value"].notna()
     table["confidence"] = draws.level
     table["metric"] = metric
@@ -40,7 +40,7 @@ def leaderboard(members: Sequence[Member], draws: Draws, metric: str, metrics: I
 def _row(m: Member, metric: str, metrics: Iterable[str]) -> dict[str, object]:
     row: dict[str, object] = {
         "key": str(m.key), "backbone": m.key.backbone, "strategy": m.key.strategy, "sample": m.key.sample,
-        "knn": is_knn(m.key),
+        "kind": m.kind,
         "train_images": m.summary.get("train_images"), "train_patients": m.summary.get("train_patients"),
     }  # fmt: skip
     for column, name in [*((name, name) for name in metrics), ("value", metric)]:
@@ -62,7 +62,8 @@ def best_on_validation(board: pd.DataFrame) -> pd.Series | None:
 def with_missing(board: pd.DataFrame, missing: Sequence[Missing]) -> pd.DataFrame:
     """The leaderboard for a file: `status` is complete, or missing in rows without numbers at the end; `missing_from`
     is the first stage that left nothing."""
-    rows = [{**vars(m.key), "key": str(m.key), "status": "missing", "missing_from": m.stage} for m in missing]
+    same = {"kind": "model", "status": "missing"}
+    rows = [{**vars(m.key), "key": str(m.key), **same, "missing_from": m.stage} for m in missing]
     table = board.assign(status="complete", missing_from=None)
     if not rows:
         return table

@@ -24,7 +24,7 @@ LIMIT = 15  # models in figures that show single ones
 class Study:
     """All that the page and the figures show. `ranked`: the models, in the order of `board`, best first. `missing`:
     those that are not complete, and so in none of the tables. `means`: one row per backbone, strategy and size of
-    training set. `board` and `means` have rows of neighbours that vote in the features of a model (column `knn`).
+    training set. `board` and `means` have rows of neighbours that vote in the features of a model (column `kind`).
     `votes`: these against the model's own head. `floors`: predictions without a network; `floor`: the one of them that
     validation chooses, None without any; `above`: the rows of `board` against it, by key.
 
@@ -60,12 +60,12 @@ class Study:
     @cached_property
     def models(self) -> pd.DataFrame:
         """Rows of the leaderboard that are models of the matrix."""
-        return self.board[~self.board["knn"]].reset_index(drop=True)
+        return self.board[self.board["kind"] == "model"].reset_index(drop=True)
 
     @cached_property
     def trained(self) -> pd.DataFrame:
         """Rows of `means` that are of models of the matrix."""
-        return self.means[~self.means["knn"]].reset_index(drop=True)
+        return self.means[self.means["kind"] == "model"].reset_index(drop=True)
 
     @property
     def by_key(self) -> dict[str, Member]:
@@ -117,9 +117,9 @@ def analyse(params: Params) -> Study:
     other = beside(params)
     trainings = repeats.trainings(members, metric, other)
     means = repeats.means(trainings, draws, other)
-    contrasts = repeats.contrasts(trainings[~trainings["knn"]], draws, params.baseline)
+    contrasts = repeats.contrasts(trainings[trainings["kind"] == "model"], draws, params.baseline)
     votes = embeddings.votes(trainings, draws, members)
-    ranked = [by_key[key] for key in board.loc[~board["knn"], "key"]]
+    ranked = [by_key[key] for key in board.loc[board["kind"] == "model", "key"]]
     grounds = read.floors()
     floor = floors.reference(grounds, metric, task)
     above = floors.above(members, floor, metric, task) if floor else pd.DataFrame()

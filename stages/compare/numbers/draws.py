@@ -21,6 +21,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 
@@ -83,13 +84,17 @@ class Draws:
 
     def differences_to(self, best: int) -> list[Interval]:
         """Every model minus model `best`; simultaneous over all pairs, since `best` was picked by its value."""
-        pairs = (self.replicates[i + 1 :] - self.replicates[i] for i in range(len(self.point) - 1))
-        probability = joint_probability(pairs, self.level) if len(self.point) > 1 else self.level
         drawn = self.replicates - self.replicates[best]
         return [
-            self._difference(Contrast([i], [best]), own, probability) if i != best else (float(own[0]),) * 3
+            self._difference(Contrast([i], [best]), own, self._of_all_pairs) if i != best else (float(own[0]),) * 3
             for i, own in enumerate(drawn)
         ]
+
+    @cached_property
+    def _of_all_pairs(self) -> float:
+        """`joint_probability` of all pairs of models."""
+        pairs = (self.replicates[i + 1 :] - self.replicates[i] for i in range(len(self.point) - 1))
+        return joint_probability(pairs, self.level) if len(self.point) > 1 else self.level
 
     def verdict(self, low: float, high: float) -> str:
         """Of a difference: better or worse where its interval excludes zero; else, and where it is unknown, not

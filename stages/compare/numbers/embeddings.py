@@ -16,8 +16,8 @@ def votes(trainings: pd.DataFrame, draws: Draws, members: Sequence[Member]) -> p
     """One row per backbone, strategy and size: the mean of its models (`head`), of the neighbours that vote in their
     features (`value`), and the `difference`, in pairs, with its simultaneous interval `low` and `high`. `silhouette`:
     the mean over these models, NaN where it is not defined. Empty where no neighbours vote."""
-    own = trainings[~trainings["knn"]].set_index([*CELL, "seed"])["at"]
-    voting = trainings[trainings["knn"]].assign(strategy=lambda t: t["strategy"].str.removesuffix(KNN))
+    own = trainings[trainings["kind"] == "model"].set_index([*CELL, "seed"])["at"]
+    voting = trainings[trainings["kind"] == "neighbours"].assign(strategy=lambda t: t["strategy"].str.removesuffix(KNN))
     pairs = [(cell, rows["at"].tolist(), _heads(own, rows)) for cell, rows in voting.groupby(CELL, sort=False)]
     rows = []
     intervals = draws.differences([Contrast(at, heads) for _, at, heads in pairs])

@@ -11,7 +11,7 @@ from typing import Any
 
 import pandas as pd
 
-from ..read import Member, is_knn
+from ..read import Member
 from .draws import Contrast, Draws
 from .sites import trained_at
 
@@ -57,8 +57,8 @@ def trainings(members: Sequence[Member], metric: str, beside: str) -> pd.DataFra
     stands for both.
 
     `at`: position among the members; `sample`: the size; `name`: of the sample; `site`: where it trained, empty for
-    all; `knn`: neighbours vote; `train_images`: rounded mean over the samples of a size, since whole patients bring a
-    few more or fewer;
+    all; `kind`: a model, or neighbours; `train_images`: rounded mean over the samples of a size, since whole patients
+    bring a few more or fewer;
     `val_value`, `beside`, and `low` and `high` of the metric that decides: of the model.
     """
     size = sizes(members)
@@ -66,7 +66,7 @@ def trainings(members: Sequence[Member], metric: str, beside: str) -> pd.DataFra
         {
             "at": at, "backbone": m.key.backbone, "strategy": m.key.strategy, "sample": size[m.key.sample],
             "name": m.key.sample,
-            "site": trained_at(m.summary.get("sample") or {}), "knn": is_knn(m.key),
+            "site": trained_at(m.summary.get("sample") or {}), "kind": m.kind,
             "seed": (m.summary.get("sample") or {}).get("seed", 0),
             "train_images": m.summary.get("train_images"), "val_value": m.value("val", metric),
             beside: m.value("test", beside), "low": m.value("test", metric, "low"),
@@ -89,7 +89,7 @@ def means(table: pd.DataFrame, draws: Draws, beside: str) -> pd.DataFrame:
         rows.append(
             dict(zip(CELL, cell, strict=True))
             | {
-                "knn": repeats["knn"].iloc[0], "site": repeats["site"].iloc[0],
+                "kind": repeats["kind"].iloc[0], "site": repeats["site"].iloc[0],
                 "train_images": repeats["train_images"].iloc[0], "seeds": len(at),
                 "value": value, "value_low": low, "value_high": high, "value_sd": pd.Series(draws.point[at]).std(),
                 beside: repeats[beside].mean(skipna=False), "val_value": repeats["val_value"].mean(skipna=False),

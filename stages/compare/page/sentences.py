@@ -126,7 +126,7 @@ def _why_not(row: Any, baseline: str) -> str:
 
 def choice(row: pd.Series, board: pd.DataFrame, measure: Measure) -> str:
     value = f"{number(row.value)} [{span(row.value_low, row.value_high)}]"
-    neighbours = " rows, those of neighbours included" if board.knn.any() else ""
+    neighbours = " rows, those of neighbours included" if (board.kind != "model").any() else ""
     return (
         f"{row.key} has the best validation {measure.label}, {number(row.val_value)}. On the test images, which had no "
         f"part in that choice, it reaches {value}: place {row['rank']} of {len(board)}{neighbours}.{_one_class(row)}"
@@ -136,7 +136,7 @@ def choice(row: pd.Series, board: pd.DataFrame, measure: Measure) -> str:
 def top(board: pd.DataFrame, measure: Measure) -> str:
     """On the first row: how many others may be as good, and a warning where it may be no better than a guess. A
     row of neighbours is no model: where one is first, the first model is named too."""
-    first, others, kind = board.iloc[0], len(board) - 1, "row" if board.knn.any() else "model"
+    first, others, kind = board.iloc[0], len(board) - 1, "row" if (board.kind != "model").any() else "model"
     if isnan(first.value):
         return f"The test {measure.label} is not defined for any model, so no model is first."
     ties = int(board.tie.iloc[1:].sum())
@@ -164,9 +164,9 @@ def top(board: pd.DataFrame, measure: Measure) -> str:
 
 def _first_model(board: pd.DataFrame) -> str:
     """Where a row of neighbours is the first."""
-    if not board.knn.iloc[0]:
+    if board.kind.iloc[0] == "model":
         return ""
-    model = board[~board.knn].iloc[0]
+    model = board[board.kind == "model"].iloc[0]
     return (
         " That row is a vote of neighbours in the features of a model, and cannot be chosen. The first model is "
         f"{model.key}, place {model['rank']}, with {number(model.value)} "
