@@ -11,6 +11,7 @@ from ..shared.arrays.arrays import Arrays, at_sites, load_arrays
 from ..shared.arrays.preprocessing import restore
 from ..shared.core import paths
 from ..shared.core.errors import UserError
+from ..shared.core.files import write_json
 from ..shared.core.job import Job, Result
 from ..shared.core.matrix import repro
 from ..shared.measures import MEASURES
@@ -20,8 +21,8 @@ from ..shared.model.decision import mask_of
 from ..shared.model.recipe import Recipe
 from ..shared.tasks import TASKS
 from ..shared.tasks.models import load
-from .evidence import SECTIONS
-from .evidence.evidence import Evidence
+from .evidence import COLUMNS, FILES, SECTIONS
+from .evidence.evidence import Evidence, headlines
 from .params import Params
 
 
@@ -40,14 +41,18 @@ def run(params: Params, job: Job) -> Result:
     )  # fmt: skip
     table = measures.scored(predictions.table, predictions.maps, truth, params)
     how = Resampling(params.bootstrap, params.confidence, params.seed)
-    judgement = judge(table, measures, how)
     evidence = Evidence(params, table, how, model, recipe, arrays, rows)
+    for columns in COLUMNS[recipe.task]:
+        evidence = replace(evidence, table=evidence.table.join(columns(evidence)))
+    judgement = judge(evidence.table, measures, how)
     sections = {name: section(evidence) for name, section in SECTIONS[recipe.task].items()}
     numbers = {**judgement.numbers, **sections, "settings": params.model_dump()}
-    judgement = replace(judgement, numbers=numbers)
-    write(paths.report_dir("evaluate", job.member), table, judgement)
+    folder, table = paths.report_dir("evaluate", job.member), evidence.table
+    write(folder, table, replace(judgement, numbers=numbers))
+    for name, contents in FILES[recipe.task].items():
+        write_json(folder / name, contents(evidence))
     datasets = {use: table[table["split"] == split] for use, split in (("validation", "val"), ("test", "test"))}
-    return Result(metrics=flat(judgement.numbers), datasets=datasets)
+    return Result(metrics=flat(judgement.numbers) | headlines(sections), datasets=datasets)
 
 
 def check_fit(recipe: Recipe, arrays: Arrays) -> None:

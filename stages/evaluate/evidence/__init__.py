@@ -1,6 +1,7 @@
 """What a careful reader asks beyond the metrics: one file a question, each with a section of metrics.json.
 
-evidence.py   what a section is made from
+evidence.py     what a section is made from
+calibration.py  can a probability be taken at its word?
 """
 
 from __future__ import annotations
@@ -8,11 +9,28 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Any
 
+import pandas as pd
+
+from . import calibration
 from .evidence import Evidence
 
 SECTIONS: dict[str, dict[str, Callable[[Evidence], Mapping[str, Any]]]] = {
-    "classification": {},
+    "classification": {"calibration": calibration.section},
     "segmentation": {},
     "anomaly": {},
 }
 """By task, then by the name in metrics.json."""
+
+COLUMNS: dict[str, list[Callable[[Evidence], pd.DataFrame]]] = {
+    "classification": [calibration.columns],
+    "segmentation": [],
+    "anomaly": [],
+}
+"""By task: what predictions.parquet gets beside what the task predicts, in this order; each sees those before it."""
+
+FILES: dict[str, dict[str, Callable[[Evidence], Mapping[str, Any]]]] = {
+    "classification": {"calibration.json": calibration.file},
+    "segmentation": {},
+    "anomaly": {},
+}
+"""By task: files beside metrics.json."""

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -36,3 +38,15 @@ class Evidence:
     @cached_property
     def validation(self) -> pd.DataFrame:
         return self.table[self.table["split"] == "val"]
+
+
+def headlines(sections: Mapping[str, Any]) -> dict[str, float]:
+    """For MLflow: the estimates of a section, and of the groups in it, but not those of classes or of lists."""
+    values: dict[str, float] = {}
+    for name, section in sections.items():
+        groups = {name: section} | {f"{name}/{group}": own for group, own in section.items() if group != "per_class"}
+        for place, group in groups.items():
+            for metric, estimate in group.items() if isinstance(group, Mapping) else ():
+                if isinstance(estimate, Mapping) and isinstance(estimate.get("value"), float):
+                    values[f"{place}/{metric}"] = estimate["value"]
+    return values

@@ -17,6 +17,30 @@ class Threshold(Settings):
     """Of normal_quantile. A share of 0.05 needs 19 normal validation images, 0.01 needs 99."""
 
 
+class Conformal(Settings):
+    """Sets of classes that contain the true one with a promised probability."""
+
+    score: Literal["lac", "aps"] = "lac"
+    """lac: every class that is probable enough; the smallest sets (Sadinle et al. 2019). aps: the most probable
+    classes, until their sum is large enough; larger sets for hard images than for easy ones (Romano et al. 2020)."""
+    coverage: Annotated[float, Field(gt=0, lt=1)] = 0.9
+    """The promised probability. A coverage of 0.9 needs 9 validation images, 0.99 needs 99; of each class with
+    `per_class`. With fewer a set has all classes."""
+    per_class: bool = True
+    """true: the promise holds for the images of each class (Mondrian). false: only for all images together, and a rare
+    class may be left out of most of its sets."""
+
+
+class Uncertainty(Settings):
+    """Predictions made several times; 0 passes: not at all. Each takes as long as that many predictions."""
+
+    mc_dropout: Annotated[int, Field(ge=0, le=1000)] = 0
+    """Passes with the dropout of training (Gal & Ghahramani 2016); 30 are usual. Where only the head has dropout, the
+    backbone is computed once."""
+    tta: Annotated[int, Field(ge=0, le=1000)] = 0
+    """Augmented views of each image, by the steps of train.augment."""
+
+
 class Judging(Settings):
     """The `evaluate` section."""
 
@@ -30,3 +54,13 @@ class Judging(Settings):
     film of 35 × 43 cm, and 1.6 px of an image of 224 × 224."""
     threshold: Threshold = Threshold()
     """Anomaly detection: from which score on an image is an alarm. Chosen on the validation images alone."""
+    calibration: Literal["temperature", "platt", "isotonic", "none"] = "temperature"
+    """Classification: how probabilities are calibrated, fitted on the validation images. temperature: one number; the
+    predicted classes stay (Guo et al. 2017). platt: a line for each class; it also corrects the share of a class, which
+    `train.class_weights: balanced` changes. isotonic: any rising curve; needs hundreds of images."""
+    conformal: Conformal = Conformal()
+    """Classification: sets of classes."""
+    abstain: Annotated[float, Field(ge=0, lt=1)] = 0.1
+    """Classification: share of the validation images that a model leaves to a human, the least certain ones."""
+    uncertainty: Uncertainty = Uncertainty()
+    """Classification: more than one prediction of each image."""

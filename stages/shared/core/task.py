@@ -25,3 +25,5 @@ NEEDS = {
 
 PROBABILITY = "prob_"
 """Before the name of a class: the columns of a prediction table with the probabilities."""
+CALIBRATED = "calibrated_"
+"""The same, of probabilities that evaluate calibrated on the validation images."""

@@ -15,9 +15,10 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from ..core.task import PROBABILITY
+from ..core.task import CALIBRATED, PROBABILITY
 from .intervals import area_spread
 from .measure import Curve, Measure, Name, TaskMeasures
+from .reliability import ece
 from .statistics import auroc, average_precision, confusion, precision_recall_curve, ratio, roc_curve
 
 if TYPE_CHECKING:
@@ -35,6 +36,7 @@ METRICS = {
     "ppv": Measure("PPV", "PPV"),
     "npv": Measure("NPV", "NPV"),
     "f1": Measure("F1", "F1"),
+    "ece": Measure("calibration error", "ECE", higher_is_better=False, rate=False),
 }
 
 
@@ -80,6 +82,16 @@ class Answers:
         """N×K."""
         return np.asarray(self.table[[f"{PROBABILITY}{name}" for name in self.classes]], dtype=np.float64)
 
+    @cached_property
+    def log_probabilities(self) -> np.ndarray:
+        """N×K."""
+        return np.asarray(np.log(np.maximum(self.probabilities, np.finfo(np.float64).tiny)))
+
+    @cached_property
+    def calibrated(self) -> np.ndarray:
+        """N×K probabilities. Only the tables of evaluate have them."""
+        return np.asarray(self.table[[f"{CALIBRATED}{name}" for name in self.classes]], dtype=np.float64)
+
     @property
     def positives(self) -> list[int]:
         """The classes that a curve or a rate is given for: of two the last one, which says all; of more, each."""
@@ -107,6 +119,7 @@ def measures(table: pd.DataFrame, weights: np.ndarray) -> dict[str, np.ndarray]:
         "balanced_accuracy": ratio(right, counts.sum(axis=2)).mean(axis=1),
         "accuracy": ratio(right.sum(axis=1), counts.sum(axis=(1, 2))),
         **{name: rates[:, answers.positives].mean(axis=1) for name, rates in class_rates(counts).items()},
+        "ece": ece(answers.probabilities, answers.truth, weights),
     }
     return {name: values[name] for name in METRICS}
 
@@ -133,7 +146,8 @@ def rated(table: pd.DataFrame) -> dict[Name, list[np.ndarray]]:
         "auprc": truth,
     }  # fmt: skip
     parts: dict[Name, list[np.ndarray]] = {name: list(rows[answers.positives]) for name, rows in of_class.items()}
-    parts |= {"auroc": list(truth), "balanced_accuracy": list(truth), "accuracy": [np.ones(len(table), dtype=bool)]}
+    all_images = [np.ones(len(table), dtype=bool)]
+    parts |= {"auroc": list(truth), "balanced_accuracy": list(truth), "accuracy": all_images, "ece": all_images}
     for column, name in {"precision": "ppv", "recall": "sensitivity", "f1": "f1"}.items():
         parts |= {(label, column): [row] for label, row in zip(answers.classes, of_class[name], strict=True)}
     return parts
