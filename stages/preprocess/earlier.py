@@ -3,7 +3,7 @@ computed again. With a few new images in a large set, only those are decoded.
 
 Kept in .lightbox/rows of the main repository, one folder per run: hard links to the arrays of data/processed, which
 take no room of their own as long as those are there, and rows.parquet, which says what each row is. The newest KEPT
-folders stay. A folder appears whole or not at all; a row that was changed on the disk since does not match its checksum
+folders stay. A folder appears whole or not at all; a row that was changed on the disk since does not match its digest
 and is computed.
 """
 
@@ -13,7 +13,6 @@ import hashlib
 import json
 import os
 import shutil
-import zlib
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from importlib.metadata import version
@@ -39,20 +38,20 @@ TABLE = "rows.parquet"
 
 @dataclass(frozen=True)
 class Row:
-    """What is written of one image. original_mask: where it is annotated, the class numbers in its own size, as PNG."""
+    """What is written of one image. original_mask: where it is annotated, the class numbers in its own size, as PNG.
+    digest: SHA-256 of all of it."""
 
     prepared: Prepared
-    original_mask: bytes = b""
+    original_mask: bytes
+    digest: str
 
-    @property
-    def checksum(self) -> int:
-        parts = [self.prepared.image.tobytes(), self.original_mask]
-        if self.prepared.mask is not None:
-            parts.append(self.prepared.mask.tobytes())
-        value = 0
-        for part in parts:
-            value = zlib.crc32(part, value)
-        return value
+    @classmethod
+    def of(cls, prepared: Prepared, original_mask: bytes = b"") -> Row:
+        sha256 = hashlib.sha256(np.ascontiguousarray(prepared.image).data)
+        if prepared.mask is not None:
+            sha256.update(np.ascontiguousarray(prepared.mask).data)
+            sha256.update(original_mask)
+        return cls(prepared, original_mask, sha256.hexdigest())
 
 
 @dataclass
@@ -60,17 +59,22 @@ class Table:
     """Of the rows that were written, in their order."""
 
     key: list[str] = field(default_factory=list)
-    checksum: list[int] = field(default_factory=list)
+    digest: list[str] = field(default_factory=list)
     notes: list[tuple[tuple[str, str], ...]] = field(default_factory=list)
 
     def append(self, key: str, row: Row) -> None:
         self.key.append(key)
-        self.checksum.append(row.checksum)
+        self.digest.append(row.digest)
         self.notes.append(row.prepared.notes)
+
+    @property
+    def sha256(self) -> str:
+        """Of all rows, in their order."""
+        return hashlib.sha256("".join(self.digest).encode()).hexdigest()
 
     def write(self, path: Path) -> None:
         notes = [json.dumps(own) for own in self.notes]
-        pd.DataFrame({"key": self.key, "checksum": self.checksum, "notes": notes}).to_parquet(path, index=False)
+        pd.DataFrame({"key": self.key, "digest": self.digest, "notes": notes}).to_parquet(path, index=False)
 
 
 class Run:
@@ -79,14 +83,14 @@ class Run:
     def __init__(self, folder: Path) -> None:
         table = pd.read_parquet(folder / TABLE)
         self._place = dict(zip(table["key"], range(len(table)), strict=True))
-        self._checksum, self._notes = table["checksum"].to_numpy(), table["notes"].to_numpy()
-        self._images = np.load(folder / "images.npy", mmap_mode="r")
+        self._digest, self._notes = table["digest"].tolist(), table["notes"].tolist()
+        self._images = np.asarray(np.load(folder / "images.npy", mmap_mode="r"))
         masked = (folder / "masks.npy").exists()
-        self._masks = np.load(folder / "masks.npy", mmap_mode="r") if masked else None
+        self._masks = np.asarray(np.load(folder / "masks.npy", mmap_mode="r")) if masked else None
         self._originals = Archive(folder / "masks_original.zip", "preprocess") if masked else None
 
     def row(self, key: str, annotated: bool) -> Row | None:
-        """None where it is not there, or was changed on the disk."""
+        """Views of the arrays on the disk; None where it is not there, or was changed since."""
         if (place := self._place.get(key)) is None:
             return None
         notes = tuple((step, reason) for step, reason in json.loads(self._notes[place]))
@@ -95,11 +99,11 @@ class Run:
             if self._masks is None or self._originals is None:
                 return None
             try:
-                mask, original = np.array(self._masks[place]), self._originals.read(f"{place}.png")
+                mask, original = self._masks[place], self._originals.read(f"{place}.png")
             except UserError:
                 return None
-        row = Row(Prepared(np.array(self._images[place]), mask, notes), original)
-        return row if row.checksum == self._checksum[place] else None
+        row = Row.of(Prepared(self._images[place], mask, notes), original)
+        return row if row.digest == self._digest[place] else None
 
 
 class Earlier:
@@ -112,11 +116,12 @@ class Earlier:
         self.runs = [run for folder in self._folders(f"{self.name}-*") if (run := _opened(folder))]
 
     def row(self, key: str, annotated: bool) -> Row | None:
+        """None where no run has it as it was written."""
         return next((row for run in self.runs if (row := run.row(key, annotated))), None)
 
-    def keep(self, arrays: Path, table: Table, digest: str) -> None:
+    def keep(self, arrays: Path, table: Table) -> None:
         """Link the arrays of this run, and forget all but the newest runs."""
-        folder = self.root / f"{self.name}-{digest[:16]}"
+        folder = self.root / f"{self.name}-{table.sha256[:16]}"
         partial = self.root / f".{folder.name}.{os.getpid()}.partial"
         partial.mkdir(parents=True)
         try:

@@ -48,12 +48,12 @@ def run(params: Params, job: Job) -> Result:
         written = write_arrays(folder, archive, files, make, earlier)
         index.to_parquet(folder / "index.parquet", index=False)
         content = proof(pd.read_parquet(folder / "index.parquet"), params.split)
-        write_json(folder / "meta.json", _meta(index, structures, params, written.digest))
+        write_json(folder / "meta.json", _meta(index, structures, params, written.table.sha256))
     if written.computed < len(files):
         known = len(files) - written.computed
         print(f"preprocess: {known:,} of {len(files):,} images were computed by an earlier run.", file=sys.stderr)
     try:
-        earlier.keep(PROCESSED, written.table, hashlib.sha256(written.digest.encode()).hexdigest())
+        earlier.keep(PROCESSED, written.table)
     except OSError as error:  # the arrays are complete; only the next run will have more to do
         print(f"preprocess: the next run cannot use these rows: {error}", file=sys.stderr)
     left = unchanged(index, written.table.notes)

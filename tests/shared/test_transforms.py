@@ -171,9 +171,10 @@ def test_a_step_that_changes_the_size_is_refused_where_batches_need_one(film: np
         crop(film)
 
 
-def test_albumentations_asks_no_network_and_is_imported_with_the_first_step():
+def test_albumentations_asks_no_network_brings_no_torch_and_is_imported_with_the_first_step():
     code = (
         "import socket, sys; socket.socket.connect = None; from stages.shared.arrays.transforms import Transform;"
-        "assert 'albumentations' not in sys.modules and 'numpy' not in sys.modules; Transform(['CLAHE'], 'x')"
+        "assert 'albumentations' not in sys.modules and 'numpy' not in sys.modules; Transform(['CLAHE'], 'x');"
+        "assert 'torch' not in sys.modules; import albumentations.pytorch"  # where somebody wants it, it is there
     )
     subprocess.run([sys.executable, "-W", "error::UserWarning", "-c", code], check=True)

@@ -3,12 +3,15 @@ one of our own (`content.py`)."""
 
 from __future__ import annotations
 
+import importlib
 import inspect
 import os
 import random
+import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import KW_ONLY, dataclass
 from functools import cache
+from types import ModuleType
 from typing import TYPE_CHECKING, Any, ClassVar, Protocol, TypeAlias
 
 from pydantic import ValidationError
@@ -56,19 +59,27 @@ def _name_and_arguments(step: Step, where: str) -> tuple[str, dict[str, Any]]:
     )
 
 
+@dataclass(frozen=True)
+class Chance:
+    """Random numbers, of the two kinds that albumentations draws from."""
+
+    numbers: np.random.Generator
+    choices: random.Random
+
+
 class Function(Protocol):
     """A step that can be applied. `crops`: to what it finds in the image; `moves_pixels`: it may do more than change
-    the levels of pixels where they are."""
+    the levels of pixels where they are; `draws`: random numbers decide what it does."""
 
     @property
     def crops(self) -> bool: ...
     @property
     def moves_pixels(self) -> bool: ...
+    @property
+    def draws(self) -> bool: ...
 
-    def __call__(
-        self, image: np.ndarray, mask: np.ndarray | None, numbers: np.random.Generator, choices: random.Random, /
-    ) -> Outcome:
-        """`numbers` and `choices`: the source of all randomness."""
+    def __call__(self, image: np.ndarray, mask: np.ndarray | None, chance: Chance | None, /) -> Outcome:
+        """`chance`: the source of all randomness; not None where it `draws`."""
 
 
 @dataclass(frozen=True)
@@ -81,19 +92,24 @@ class LibraryStep:
     _: KW_ONLY
     always: bool = False
 
-    def __call__(
-        self, image: np.ndarray, mask: np.ndarray | None, numbers: np.random.Generator, choices: random.Random, /
-    ) -> Outcome:
-        self.transform.set_random_state(numbers, choices)
+    def __call__(self, image: np.ndarray, mask: np.ndarray | None, chance: Chance | None, /) -> Outcome:
+        if chance is not None:
+            self.transform.set_random_state(chance.numbers, chance.choices)
         data = {"image": image.copy()} | ({} if mask is None else {"mask": mask.copy()})
         result = self.transform(force_apply=self.always, **data)
         return Outcome(result["image"], result.get("mask"))
 
     @property
     def moves_pixels(self) -> bool:
-        import albumentations
+        return not isinstance(self.transform, library().ImageOnlyTransform)
 
-        return not isinstance(self.transform, albumentations.ImageOnlyTransform)
+    @property
+    def draws(self) -> bool:
+        """False only for what `_RANGES` lists, always applied, with a range of one number: usual, and then the seed,
+        a digest of the image, need not be computed."""
+        ranges = [getattr(self.transform, name) for name in _RANGES.get(type(self.transform).__name__, ())]
+        fixed = bool(ranges) and all(low == high for low, high in ranges)
+        return not (fixed and (self.always or self.transform.p == 1))
 
 
 def name_of(step: Step) -> str:
@@ -188,12 +204,22 @@ def _reasons(faults: Sequence[Mapping[str, Any]], where: str) -> list[str]:
 
 
 @cache
+def library() -> ModuleType:
+    """albumentations without its conversion to tensors, for which alone it would import torch: that takes seconds, and
+    preprocess needs none of it."""
+    os.environ.setdefault("NO_ALBUMENTATIONS_UPDATE", "1")  # before the import, which would ask the network for news
+    if (part := "albumentations.pytorch") not in sys.modules:
+        sys.modules[part] = None  # type: ignore[assignment]  # how Python marks what not to import
+    module = importlib.import_module("albumentations")
+    if sys.modules.get(part) is None:
+        sys.modules.pop(part, None)
+    return module
+
+
+@cache
 def _classes() -> dict[str, type]:
     """Every transform of albumentations that turns one image (and its mask) into another."""
-    os.environ.setdefault("NO_ALBUMENTATIONS_UPDATE", "1")  # before the import, which would ask the network for news
-    import albumentations
-
     hidden = {*_NOT_TRANSFORMS, *(name for names in _NEEDS.values() for name in names)}
-    base = albumentations.BasicTransform
-    classes = {name: kind for name, kind in vars(albumentations).items() if inspect.isclass(kind)}
+    base: type = library().BasicTransform
+    classes = {name: kind for name, kind in vars(library()).items() if inspect.isclass(kind)}
     return {name: kind for name, kind in classes.items() if issubclass(kind, base) and name not in hidden}

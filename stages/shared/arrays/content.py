@@ -32,6 +32,7 @@ class Threshold(Settings):
 
     crops: ClassVar[bool] = False
     moves_pixels: ClassVar[bool] = False
+    draws: ClassVar[bool] = False
 
     level: int = Field(ge=0, le=254)
     """Foreground is what is brighter. Of RGB images their grey counts."""
@@ -57,6 +58,7 @@ class CropLargestContour(Settings):
 
     crops: ClassVar[bool] = True
     moves_pixels: ClassVar[bool] = True
+    draws: ClassVar[bool] = False
 
     blur: int = Field(default=5, ge=0, le=101)
     """Side of the Gaussian kernel, odd; 0: none."""
@@ -95,6 +97,7 @@ class CropToMask(Settings):
 
     crops: ClassVar[bool] = True
     moves_pixels: ClassVar[bool] = True
+    draws: ClassVar[bool] = False
 
     margin: float = Field(default=0.05, ge=0, le=1)
     """Added on each side, relative to the height and width of the box."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING, Annotated, Any, Literal, TypeAlias
 
 from pydantic import BeforeValidator, Field
@@ -140,7 +141,7 @@ class Preprocessor:
 
     def views(self, image: np.ndarray, mask: np.ndarray | None = None) -> Iterator[View]:
         """The image as it comes, as each step leaves it, and last as the model sees it."""
-        size, keep, seed = self.spec.height_width, self.spec.keep_aspect, _seed(image)
+        size, keep, seed = self.spec.height_width, self.spec.keep_aspect, partial(_seed, image)
         yield View(ORIGINAL, image, mask)
         for i, name in enumerate(self._names):
             if i == self._first and self.spec.steps_on == "resized":

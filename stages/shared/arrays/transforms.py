@@ -8,12 +8,12 @@ from __future__ import annotations
 
 import random
 import threading
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import KW_ONLY, dataclass, field, replace
 from typing import Any
 
 from ..core.errors import UserError
-from .catalogue import Function, LibraryStep, Step, make
+from .catalogue import Chance, Function, LibraryStep, Step, make
 from .content import Outcome
 
 _TRIAL = 96  # px; the side of the image on which a step shows whether it works in grey
@@ -56,7 +56,7 @@ class Transform:
 
         outcome = Outcome(np.array(image), None if mask is None else np.array(mask))
         for i in range(len(self.steps)):
-            outcome = self.apply(i, outcome.image, outcome.mask, seed)
+            outcome = self.apply(i, outcome.image, outcome.mask, lambda: seed)
         if self.keep_size and outcome.image.shape != image.shape:
             height, width = outcome.image.shape[:2]
             raise UserError(
@@ -66,14 +66,12 @@ class Transform:
             )
         return outcome.image if mask is None else (outcome.image, outcome.mask)
 
-    def apply(self, position: int, image: Any, mask: Any, seed: int) -> Outcome:
-        """What the step at that position makes of an image, and of its mask if there is one."""
-        import numpy as np
-
+    def apply(self, position: int, image: Any, mask: Any, seed: Callable[[], int]) -> Outcome:
+        """What the step at that position makes of an image, and of its mask if there is one. `seed` is asked only where
+        the step draws random numbers."""
         label, step = self._labelled()[position]
-        numbers, choices = np.random.default_rng((seed, position)), random.Random(seed * 1009 + position)
         try:
-            result = step(image, mask, numbers, choices)
+            result = step(image, mask, _chance(seed(), position) if step.draws else None)
         except UserError as error:
             raise UserError(f"{label}: {error}") from None
         except Exception as error:  # albumentations raises any kind; all of them are about this step on this image
@@ -100,6 +98,12 @@ class Transform:
         return self._of_thread[thread]
 
 
+def _chance(seed: int, position: int) -> Chance:
+    import numpy as np
+
+    return Chance(np.random.default_rng((seed, position)), random.Random(seed * 1009 + position))
+
+
 def _needs_rgb(step: LibraryStep) -> bool:
     """Whether it works on an RGB image and fails on a grey one."""
     import numpy as np
@@ -114,7 +118,7 @@ def _works(step: LibraryStep, image: Any, mask: Any) -> bool:
     import numpy as np
 
     try:
-        result = step(image, mask, np.random.default_rng(0), random.Random(0)).image
+        result = step(image, mask, Chance(np.random.default_rng(0), random.Random(0))).image
         return bool(result.shape[2] == image.shape[2])
     except Exception:  # a trial: what fails on both images is reported when it is applied
         return False

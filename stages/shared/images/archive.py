@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 import zipfile
 import zlib
 from collections.abc import Callable, Iterable
@@ -16,11 +17,12 @@ EPOCH = (1980, 1, 1, 0, 0, 0)  # zip's own zero: the same images give the same b
 
 
 class Archive:
-    """Read members by name. Opened when first used, so an instance can be sent to a worker process. `stage`: that wrote
-    it, for messages."""
+    """Read members by name. Opened when first used, so an instance can be sent to a worker process, and used by several
+    threads at once. `stage`: that wrote it, for messages."""
 
     def __init__(self, path: Path, stage: str = "download") -> None:
         self.path, self.stage = path, stage
+        self._one_reader = threading.Lock()
 
     def __reduce__(self) -> tuple[type[Archive], tuple[Path, str]]:
         return Archive, (self.path, self.stage)
@@ -57,9 +59,9 @@ class Archive:
         Raises:
             UserError: no such member, or its bytes do not match the archive's checksum.
         """
-        info = self.info(name)
         try:
-            return read_member(self._zip, info)
+            with self._one_reader:  # zipfile promises nothing to threads
+                return read_member(self._zip, self.info(name))
         except (zipfile.BadZipFile, zlib.error, EOFError) as error:
             raise UserError(
                 f"{self.path}: member {name!r} is damaged ({error}). Delete the archive and run "
