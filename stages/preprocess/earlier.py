@@ -1,10 +1,9 @@
 """Rows of earlier runs: an image whose bytes and masks, and the steps, code and libraries, are the same is copied, not
 computed again. With a few new images in a large set, only those are decoded.
 
-Kept in .lightbox/rows of the main repository, one folder per run: hard links to the arrays of data/processed, which
-take no room of their own as long as those are there, and rows.parquet, which says what each row is. The newest KEPT
-folders stay. A folder appears whole or not at all; a row that was changed on the disk since does not match its digest
-and is computed.
+Kept as EarlierRuns keeps them: hard links to the arrays of data/processed, which take no room of their own as long as
+those are there, and rows.parquet, which says what each row is. A row that was changed on the disk since does not match
+its digest and is computed.
 """
 
 from __future__ import annotations
@@ -24,12 +23,11 @@ import pandas as pd
 
 from ..shared.arrays.preprocessing import Prepared, PreprocessSpec
 from ..shared.core.code import digest_of
+from ..shared.core.earlier import EarlierRuns
 from ..shared.core.errors import UserError
-from ..shared.core.paths import project_root
 from ..shared.images.archive import Archive
 from .masks import MaskFile
 
-KEPT = 2
 CODE = ("preprocess/arrays.py", "preprocess/earlier.py", "preprocess/masks.py", "shared/arrays", "shared/images")
 LIBRARIES = ("albumentations", "numpy", "opencv-python-headless", "pillow", "pydicom")
 ARRAYS = ("images.npy", "masks.npy", "masks_original.zip")
@@ -109,37 +107,22 @@ class Run:
 class Earlier:
     """All earlier runs with this spec, code and libraries; the newest first."""
 
-    def __init__(self, spec: PreprocessSpec, root: Path | None = None) -> None:
-        self.root = (root or project_root()) / ".lightbox" / "rows"
-        content = [spec.model_dump(mode="json"), digest_of(*CODE), [version(name) for name in LIBRARIES]]
-        self.name = hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()[:16]
-        self.runs = [run for folder in self._folders(f"{self.name}-*") if (run := _opened(folder))]
+    def __init__(self, spec: PreprocessSpec) -> None:
+        libraries = [version(name) for name in LIBRARIES]
+        self._runs = EarlierRuns("rows", [spec.model_dump(mode="json"), digest_of(*CODE), libraries])
+        self._opened = [run for folder in self._runs.folders() if (run := _opened(folder))]
 
     def row(self, key: str, annotated: bool) -> Row | None:
         """None where no run has it as it was written."""
-        return next((row for run in self.runs if (row := run.row(key, annotated))), None)
+        return next((row for run in self._opened if (row := run.row(key, annotated))), None)
 
     def keep(self, arrays: Path, table: Table) -> None:
-        """Link the arrays of this run, and forget all but the newest runs."""
-        folder = self.root / f"{self.name}-{table.sha256[:16]}"
-        partial = self.root / f".{folder.name}.{os.getpid()}.partial"
-        partial.mkdir(parents=True)
-        try:
+        """Link the arrays of this run."""
+        with self._runs.new(table.sha256) as folder:
             for name in ARRAYS:
                 if (arrays / name).exists():
-                    _link(arrays / name, partial / name)
-            table.write(partial / TABLE)
-            if folder.exists():
-                os.utime(folder)
-            else:
-                partial.rename(folder)
-        finally:
-            shutil.rmtree(partial, ignore_errors=True)
-        for old in self._folders("*-*")[KEPT:]:
-            shutil.rmtree(old, ignore_errors=True)
-
-    def _folders(self, pattern: str) -> list[Path]:
-        return sorted(self.root.glob(pattern), key=lambda path: path.stat().st_mtime, reverse=True)
+                    _link(arrays / name, folder / name)
+            table.write(folder / TABLE)
 
 
 def key_of(sha256: str, info: ZipInfo, files: Sequence[MaskFile], contents: Sequence[bytes]) -> str:

@@ -11,6 +11,7 @@ import pytest
 
 from stages.preprocess import Params, earlier, run
 from stages.shared.arrays.preprocessing import Preprocessor
+from stages.shared.core.earlier import KEPT
 from stages.shared.core.job import Job
 from stages.shared.core.paths import MANIFEST, PROCESSED, RAW
 from stages.shared.core.settings import parse
@@ -141,7 +142,7 @@ def test_notes_of_crops_are_kept_and_few_runs_stay(manifest, validated, computed
     assert json.loads(Path("reports/preprocess/steps.json").read_text()) == steps
     for size in (16, 17, 18):
         preprocess(size=size)
-    assert len(list(ROWS.iterdir())) == earlier.KEPT
+    assert len(list(ROWS.iterdir())) == KEPT
 
 
 def test_a_run_that_is_stopped_leaves_nothing_behind(manifest, validated, monkeypatch):

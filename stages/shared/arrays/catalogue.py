@@ -3,7 +3,6 @@ one of our own (`content.py`)."""
 
 from __future__ import annotations
 
-import importlib
 import inspect
 import os
 import random
@@ -210,9 +209,11 @@ def library() -> ModuleType:
     os.environ.setdefault("NO_ALBUMENTATIONS_UPDATE", "1")  # before the import, which would ask the network for news
     if (part := "albumentations.pytorch") not in sys.modules:
         sys.modules[part] = None  # type: ignore[assignment]  # how Python marks what not to import
-    module = importlib.import_module("albumentations")
+    import albumentations
+
     if sys.modules.get(part) is None:
         sys.modules.pop(part, None)
+    module: ModuleType = albumentations
     return module
 
 

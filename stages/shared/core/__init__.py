@@ -15,5 +15,6 @@ hardware.py     cores and memory that this process may use
 environment.py  where a result was made: commit, versions, hardware
 process.py      several processes that train one model; SIGTERM
 code.py         digest of source code without comments and docstrings
+earlier.py      what earlier runs of a stage computed
 allocator.py    memory kept between the steps of a training
 """

@@ -1,0 +1,50 @@
+"""What earlier runs of a stage computed: .lightbox/<what> of the main repository, one folder per run. A folder appears
+whole or not at all, the newest KEPT stay, and nothing there is needed: what is missing is computed again."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from .paths import project_root
+
+KEPT = 2
+
+
+class EarlierRuns:
+    """`conditions`: what else the results depend on, such as settings, code and versions; as JSON writes it. Runs under
+    other conditions are not seen, and count among those that stay."""
+
+    def __init__(self, what: str, conditions: object, root: Path | None = None) -> None:
+        self._root = (root or project_root()) / ".lightbox" / what
+        self._name = hashlib.sha256(json.dumps(conditions, sort_keys=True).encode()).hexdigest()[:16]
+
+    def folders(self) -> list[Path]:
+        """Under these conditions, the newest first."""
+        return self._newest(f"{self._name}-*")
+
+    @contextmanager
+    def new(self, digest: str) -> Iterator[Path]:
+        """An empty folder for the results of this run, kept on success. `digest`: of the results; where a folder has
+        the same, that one counts as the newest."""
+        folder = self._root / f"{self._name}-{digest[:16]}"
+        partial = self._root / f".{folder.name}.{os.getpid()}.partial"
+        partial.mkdir(parents=True)
+        try:
+            yield partial
+            if folder.exists():
+                os.utime(folder)
+            else:
+                partial.rename(folder)
+        finally:
+            shutil.rmtree(partial, ignore_errors=True)
+        for old in self._newest("*-*")[KEPT:]:
+            shutil.rmtree(old, ignore_errors=True)
+
+    def _newest(self, pattern: str) -> list[Path]:
+        return sorted(self._root.glob(pattern), key=lambda path: path.stat().st_mtime, reverse=True)
