@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from dataclasses import dataclass
 
 import cv2
@@ -20,6 +21,7 @@ AREA = 32, 0.0005  # pixels, and share of the mask, that one level has to fill t
 class MaskInspection:
     """One mask; where it is unreadable `fault` says why, and the rest is None."""
 
+    sha256: str
     fault: str | None = None
     width: int | None = None
     height: int | None = None
@@ -34,15 +36,16 @@ class MaskInspection:
 
 
 def inspect_mask(data: bytes, file: MaskFile) -> MaskInspection:
+    sha256 = hashlib.sha256(data).hexdigest()
     try:
         grey = grey_levels(data, file.path)
     except UnreadableImage as error:
-        return MaskInspection(error.reason)
+        return MaskInspection(sha256, error.reason)
     structure = inside(grey, file.invert, file.threshold)
     frame = np.concatenate([structure[0], structure[-1], structure[:, 0], structure[:, -1]])
     height, width = grey.shape
     shares = float(structure.mean()), float(frame.mean())
-    return MaskInspection(None, width, height, areas(grey), *shares, box(structure))
+    return MaskInspection(sha256, None, width, height, areas(grey), *shares, box(structure))
 
 
 def box(structure: np.ndarray) -> tuple[float, float, float, float] | None:

@@ -32,6 +32,7 @@ from .checks import (
 )
 from .docs import finish
 from .drift import FILE, GREY, differences
+from .earlier import Earlier
 from .globs import examples
 from .inspection import THUMBNAIL, Inspection, inspections
 from .names import Files, assign
@@ -112,14 +113,29 @@ def warn_of_shortcuts(shortcuts: Measurement | None) -> None:
 def inspect_all(files: Files, params: Params) -> list[Inspection]:
     paths = files.images["path"].tolist()
     masks = [annotation(files.masks[path]) for path in paths]
-    headers = params.dicom.patient or bool(params.dicom.metadata)
-    with inspections(RAW, paths, masks, params.near_duplicates.hash_size, headers) as results:
-        bar = progress(results, total=len(paths), desc="validate", unit="images")  # its clock starts with the workers
+    hash_size, headers = params.near_duplicates.hash_size, params.dicom.patient or bool(params.dicom.metadata)
+    earlier = Earlier(hash_size, headers)
+    known = earlier.find(Archive(RAW), paths, masks)
+    new = [i for i, inspection in enumerate(known) if inspection is None]
+    if len(new) < len(paths):
+        print(
+            f"validate: {len(paths) - len(new):,} of {len(paths):,} images were inspected by an earlier run.",
+            file=sys.stderr,
+        )
+    with inspections(RAW, [paths[i] for i in new], [masks[i] for i in new], hash_size, headers) as results:
+        bar = progress(results, total=len(new), desc="validate", unit="images")  # its clock starts with the workers
         # Great Expectations takes seconds to import: meanwhile the workers inspect
         from . import suite  # noqa: F401
         from .shortcuts import measure  # noqa: F401
 
-        return list(bar)
+        computed = iter(list(bar))
+    inspected = [inspection or next(computed) for inspection in known]
+    try:
+        if new:
+            earlier.keep(paths, masks, inspected)
+    except OSError as error:  # all is inspected; only the next run will have more to do
+        print(f"validate: the next run cannot use these inspections: {error}", file=sys.stderr)
+    return inspected
 
 
 def judge(
