@@ -156,7 +156,7 @@ def test_names_from_the_data_are_text_never_markup(
     compare.run(params(title="A < B & C", sample=["full"], strategy=["fine_tune"]), Job())
     html = (tmp_path / "reports/compare/index.html").read_text(encoding="utf-8")
     page = Page(html)
-    assert page.tags.count("script") == 2  # the code, and the map's data
+    assert page.tags.count("script") == 4  # the code, and data: of the map, of the slider, the colours of figures
     assert "<b>normal" not in html
     assert "<script>alert" not in html
     assert classes[0] in page.text

@@ -30,7 +30,8 @@ def by_backbone(
         for row in board[board.backbone == backbone].to_dict("records"):
             ax.plot(
                 *by_key[row["key"]], color=look.colour[row["strategy"]], linestyle=look.mark[row["sample"]][1],
-                drawstyle=drawstyle_of(curve), label=f"{row['strategy']}, {row['sample']}  {row[curve.metric]:.3f}",
+                drawstyle=drawstyle_of(curve), gid=row["key"],
+                label=f"{row['strategy']}, {row['sample']}  {row[curve.metric]:.3f}",
             )  # fmt: skip
         ax.set_title(backbone)
         unit_square(ax, curve, prevalence)
@@ -111,7 +112,8 @@ def card(
             ax.plot(*line, color=GRID, linewidth=1, drawstyle=drawstyle)
         for group, line in lines(m, curve).items() if class_colour else ():
             ax.plot(*line, color=class_colour[group], linewidth=0.9, drawstyle=drawstyle)
-        ax.plot(*mean_lines[name][str(m.key)], color=colour, linewidth=2, drawstyle=drawstyle)
+        label, gid = str(m.key), f"{name}-{m.key}"
+        ax.plot(*mean_lines[name][label], color=colour, linewidth=2, drawstyle=drawstyle, label=label, gid=gid)
         unit_square(ax, curve, prevalence)
     handles = [Line2D([], [], color=colour, label="this model"), Line2D([], [], color=GRID, label="other models")]
     handles += [Line2D([], [], color=c, linewidth=1, label=plain(n)) for n, c in class_colour.items()]

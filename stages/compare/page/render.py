@@ -18,7 +18,7 @@ from ...shared.measures import MEASURES
 from .. import text
 from ..figures import examples, plans
 from ..figures.style import Look
-from ..numbers import dataset, sites
+from ..numbers import dataset, sites, thresholds
 from ..numbers.board import best_on_validation
 from ..numbers.comparison import Study, beside
 from ..numbers.worth import worth
@@ -26,7 +26,7 @@ from ..read import BEFORE_AFTER
 from ..views import VIEWS
 from . import features, pictures, sentences
 from .made import environments, own_settings, shared_settings
-from .svg import svg
+from .svg import FIGURE_COLOURS, svg
 
 TEMPLATES = Path(__file__).parent / "templates"
 HEADER_IMAGES = 6
@@ -86,6 +86,8 @@ def page(study: Study, figures: Mapping[str, Figure]) -> str:
             for m, row in zip(models, shown, strict=True)
         ],
         look=Look(board),
+        thresholds=thresholds.of_models(models),
+        figure_colours=FIGURE_COLOURS,
         environments=environments(study.ranked),
         settings=settings,
         own_settings={m.key: own_settings(m, settings) for m in study.ranked},
