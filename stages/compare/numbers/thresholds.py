@@ -30,7 +30,7 @@ def counts(m: Member) -> dict[str, Any]:
 
 def above(scores: np.ndarray) -> list[int]:
     """How many of `scores` lie above each threshold of GRID."""
-    return (len(scores) - np.searchsorted(np.sort(scores), GRID, side="right")).tolist()
+    return [int(n) for n in len(scores) - np.searchsorted(np.sort(scores), GRID, side="right")]
 
 
 def threshold(m: Member) -> float:
