@@ -34,7 +34,7 @@ function drawing(svg) { // as a file of its own: no variables of the page, on wh
   const copy = svg.cloneNode(true);
   copy.querySelector(".reading-at")?.remove();
   const { width, height } = svg.viewBox.baseVal;
-  for (const [name, value] of Object.entries({ xmlns: "http://www.w3.org/2000/svg", width, height })) copy.setAttribute(name, value);
+  for (const [name, value] of Object.entries({ width, height })) copy.setAttribute(name, value);
   for (const name of ["class", "style", "tabindex", "data-axes"]) copy.removeAttribute(name);
   const text = new XMLSerializer().serializeToString(copy);
   const coloured = text.replace(/var\((--[\w-]+)(?:,\s*([^)]*))?\)/g, (_, name, otherwise) => PAPER[name] ?? otherwise ?? "#000");

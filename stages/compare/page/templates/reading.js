@@ -20,7 +20,7 @@ const short = (value) => Math.abs(value) >= 1000 ? Math.round(value).toLocaleStr
 for (const svg of document.querySelectorAll("svg[data-axes]")) {
   let ready = null; // read at the first use: a page has many curves
   const axes = () => ready ??= JSON.parse(svg.dataset.axes).map((ax) => ({ ...ax, lines: ax.lines.map((line) => ({ ...line, points: vertices(document.getElementById(line.id)) })) }));
-  const dot = document.createElementNS("http://www.w3.org/2000/svg", "circle");
+  const dot = document.createElementNS(svg.namespaceURI, "circle");
   dot.setAttribute("r", 4);
   dot.setAttribute("class", "reading-at");
   let at = null; // [axes, line, point]
