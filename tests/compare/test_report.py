@@ -87,7 +87,7 @@ def test_every_picture_has_a_description_unless_it_is_decoration(any_html: str) 
     images = Page(html).images
     assert all("alt" in image for image in images)
     assert sum(image["alt"] == "" for image in images) <= 6  # the films of the header
-    drawings = re.findall(r"<svg[^>]*>", html)
+    drawings = re.findall(r"<svg [^>]*>", html)
     assert drawings
     assert all("aria-label=" in drawing or "aria-hidden=" in drawing for drawing in drawings)
 
