@@ -34,23 +34,29 @@ def clusters(images: pd.DataFrame, near: NearDuplicates) -> np.ndarray:
     code, _ = pd.factorize(images["sha256"])
     _, first = np.unique(code, return_index=True)
     links = [np.column_stack([first[code], np.arange(len(code))])]  # every image with the first one of its bytes
-    links += [_same_picture(images[f"{v}dhash"], images[f"{v}thumbnail"], near) for v in ("", "trimmed_")]
+    every = np.ones(len(images), bool)
+    bordered = (images["trimmed_thumbnail"] != images["thumbnail"]).to_numpy(bool)
+    for view, looked_at in (("", every), ("trimmed_", bordered)):
+        links.append(_same_picture(images[f"{view}dhash"], images[f"{view}thumbnail"], looked_at, near))
     one, other = np.concatenate(links).T
     graph = coo_array((np.ones(len(one), bool), (one, other)), shape=(len(code), len(code)))
     return np.asarray(pd.factorize(connected_components(graph, directed=False)[1])[0])
 
 
-def _same_picture(dhash: pd.Series, thumbnails: pd.Series, near: NearDuplicates) -> np.ndarray:
-    """int64 P×2: pairs of images that look the same in one view."""
-    hashed = np.flatnonzero(dhash.notna())
-    if not len(hashed):
+def _same_picture(dhash: pd.Series, thumbnails: pd.Series, looked_at: np.ndarray, near: NearDuplicates) -> np.ndarray:
+    """int64 P×2: pairs of images that look the same in one view. `looked_at`: bool N; of each pair one is among these.
+    Others have nothing to trim, and the first view has compared them."""
+    usable = np.flatnonzero(dhash.notna())
+    first = looked_at[usable]
+    hashed = np.concatenate([usable[first], usable[~first]])
+    if not first.any():
         return np.empty((0, 2), np.int64)
     bits = np.stack([imagehash.hex_to_hash(text).hash.ravel() for text in dhash.iloc[hashed]])
     squares = np.stack([np.frombuffer(data, np.uint8) for data in thumbnails.iloc[hashed]])
     squares = squares.reshape(-1, THUMBNAIL, THUMBNAIL)
     step = THUMBNAIL // COARSE
     coarse = squares.reshape(-1, COARSE, step, COARSE, step).mean((2, 4), np.float32)
-    pairs = near_pairs(bits, near.distance)
+    pairs = near_pairs(bits, near.distance, int(first.sum()))
     pairs = pairs[alignable(coarse, pairs) >= min(WORTH_ALIGNING, near.correlation)]
     same = [aligned_correlation(squares[i], squares[j]) >= near.correlation for i, j in pairs]
     return np.asarray(hashed[pairs[np.array(same, bool)]])
@@ -102,18 +108,23 @@ def alignable(pictures: np.ndarray, pairs: np.ndarray) -> np.ndarray:
     return result
 
 
-def near_pairs(bits: np.ndarray, distance: int) -> np.ndarray:
-    """`bits`: bool N×B. int64 P×2, i < j: the pairs of rows that differ in at most `distance` bits.
+def near_pairs(bits: np.ndarray, distance: int, first: int | None = None) -> np.ndarray:
+    """`bits`: bool N×B. int64 P×2, i < j: the pairs of rows that differ in at most `distance` bits; with `first`, only
+    those with an i below it.
 
     With bits as ±1 the product of two rows is their length minus twice their distance, so the work is a
-    matrix product: exact in float32, and 50,000 images take seconds.
+    matrix product: exact in float32. It grows with the square of N, and is small beside decoding: 50,000 hashes of 256
+    bits take seconds. An index by parts of the hash would not help: two that differ in 24 of 256 bits need not agree in
+    any part of more than 10, and in so few bits thousands of films agree.
     """
     signs = bits.astype(np.float32) * 2 - 1
     least = bits.shape[1] - 2 * distance
     pairs = [np.empty((0, 2), np.int64)]
-    for top in range(0, len(signs), BLOCK):
+    first = len(signs) if first is None else first
+    for top in range(0, first, BLOCK):
+        rows = signs[top : min(first, top + BLOCK)]
         for left in range(top, len(signs), BLOCK):
-            near = signs[top : top + BLOCK] @ signs[left : left + BLOCK].T >= least
+            near = rows @ signs[left : left + BLOCK].T >= least
             i, j = np.nonzero(np.triu(near, 1) if left == top else near)
             pairs.append(np.column_stack([i + top, j + left]))
     return np.concatenate(pairs)

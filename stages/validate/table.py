@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict
+from dataclasses import asdict, fields
 
 import pandas as pd
 
@@ -23,7 +23,8 @@ def table(
     images: pd.DataFrame, masks: Mapping[str, Masks], inspections: Sequence[Inspection], params: Params
 ) -> pd.DataFrame:
     """One row per image, in the order of `images`."""
-    inspected = pd.DataFrame(inspections).drop(columns=["masks", "header"]).astype({
+    names = [field.name for field in fields(Inspection) if field.name not in ("masks", "header")]
+    inspected = pd.DataFrame({name: [getattr(own, name) for own in inspections] for name in names}).astype({
         "sha256": "str", "fault": "str", "mode": "str", "dhash": "str", "trimmed_dhash": "str",
         "width": "Int32", "height": "Int32", "brightness": float, "contrast": float, "sharpness": float,
     })  # fmt: skip

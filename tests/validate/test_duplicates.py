@@ -30,6 +30,8 @@ def test_near_pairs_equal_those_counted_one_by_one(monkeypatch: pytest.MonkeyPat
     expected = [(i, j) for i in range(40) for j in range(i + 1, 40) if (bits[i] != bits[j]).sum() <= 4]
     assert sorted(map(tuple, near_pairs(bits, 4).tolist())) == expected
     assert len(expected) > 5
+    for first in (0, 1, 9, 14, 40):
+        assert sorted(map(tuple, near_pairs(bits, 4, first).tolist())) == [pair for pair in expected if pair[0] < first]
 
 
 def test_alignable_is_the_multiple_correlation_with_picture_and_gradients(make_film):
