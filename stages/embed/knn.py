@@ -11,7 +11,7 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 
-from ..shared.core.task import PROBABILITY
+from ..shared.core.task import OF_ANSWERS, PROBABILITY
 from ..shared.measures.measure import TaskMeasures
 from ..shared.measures.statistics import once
 from .neighbours import Neighbours
@@ -38,10 +38,11 @@ def votes(neighbours: Neighbours, labels: np.ndarray, classes: int) -> np.ndarra
 
 
 def answered(table: pd.DataFrame, probabilities: np.ndarray, classes: Sequence[str]) -> pd.DataFrame:
-    """A model's prediction table with these answers in place of its own."""
+    """A model's prediction table with these answers in place of all its own."""
     predicted = pd.Categorical.from_codes(probabilities.argmax(axis=1), categories=list(classes))
     columns = {f"{PROBABILITY}{name}": probabilities[:, i] for i, name in enumerate(classes)}
-    return table.assign(predicted=predicted, **columns)
+    others = [name for name in table if not str(name).startswith(OF_ANSWERS)]
+    return table[others].assign(predicted=predicted, **columns)
 
 
 def choose(

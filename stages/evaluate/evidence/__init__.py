@@ -1,7 +1,11 @@
 """What a careful reader asks beyond the metrics: one file a question, each with a section of metrics.json.
 
-evidence.py     what a section is made from
-calibration.py  can a probability be taken at its word?
+evidence.py        what a section is made from
+rates.py           rates with intervals
+calibration.py     can a probability be taken at its word?
+decision_curve.py  would acting on it help?
+conformal.py       which classes cannot be ruled out?
+abstention.py      what if the least certain images are left to a human?
 """
 
 from __future__ import annotations
@@ -11,18 +15,23 @@ from typing import Any
 
 import pandas as pd
 
-from . import calibration
+from . import abstention, calibration, conformal, decision_curve
 from .evidence import Evidence
 
 SECTIONS: dict[str, dict[str, Callable[[Evidence], Mapping[str, Any]]]] = {
-    "classification": {"calibration": calibration.section},
+    "classification": {
+        "calibration": calibration.section,
+        "decision_curve": decision_curve.section,
+        "conformal": conformal.section,
+        "abstention": abstention.section,
+    },
     "segmentation": {},
     "anomaly": {},
 }
 """By task, then by the name in metrics.json."""
 
 COLUMNS: dict[str, list[Callable[[Evidence], pd.DataFrame]]] = {
-    "classification": [calibration.columns],
+    "classification": [calibration.columns, conformal.columns],
     "segmentation": [],
     "anomaly": [],
 }

@@ -27,3 +27,7 @@ PROBABILITY = "prob_"
 """Before the name of a class: the columns of a prediction table with the probabilities."""
 CALIBRATED = "calibrated_"
 """The same, of probabilities that evaluate calibrated on the validation images."""
+IN_SET = "in_set_"
+"""Before the name of a class: whether it is in the image's conformal set."""
+OF_ANSWERS = ("predicted", PROBABILITY, CALIBRATED, IN_SET)
+"""How the names of those columns of a prediction table begin that are a model's answers."""

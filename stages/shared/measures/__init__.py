@@ -5,6 +5,11 @@ truth.py           the masks that predictions are judged by
 statistics.py      threshold curves, confusion counts
 intervals.py       bootstrap draws of patients, intervals from them
 judge.py           a table of predictions -> metrics with intervals, and their draws
+calibration.py     from probabilities to calibrated ones
+reliability.py     how far probabilities are from what happens
+benefit.py         what acting on a probability is worth
+conformal.py       sets of classes that contain the true one as often as promised
+selective.py       what is won when the least certain images are left to a human
 classification.py  the one list of the metrics of classification, and how they are computed
 segmentation.py    the same of segmentation, from scores of single images
 scoring.py         those scores: overlap and distances, at the size of the network and of the file

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Any
 
 import numpy as np
@@ -25,11 +26,23 @@ def draws(clusters: Sequence[Any] | np.ndarray, replicates: int, seed: int) -> I
     Equal clusters, replicates and seed give equal draws, whatever the order of the images.
     """
     names, of_image = np.unique(np.asarray(clusters, dtype=str), return_inverse=True)
-    rng = np.random.default_rng(seed)
     step = max(1, CHUNK // max(len(of_image), 1))
+    if replicates <= step:
+        yield all_counts(len(names), replicates, seed)[:, of_image]
+        return
+    rng = np.random.default_rng(seed)
     for start in range(0, replicates, step):
         size = min(step, replicates - start)
         yield rng.multinomial(len(names), np.full(len(names), 1 / len(names)), size=size)[:, of_image]
+
+
+@lru_cache(maxsize=1)
+def all_counts(clusters: int, replicates: int, seed: int) -> np.ndarray:
+    """How often each cluster is drawn, replicates × clusters. Kept: a dozen questions about one model ask for the same
+    draws, and making them takes longer than most answers."""
+    counts = np.random.default_rng(seed).multinomial(clusters, np.full(clusters, 1 / clusters), size=replicates)
+    counts.flags.writeable = False
+    return counts
 
 
 def bootstrap_variance(values: np.ndarray, clusters: float) -> float:
