@@ -15,10 +15,12 @@ from sklearn import metrics as reference
 
 from stages import compare
 from stages.compare.numbers.comparison import analyse
+from stages.compare.page.render import scale
 from stages.shared.core.errors import UserError
 from stages.shared.core.job import Job
 from stages.shared.measures import MEASURES
 from stages.shared.measures.judge import Resampling, judge, write
+from stages.shared.measures.measure import Measure
 
 TABLES = ["leaderboard.csv", "repeats.csv", "contrasts.csv", "histories.csv", "tables/roc.csv", "tables/confusion.csv"]
 
@@ -59,6 +61,28 @@ def test_sort_by_another_metric(project: Path, params: Callable[..., compare.Par
     assert np.allclose(table.difference, table.specificity - table.specificity[0], atol=1e-5)
     assert {"specificity", "baseline_specificity", "val_specificity"} <= set(pd.read_csv(out / "contrasts.csv"))
     assert {"specificity", "specificity_sd", "val_specificity", "auroc"} <= set(pd.read_csv(out / "repeats.csv"))
+
+
+@pytest.mark.usefixtures("blank_figures")
+def test_sort_by_a_metric_where_lower_is_better(project: Path, params: Callable[..., compare.Params]) -> None:
+    compare.run(params(sort_by="brier", samples=0), Job())
+    out = project / "reports/compare"
+    table = board(out)
+    assert table.brier.is_monotonic_increasing
+    assert (table.difference[1:] > 0).all()
+    assert list(table.key[table.chosen]) == [table.key[table.val_brier.idxmin()]]
+    gains = pd.read_csv(out / "contrasts.csv")
+    assert set(gains.verdict[gains.high < 0]) <= {"better"}
+    assert set(gains.verdict[gains.low > 0]) <= {"worse"}
+    page = (out / "index.html").read_text()
+    assert 'aria-sort="ascending"><button type="button">Brier' in page
+
+
+def test_the_bars_of_a_leaderboard_include_every_interval() -> None:
+    table = pd.DataFrame({"value": [1.31, -0.12], "value_low": [1.2, -0.25], "value_high": [1.52, 0.3]})
+    assert scale(table, Measure("log loss", "log loss", spread=None)) == pytest.approx((-0.3, 1.6))
+    assert scale(table[:0], Measure("log loss", "log loss", spread=None)) == (0.0, 1.0)
+    assert scale(pd.DataFrame({"value": [0.9], "value_low": [0.62], "value_high": [0.97]}), Measure("", "")) == (0.6, 1)
 
 
 def test_difference_to_best_is_paired_and_a_tie_is_an_interval_that_includes_zero(compared: dict[str, Path]) -> None:

@@ -15,10 +15,11 @@ from stages.evaluate.params import Params
 from stages.shared.core.errors import UserError
 from stages.shared.core.judging import Threshold
 from stages.shared.measures import MEASURES
-from stages.shared.measures.anomaly import measures, scored, sensitivity_at
+from stages.shared.measures.anomaly import measures, scored
 from stages.shared.measures.judge import Resampling, judge
 from stages.shared.measures.measure import Truth
 from stages.shared.measures.pixels import counted
+from stages.shared.measures.statistics import ranking
 from stages.shared.measures.threshold import choose, normal_quantile, youden
 
 TASK = MEASURES["anomaly"]
@@ -165,8 +166,9 @@ def test_an_anomalous_image_that_nobody_annotated_does_not_count():
 
 def test_a_draw_with_one_kind_alone_has_no_rate_of_the_other():
     normal = np.zeros(4, dtype=bool)
-    assert np.isnan(sensitivity_at(0.9, normal, np.arange(4.0), np.ones((1, 4)))).all()
-    assert np.isnan(sensitivity_at(0.9, ~normal, np.arange(4.0), np.ones((1, 4)))).all()
+    for kind in (normal, ~normal):
+        ranked = ranking(kind, np.arange(4.0), np.ones((1, 4)))
+        assert np.isnan([ranked.sensitivity_at(0.9), ranked.specificity_at(0.9)]).all()
 
 
 def test_youden_of_a_model_below_chance_makes_every_image_an_alarm():

@@ -76,7 +76,9 @@ def test_every_interval_has_width_and_includes_its_estimate_and_validation_has_n
     numbers = judgement.numbers
     assert numbers["val"].keys() == numbers["test"].keys() == TASK.metrics.keys()
     for name, estimate in numbers["test"].items():
-        assert 0 <= estimate["low"] < estimate["value"] <= estimate["high"] <= 1
+        lowest = -1 if name in ("mcc", "kappa") else 0
+        assert lowest <= estimate["low"] < estimate["value"] <= estimate["high"]
+        assert estimate["high"] <= 1 or name == "log_loss"
         assert estimate["high"] > estimate["value"] or estimate["value"] == 1
         assert isinstance(numbers["val"][name], float)
     assert numbers["n"]["test"] == {"images": 60, "patients": 30}
@@ -87,10 +89,12 @@ def test_every_interval_has_width_and_includes_its_estimate_and_validation_has_n
 
 def test_a_model_that_is_always_right_has_intervals_with_width():
     numbers = judge(table(skill=20), TASK, PARAMS).numbers
-    for name, estimate in numbers["test"].items():
-        if name == "ece":
-            assert estimate["low"] <= estimate["value"] < 1e-6 < 0.05 < estimate["high"] < 0.3
-            continue
+    error = numbers["test"]["ece"]
+    assert error["low"] <= error["value"] < 1e-6 < 0.05 < error["high"] < 0.3
+    rates = [name for name, measure in TASK.metrics.items() if measure.spread and name != "ece"]
+    assert {*TASK.metrics} - {*rates} == {"mcc", "kappa", "brier", "log_loss", "ece"}
+    for name in rates:
+        estimate = numbers["test"][name]
         assert estimate["value"] == estimate["high"] == 1, name
         assert 0.7 < estimate["low"] < 0.95, name
     assert numbers["per_class"]["sick"]["recall"] == numbers["test"]["sensitivity"]

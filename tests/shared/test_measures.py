@@ -21,7 +21,7 @@ from stages.shared.measures.intervals import (
     score_interval,
     support,
 )  # fmt: skip
-from stages.shared.measures.statistics import auroc, confusion, once, roc_curve
+from stages.shared.measures.statistics import agreement, auroc, confusion, once, roc_curve
 
 
 def table(targets, probs, predicted=None):
@@ -62,13 +62,28 @@ def reference(targets, probs, predicted, weight):
                 "f1": sk.f1_score(truth, called, **given),
                 "auroc": sk.roc_auc_score(truth, probs[:, k], sample_weight=weight),
                 "auprc": sk.average_precision_score(truth, probs[:, k], sample_weight=weight),
+                **at_fixed(truth, probs[:, k], weight),
             }
         )
     means = {name: np.mean([row[name] for row in rows]) for name in rows[0]}
+    given = {"sample_weight": weight, "labels": range(classes)}
     return {
+        "mcc": sk.matthews_corrcoef(targets, predicted, sample_weight=weight),
+        "kappa": sk.cohen_kappa_score(targets, predicted, sample_weight=weight),
+        "brier": sk.brier_score_loss(targets, probs if classes > 2 else probs[:, 1], **given),
+        "log_loss": sk.log_loss(targets, probs, **given),
         "accuracy": sk.accuracy_score(targets, predicted, sample_weight=weight),
         "balanced_accuracy": sk.balanced_accuracy_score(targets, predicted, sample_weight=weight),
         **means,
+    }
+
+
+def at_fixed(truth, score, weight):
+    """The best of the points of scikit-learn's ROC curve."""
+    fpr, tpr, _ = sk.roc_curve(truth, score, sample_weight=weight, drop_intermediate=False)
+    names = {90: 0.90 - 1e-9, 95: 0.95 - 1e-9}
+    return {f"sensitivity_at_{name}": tpr[1 - fpr >= least].max() for name, least in names.items()} | {
+        f"specificity_at_{name}": (1 - fpr)[tpr >= least].max() for name, least in names.items()
     }
 
 
@@ -98,9 +113,37 @@ def test_per_class_equals_scikit_learns_report(weighted):
     targets, probs, predicted, weights = sample(3)
     weights = weights[:1] if weighted else once(len(targets))
     expected = sk.classification_report(targets, predicted, sample_weight=weights[0], output_dict=True)
-    for (name, metric), values in per_class(table(targets, probs), weights).items():
-        theirs = expected[name.removeprefix("class ")]["f1-score" if metric == "f1" else metric]
-        assert values == pytest.approx([theirs]), (name, metric)
+    ours = per_class(table(targets, probs), weights)
+    for name, rows in ((name, expected[str(k)]) for k, name in enumerate(("class 0", "class 1", "class 2"))):
+        for metric, theirs in rows.items():
+            assert ours[name, metric.replace("f1-score", "f1")] == pytest.approx([theirs]), (name, metric)
+
+
+@pytest.mark.parametrize("classes", [2, 4])
+def test_the_other_metrics_of_a_class_are_those_of_that_class_against_the_rest(classes):
+    targets, probs, predicted, weights = sample(classes)
+    ours = per_class(table(targets, probs), weights)
+    for k in range(classes):
+        truth, own = targets == k, np.stack([1 - probs[:, k], probs[:, k]], axis=1)
+        for r, weight in enumerate(weights):
+            expected = reference(truth.astype(int), own, (predicted == k).astype(int), weight)
+            names = ["specificity", "npv", "mcc", "kappa", "brier", "log_loss"]
+            names += ["auroc", "auprc", *at_fixed(truth, own[:, 1], weight)] if classes > 2 else []
+            for metric in names:
+                assert ours[f"class {k}", metric][r] == pytest.approx(expected[metric], abs=1e-12), metric
+
+
+def test_agreement_of_a_model_that_calls_one_class_is_none_and_without_two_classes_it_is_not_defined():
+    called = np.array([[[30.0, 0.0], [10.0, 0.0]], [[40.0, 0.0], [0.0, 0.0]]])
+    coefficient, kappa = agreement(called)
+    assert coefficient[0] == kappa[0] == 0
+    assert np.isnan([coefficient[1], kappa[1]]).all()
+
+
+def test_a_certain_wrong_answer_costs_what_scikit_learn_says():
+    """The logarithm of 0 is limited."""
+    rows = table(np.array([0, 1]), np.array([[1.0, 0.0], [1.0, 0.0]]))
+    assert measures(rows, once(2))["log_loss"][0] == pytest.approx(sk.log_loss([0, 1], [[1.0, 0.0], [1.0, 0.0]]))
 
 
 def test_a_weight_counts_an_image_that_many_times():

@@ -15,6 +15,7 @@ from PIL import Image
 from ...shared.core.paths import report_dir
 from ...shared.core.task import NEEDS
 from ...shared.measures import MEASURES
+from ...shared.measures.measure import Measure
 from .. import text
 from ..figures import examples, plans
 from ..figures.style import Look
@@ -67,7 +68,7 @@ def page(study: Study, figures: Mapping[str, Figure]) -> str:
         classes=first.answers.classes,
         test={"images": len(first.test), "patients": int(first.test["patient"].nunique())},
         board=board.to_dict("records"),
-        lowest=scale(board),
+        scale=scale(board, study.measure),
         shown=shown,
         means=means.to_dict("records"),
         seeds=sentences.seeds(study.trained),
@@ -107,10 +108,16 @@ def page(study: Study, figures: Mapping[str, Figure]) -> str:
     )  # fmt: skip
 
 
-def scale(board: pd.DataFrame) -> float:
-    """Where the inline bars begin, in tenths, so that every interval of the table lies between it and 1."""
-    low = np.nanmin(board[["value_low", "value"]].to_numpy(float), initial=1.0)
-    return min(float(np.floor(low * 10)) / 10, 0.9)
+def scale(board: pd.DataFrame, measure: Measure) -> tuple[float, float]:
+    """Where the inline bars begin and end, in tenths, so that every interval of the table lies between. Those of a
+    metric between 0 and 1 end at 1."""
+    ends = board[["value_low", "value", "value_high"]].to_numpy(float)
+    low = float(np.floor(np.nanmin(ends, initial=np.inf) * 10)) / 10
+    if not np.isfinite(low):
+        return 0.0, 1.0
+    if measure.spread is not None:
+        return min(low, 0.9), 1.0
+    return low, max(float(np.ceil(np.nanmax(ends) * 10)) / 10, low + 0.1)
 
 
 def _environment() -> Environment:

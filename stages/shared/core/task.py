@@ -25,9 +25,12 @@ NEEDS = {
 
 PROBABILITY = "prob_"
 """Before the name of a class: the columns of a prediction table with the probabilities."""
+LOG_PROBABILITY = "logit_"
+"""Before the name of a class: those with their logarithms, float32. Unlike the probabilities, they do not round to 0
+and 1 where a model is certain. Logits are known up to a constant alone, and these are one choice of it."""
 CALIBRATED = "calibrated_"
 """The same, of probabilities that evaluate calibrated on the validation images."""
 IN_SET = "in_set_"
 """Before the name of a class: whether it is in the image's conformal set."""
-OF_ANSWERS = ("predicted", PROBABILITY, CALIBRATED, IN_SET)
+OF_ANSWERS = ("predicted", "threshold", PROBABILITY, LOG_PROBABILITY, CALIBRATED, IN_SET)
 """How the names of those columns of a prediction table begin that are a model's answers."""

@@ -19,7 +19,7 @@ import numpy as np
 from . import classification, pixels
 from .intervals import area_spread
 from .measure import Measure, Name, Options, TaskMeasures, Truth
-from .statistics import auroc, average_precision, confusion, ratio, threshold_counts
+from .statistics import auroc, confusion, ranking, ratio
 from .threshold import choose
 
 if TYPE_CHECKING:
@@ -125,15 +125,15 @@ def counts(table: pd.DataFrame) -> dict[str, dict[str, int]]:
 def measures(table: pd.DataFrame, weights: np.ndarray) -> dict[str, np.ndarray]:
     """Each of METRICS, R values. `table`: N rows of predictions.parquet; `weights`: R×N, not negative."""
     answers = Answers(table)
-    ranked = answers.anomalous, answers.score, weights
+    ranked = ranking(answers.anomalous, answers.score, weights)
     counts = confusion(answers.anomalous.astype(int), answers.alarm.astype(int), 2, weights)
     nowhere = np.full(len(weights), np.nan)
     rates = ratio(counts.diagonal(axis1=1, axis2=2), counts.sum(axis=2))
     values = {
-        "auroc": auroc(*ranked),
-        "auprc": average_precision(*ranked),
-        "sensitivity_at_90": sensitivity_at(0.90, *ranked),
-        "sensitivity_at_95": sensitivity_at(0.95, *ranked),
+        "auroc": ranked.auroc(),
+        "auprc": ranked.average_precision(),
+        "sensitivity_at_90": ranked.sensitivity_at(0.90),
+        "sensitivity_at_95": ranked.sensitivity_at(0.95),
         "balanced_accuracy": rates.mean(axis=1),
         "sensitivity": rates[:, 1],
         "specificity": rates[:, 0],
@@ -141,15 +141,6 @@ def measures(table: pd.DataFrame, weights: np.ndarray) -> dict[str, np.ndarray]:
         "aupro": pixels.aupro(table, weights) if answers.outlined else nowhere,
     }
     return {name: values[name] for name in METRICS}
-
-
-def sensitivity_at(specificity: float, positive: np.ndarray, score: np.ndarray, weights: np.ndarray) -> np.ndarray:
-    """The highest sensitivity of all thresholds whose specificity is at least this; R values."""
-    hits, false_alarms = threshold_counts(positive, score, weights)
-    negatives = false_alarms.sum(axis=1, keepdims=True)
-    allowed = false_alarms.cumsum(axis=1) <= (1 - specificity) * negatives + 1e-9
-    found = np.where(allowed, hits.cumsum(axis=1), 0).max(axis=1)
-    return np.where(negatives[:, 0] > 0, ratio(found, hits.sum(axis=1)), np.nan)
 
 
 def per_class(table: pd.DataFrame, weights: np.ndarray) -> dict[tuple[str, str], np.ndarray]:

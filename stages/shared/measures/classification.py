@@ -1,8 +1,9 @@
 """The metrics of classification, from a table of predictions.
 
-In a binary problem, sensitivity, specificity, PPV, NPV, F1, AUROC and AUPRC are of the last class, the positive one;
-with more classes they are means over the classes, each against the rest (macro). scikit-learn, with `sample_weight`,
-is the reference in the tests. Where a draw leaves a ratio without a denominator the value is NaN.
+In a binary problem, sensitivity, specificity, PPV, NPV, F1, AUROC, AUPRC and each of the two rates at a fixed value of
+the other are of the last class, the positive one; with more classes they are means over the classes, each against the
+rest (macro). Accuracy, MCC, kappa, Brier score and log loss are of all classes at once. scikit-learn, with
+`sample_weight`, is the reference in the tests. Where a draw leaves a ratio without a denominator the value is NaN.
 
 Shapes: N images, K classes, R draws.
 """
@@ -19,7 +20,7 @@ from ..core.task import CALIBRATED, PROBABILITY
 from .intervals import area_spread
 from .measure import Curve, Measure, Name, TaskMeasures
 from .reliability import ece
-from .statistics import auroc, average_precision, confusion, precision_recall_curve, ratio, roc_curve
+from .statistics import Ranking, agreement, confusion, precision_recall_curve, ranking, ratio, roc_curve
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -37,8 +38,19 @@ METRICS = {
     "npv": Measure("NPV", "NPV"),
     "f1": Measure("F1", "F1"),
     "ece": Measure("calibration error", "ECE", higher_is_better=False, rate=False),
+    "mcc": Measure("MCC", "MCC", chance=0.0, spread=None),
+    "kappa": Measure("Cohen’s kappa", "kappa", chance=0.0, spread=None),
+    "brier": Measure("Brier score", "Brier", higher_is_better=False, spread=None),
+    "log_loss": Measure("log loss", "log loss", higher_is_better=False, spread=None),
+    "sensitivity_at_90": Measure("sensitivity at 90% specificity", "sens@90"),
+    "sensitivity_at_95": Measure("sensitivity at 95% specificity", "sens@95"),
+    "specificity_at_90": Measure("specificity at 90% sensitivity", "spec@90"),
+    "specificity_at_95": Measure("specificity at 95% sensitivity", "spec@95"),
 }
-
+"""The Brier score is scikit-learn's: the mean squared error of the probability of the positive class; with more than
+two classes the squared errors of all classes are added up, so that it lies between 0 and 2. The log loss limits
+probabilities to what 64 bits tell from 0 and 1, as scikit-learn does."""
+SMALLEST = float(np.finfo(np.float64).eps)  # of a probability whose logarithm is taken
 
 CURVES = {
     "roc": Curve(
@@ -109,30 +121,69 @@ class Answers:
 
 def measures(table: pd.DataFrame, weights: np.ndarray) -> dict[str, np.ndarray]:
     """Each of METRICS, R values. `table`: N rows of predictions.parquet; `weights`: R×N, not negative."""
-    answers = Answers(table)
+    answers, weights = Answers(table), weights.astype(np.float64)  # numpy multiplies matrices of equal types fast
     counts = answers.counts(weights)
-    right = counts.diagonal(axis1=1, axis2=2)
-    one_vs_rest = [(*own, weights) for own in answers.ranked.values()]
+    right, total = counts.diagonal(axis1=1, axis2=2), counts.sum(axis=(1, 2))
+    mcc, kappa = agreement(counts)
+    ranked = [of_ranking(ranking(*own, weights)) for own in answers.ranked.values()]
+    errors = squared_errors(answers)
     values = {
-        "auroc": np.mean([auroc(*each) for each in one_vs_rest], axis=0),
-        "auprc": np.mean([average_precision(*each) for each in one_vs_rest], axis=0),
         "balanced_accuracy": ratio(right, counts.sum(axis=2)).mean(axis=1),
-        "accuracy": ratio(right.sum(axis=1), counts.sum(axis=(1, 2))),
+        "accuracy": ratio(right.sum(axis=1), total),
         **{name: rates[:, answers.positives].mean(axis=1) for name, rates in class_rates(counts).items()},
         "ece": ece(answers.probabilities, answers.truth, weights),
+        "mcc": mcc,
+        "kappa": kappa,
+        "brier": ratio(weights @ errors[:, answers.positives].sum(axis=1), total),
+        "log_loss": ratio(weights @ surprise(answers.probabilities[np.arange(len(table)), answers.truth]), total),
+        **{name: np.mean([own[name] for own in ranked], axis=0) for name in ranked[0]},
     }
     return {name: values[name] for name in METRICS}
 
 
-def per_class(table: pd.DataFrame, weights: np.ndarray) -> dict[tuple[str, str], np.ndarray]:
-    """(class, precision | recall | f1 | support) -> R values, each class against the rest."""
-    answers = Answers(table)
-    counts = answers.counts(weights)
-    rates = class_rates(counts)
-    columns = {"precision": rates["ppv"], "recall": rates["sensitivity"], "f1": rates["f1"], "support": counts.sum(2)}
+def of_ranking(ranked: Ranking) -> dict[str, np.ndarray]:
+    """The metrics that need no threshold, of one class against the rest, R values each."""
     return {
+        "auroc": ranked.auroc(),
+        "auprc": ranked.average_precision(),
+        "sensitivity_at_90": ranked.sensitivity_at(0.90),
+        "sensitivity_at_95": ranked.sensitivity_at(0.95),
+        "specificity_at_90": ranked.specificity_at(0.90),
+        "specificity_at_95": ranked.specificity_at(0.95),
+    }
+
+
+def squared_errors(answers: Answers) -> np.ndarray:
+    """N×K: of the probability of each class."""
+    return np.asarray((answers.probabilities - np.eye(len(answers.classes))[answers.truth]) ** 2)
+
+
+def surprise(probability: np.ndarray) -> np.ndarray:
+    """−log of the probability of what is true."""
+    return np.asarray(-np.log(np.clip(probability, SMALLEST, 1 - SMALLEST)))
+
+
+def per_class(table: pd.DataFrame, weights: np.ndarray) -> dict[tuple[str, str], np.ndarray]:
+    """(class, metric) -> R values, each class against the rest: precision, recall, F1, support and what follows from
+    the predicted class; the Brier score and the log loss of its probability. With more than two classes, also what
+    needs no threshold: of two it is the same for both, and stands among the metrics."""
+    answers, weights = Answers(table), weights.astype(np.float64)
+    counts = answers.counts(weights)
+    rates, total, truth = class_rates(counts), counts.sum(axis=(1, 2)), np.eye(len(answers.classes))[answers.truth]
+    mcc, kappa = agreement(against_the_rest(counts))
+    columns = {
+        "precision": rates["ppv"], "recall": rates["sensitivity"], "f1": rates["f1"], "support": counts.sum(axis=2),
+        "specificity": rates["specificity"], "npv": rates["npv"], "mcc": mcc, "kappa": kappa,
+        "brier": ratio(weights @ squared_errors(answers), total[:, None]),
+        "log_loss": ratio(weights @ surprise(np.abs(truth + answers.probabilities - 1)), total[:, None]),
+    }  # fmt: skip
+    values = {
         (name, metric): values[:, k] for k, name in enumerate(answers.classes) for metric, values in columns.items()
     }
+    if len(answers.positives) > 1:
+        for name, own in answers.ranked.items():
+            values |= {(name, metric): each for metric, each in of_ranking(ranking(*own, weights)).items()}
+    return values
 
 
 def rated(table: pd.DataFrame) -> dict[Name, list[np.ndarray]]:
@@ -143,14 +194,15 @@ def rated(table: pd.DataFrame) -> dict[Name, list[np.ndarray]]:
     )
     of_class = {
         "sensitivity": truth, "specificity": ~truth, "ppv": predicted, "npv": ~predicted, "f1": truth | predicted,
-        "auprc": truth,
+        "auprc": truth, "sensitivity_at_90": truth, "sensitivity_at_95": truth, "specificity_at_90": ~truth,
+        "specificity_at_95": ~truth,
     }  # fmt: skip
     parts: dict[Name, list[np.ndarray]] = {name: list(rows[answers.positives]) for name, rows in of_class.items()}
     all_images = [np.ones(len(table), dtype=bool)]
     parts |= {"auroc": list(truth), "balanced_accuracy": list(truth), "accuracy": all_images, "ece": all_images}
-    for column, name in {"precision": "ppv", "recall": "sensitivity", "f1": "f1"}.items():
-        parts |= {(label, column): [row] for label, row in zip(answers.classes, of_class[name], strict=True)}
-    return parts
+    for column, rows in {**of_class, "precision": predicted, "recall": truth}.items():
+        parts |= {(label, column): [row] for label, row in zip(answers.classes, rows, strict=True)}
+    return parts | {(label, "auroc"): [row, ~row] for label, row in zip(answers.classes, truth, strict=True)}
 
 
 def one_class(table: pd.DataFrame) -> dict[str, Any] | None:
@@ -165,11 +217,17 @@ def one_class(table: pd.DataFrame) -> dict[str, Any] | None:
     return {"class": name, "share": share} if 1 - share < others / 2 else None
 
 
-def class_rates(counts: np.ndarray) -> dict[str, np.ndarray]:
-    """R×K values of each rate, every class against the rest, from R×K×K confusion counts."""
+def against_the_rest(counts: np.ndarray) -> np.ndarray:
+    """R×K×2×2 counts of each class, (rest, class) × (rest, class), from R×K×K confusion counts."""
     tp = counts.diagonal(axis1=1, axis2=2)
     fn, fp = counts.sum(axis=2) - tp, counts.sum(axis=1) - tp
     tn = counts.sum(axis=(1, 2))[:, None] - tp - fn - fp
+    return np.stack([np.stack([tn, fp], axis=-1), np.stack([fn, tp], axis=-1)], axis=-2)
+
+
+def class_rates(counts: np.ndarray) -> dict[str, np.ndarray]:
+    """R×K values of each rate, every class against the rest, from R×K×K confusion counts."""
+    (tn, fp), (fn, tp) = np.moveaxis(against_the_rest(counts), (-2, -1), (0, 1))
     return {
         "sensitivity": ratio(tp, tp + fn),
         "specificity": ratio(tn, tn + fp),

@@ -5,7 +5,12 @@ Shapes: N images, K classes, R draws, T distinct scores. `weights` is R×N, not 
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+from functools import cached_property
+
 import numpy as np
+
+TOLERANCE = 1e-9  # of sums of weights
 
 
 def once(images: int) -> np.ndarray:
@@ -26,24 +31,69 @@ def threshold_counts(positive: np.ndarray, score: np.ndarray, weights: np.ndarra
     return hits, false_alarms
 
 
+@dataclass(frozen=True)
+class Ranking:
+    """Images in the order of their scores, the highest first: what every threshold would call positive."""
+
+    hits: np.ndarray
+    """R×T: weight of the positives at each distinct score."""
+    false_alarms: np.ndarray
+    """R×T: of the negatives."""
+
+    @cached_property
+    def tp(self) -> np.ndarray:
+        """R×T: of the positives at or above each score."""
+        return np.cumsum(self.hits, axis=1)
+
+    @cached_property
+    def fp(self) -> np.ndarray:
+        return np.cumsum(self.false_alarms, axis=1)
+
+    @property
+    def positives(self) -> np.ndarray:
+        return np.asarray(self.tp[:, -1])
+
+    @property
+    def negatives(self) -> np.ndarray:
+        return np.asarray(self.fp[:, -1])
+
+    def auroc(self) -> np.ndarray:
+        """Area under the ROC curve, the chance that a positive outranks a negative, a tie counting half; R values.
+
+        NaN where a draw has one class only.
+        """
+        below = self.negatives[:, None] - self.fp
+        pairs = (self.hits * (below + 0.5 * self.false_alarms)).sum(axis=1)
+        return ratio(pairs, self.positives * self.negatives)
+
+    def average_precision(self) -> np.ndarray:
+        """Area under the precision–recall curve: precision at each threshold, weighted by the recall it adds."""
+        called = self.tp + self.fp
+        precision = np.divide(self.tp, called, out=np.zeros_like(self.tp), where=called > 0)
+        return ratio((self.hits * precision).sum(axis=1), self.positives)
+
+    def sensitivity_at(self, specificity: float) -> np.ndarray:
+        """The highest sensitivity of all thresholds whose specificity is at least this; NaN where a draw has one class
+        only."""
+        allowed = self.fp <= (1 - specificity) * self.negatives[:, None] + TOLERANCE
+        most = np.where(allowed, self.tp, 0).max(axis=1)
+        return np.where(self.negatives > 0, ratio(most, self.positives), np.nan)
+
+    def specificity_at(self, sensitivity: float) -> np.ndarray:
+        """The highest specificity of all thresholds whose sensitivity is at least this; NaN where a draw has one class
+        only."""
+        allowed = self.tp >= sensitivity * self.positives[:, None] - TOLERANCE
+        fewest = np.where(allowed, self.fp, np.inf).min(axis=1)
+        return np.where(self.positives > 0, ratio(self.negatives - fewest, self.negatives), np.nan)
+
+
+def ranking(positive: np.ndarray, score: np.ndarray, weights: np.ndarray) -> Ranking:
+    """`positive`: N booleans. `score`: N."""
+    return Ranking(*threshold_counts(positive, score, weights))
+
+
 def auroc(positive: np.ndarray, score: np.ndarray, weights: np.ndarray) -> np.ndarray:
-    """Area under the ROC curve, the chance that a positive outranks a negative, a tie counting half; R values.
-
-    NaN where a draw has one class only.
-    """
-    hits, false_alarms = threshold_counts(positive, score, weights)
-    negatives = false_alarms.sum(axis=1)
-    below = negatives[:, None] - np.cumsum(false_alarms, axis=1)
-    return ratio((hits * (below + 0.5 * false_alarms)).sum(axis=1), hits.sum(axis=1) * negatives)
-
-
-def average_precision(positive: np.ndarray, score: np.ndarray, weights: np.ndarray) -> np.ndarray:
-    """Area under the precision–recall curve: precision at each threshold, weighted by the recall it adds; R values."""
-    hits, false_alarms = threshold_counts(positive, score, weights)
-    tp = np.cumsum(hits, axis=1)
-    called = tp + np.cumsum(false_alarms, axis=1)
-    precision = np.divide(tp, called, out=np.zeros_like(tp), where=called > 0)
-    return ratio((hits * precision).sum(axis=1), hits.sum(axis=1))
+    return ranking(positive, score, weights).auroc()
 
 
 def roc_curve(positive: np.ndarray, score: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -71,6 +121,24 @@ def confusion(targets: np.ndarray, predicted: np.ndarray, classes: int, weights:
     counts = np.zeros((len(weights), classes * classes))
     counts[:, cells] = np.add.reduceat(weights[:, order], starts, axis=1)
     return counts.reshape(-1, classes, classes)
+
+
+def agreement(counts: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Matthews' correlation coefficient (Gorodkin 2004 for K classes) and Cohen's kappa of …×K×K counts; 0 for
+    predictions without any relation to the truth.
+
+    NaN where the truth is of one class; the coefficient is 0, as in scikit-learn, where only the predictions are.
+    """
+    truth, predicted = counts.sum(axis=-1), counts.sum(axis=-2)
+    total = truth.sum(axis=-1)
+    by_chance = (truth * predicted).sum(axis=-1)
+    beyond = counts.diagonal(axis1=-2, axis2=-1).sum(axis=-1) * total - by_chance
+    mixed, called = (total**2 - (sums**2).sum(axis=-1) for sums in (truth, predicted))
+    coefficient = np.where(called > 0, ratio(beyond, np.sqrt(mixed * called)), 0.0)
+    return (
+        np.where(mixed > 0, coefficient, np.nan),
+        np.where(mixed > 0, ratio(beyond, total**2 - by_chance), np.nan),
+    )
 
 
 def ratio(numerator: np.ndarray, denominator: np.ndarray) -> np.ndarray:

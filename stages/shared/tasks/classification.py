@@ -17,7 +17,7 @@ from torch.nn import functional as F
 
 from ..arrays.arrays import Arrays
 from ..core.settings import Settings
-from ..core.task import PROBABILITY
+from ..core.task import LOG_PROBABILITY, PROBABILITY
 from ..model.backbones.base import Backbone
 from ..model.model import Classifier, Model
 from ..model.predict import batched
@@ -141,10 +141,15 @@ def watch(outputs: int) -> MetricCollection:
     return Watched(metrics, compute_groups=False)
 
 
-def probabilities(model: Model, images: np.ndarray, rows: np.ndarray | None = None) -> np.ndarray:
-    """float64 n×K, each row sums to 1, for `rows` (default all) of uint8 images N×H×W×C."""
-    batches = [torch.softmax(logits.double(), dim=1).cpu().numpy() for logits in batched(model, images, rows)]
+def log_probabilities(model: Model, images: np.ndarray, rows: np.ndarray | None = None) -> np.ndarray:
+    """float64 n×K, for `rows` (default all) of uint8 images N×H×W×C."""
+    batches = [torch.log_softmax(logits.double(), dim=1).cpu().numpy() for logits in batched(model, images, rows)]
     return np.concatenate(batches)
+
+
+def probabilities(model: Model, images: np.ndarray, rows: np.ndarray | None = None) -> np.ndarray:
+    """float64 n×K, each row sums to 1."""
+    return np.asarray(np.exp(log_probabilities(model, images, rows)))
 
 
 def predictions(index: pd.DataFrame, probabilities: np.ndarray, classes: list[str]) -> pd.DataFrame:
@@ -156,8 +161,10 @@ def predictions(index: pd.DataFrame, probabilities: np.ndarray, classes: list[st
 
 
 def predict(model: Model, arrays: Arrays, rows: np.ndarray) -> Predictions:
-    known = probabilities(model, arrays.images, rows)
-    return Predictions(predictions(arrays.index.iloc[rows], known, arrays.classes))
+    """With columns logit_<class>… of the log-probabilities."""
+    logs = log_probabilities(model, arrays.images, rows)
+    columns = {LOG_PROBABILITY + name: logs[:, k].astype(np.float32) for k, name in enumerate(arrays.classes)}
+    return Predictions(predictions(arrays.index.iloc[rows], np.exp(logs), arrays.classes).assign(**columns))
 
 
 def answers(probabilities: np.ndarray, classes: list[str]) -> pd.DataFrame:
