@@ -64,6 +64,7 @@ def write_processed(
     np.save(folder / "images.npy", np.stack(images))
     index = index.assign(has_mask=False, mask_fits=True)
     index.to_parquet(folder / "index.parquet", index=False)
+    write_manifest(folder.parent, index["path"], side)
     meta = {
         "classes": list(classes),
         "structures": [],
@@ -73,6 +74,13 @@ def write_processed(
         "fingerprint": f"test-{len(classes)}-{patients}-{side}",
     }
     (folder / "meta.json").write_text(json.dumps(meta))
+
+
+def write_manifest(folder: Path, paths: pd.Series, side: int) -> None:
+    """manifest.parquet with what evaluate reads of it; brightness and contrast are made up."""
+    rng = np.random.default_rng(len(paths))
+    facts = {"brightness": rng.normal(100, 20, len(paths)), "contrast": rng.normal(50, 5, len(paths))}
+    pd.DataFrame({"path": paths, "width": side, "height": side, **facts}).to_parquet(folder / "manifest.parquet")
 
 
 @pytest.fixture

@@ -2,6 +2,7 @@
 
 params.py   how many draws, and the coverage of the intervals
 stage.py    reads, predicts, judges (shared/measures/judge.py), writes predictions.parquet, metrics.json, draws.parquet
+images.py   what is known of the judged images beside the label
 evidence/   what a careful reader asks beyond the metrics
 """
 

@@ -23,6 +23,7 @@ from ..shared.tasks import TASKS
 from ..shared.tasks.models import load
 from .evidence import COLUMNS, FILES, SECTIONS
 from .evidence.evidence import Evidence, headlines
+from .images import describe
 from .params import Params
 
 
@@ -40,6 +41,7 @@ def run(params: Params, job: Job) -> Result:
         None if decision is None else partial(mask_of, decision=decision),
     )  # fmt: skip
     table = measures.scored(predictions.table, predictions.maps, truth, params)
+    table = describe(table, arrays.index.iloc[rows])
     how = Resampling(params.bootstrap, params.confidence, params.seed)
     evidence = Evidence(params, table, how, model, recipe, arrays, rows)
     for columns in COLUMNS[recipe.task]:

@@ -37,6 +37,8 @@ from stages.train.plan.strategies import make_plan
 from stages.train.sample import Rows
 from stages.train.start.start import Start
 
+from .evaluations import write_evaluation
+
 STRATEGIES, SAMPLES = ["from_scratch", "feature_extraction", "fine_tune"], ["tenth", "full"]
 SKILL = {  # how far a model's score separates the classes
     ("from_scratch", "tenth"): 0.7,
@@ -218,8 +220,7 @@ def write_model(
     prob = scores(index.label.cat.codes.to_numpy().astype(int), len(classes), skill, shared, rng)
     keep = (index.split != "train").to_numpy()
     table = classification.predictions(index[keep], prob[keep], classes)
-    judgement = judge(table, MEASURES["classification"], Resampling(300, 0.95, seed=0))
-    write(root / "reports/evaluate" / key, table, judgement)
+    write_evaluation(root / "reports/evaluate" / key, table)
     write_training(root, Key(*key.split("-")), index, skill, rng, sample)
     write_cases(root, key, table[table.split == "test"], index, rng)
     write_features(root, key, index, table, seed)

@@ -20,7 +20,6 @@ from stages.evaluate import Params as Evaluation
 from stages.shared.core.job import Job
 from stages.shared.core.paths import Key
 from stages.shared.measures import MEASURES
-from stages.shared.measures.judge import Resampling, judge, write
 from stages.shared.measures.measure import Truth
 
 from .conftest import (
@@ -33,6 +32,7 @@ from .conftest import (
     write_training,
     write_validation,
 )
+from .evaluations import write_evaluation
 from .test_report import Page
 
 CLASSES = ["normal", "bacterial", "viral"]
@@ -48,9 +48,7 @@ def write_model(root: Path, key: Key, index: pd.DataFrame, rule: str) -> None:
     options = Evaluation(threshold={"rule": rule, "false_alarms": 0.1})
     truth = Truth(np.zeros((len(table), 8, 8)), [], lambda row: None, lambda own, size: own)
     table = MEASURES["anomaly"].scored(table, np.zeros((len(table), 8, 8)), truth, options)
-    judgement = judge(table, MEASURES["anomaly"], Resampling(300, 0.95, seed=0))
-    numbers = {**judgement.numbers, "settings": options.model_dump()}
-    write(root / "reports/evaluate" / str(key), table, replace(judgement, numbers=numbers))
+    write_evaluation(root / "reports/evaluate" / str(key), table, task="anomaly", settings=options.model_dump())
     write_training(root, replace(key, strategy="from_scratch"), index, 1.0, rng, SETTINGS["full"])
     if key.strategy != "from_scratch":
         source, folder = root / "reports/train/small_cnn-from_scratch-full", root / "reports/train" / str(key)

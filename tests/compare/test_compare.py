@@ -19,8 +19,10 @@ from stages.compare.page.render import scale
 from stages.shared.core.errors import UserError
 from stages.shared.core.job import Job
 from stages.shared.measures import MEASURES
-from stages.shared.measures.judge import Resampling, judge, write
+from stages.shared.measures.judge import Resampling
 from stages.shared.measures.measure import Measure
+
+from .evaluations import write_evaluation
 
 TABLES = ["leaderboard.csv", "repeats.csv", "contrasts.csv", "histories.csv", "tables/roc.csv", "tables/confusion.csv"]
 
@@ -294,8 +296,7 @@ def test_what_cannot_be_computed_is_a_tie_never_a_victory(project: Path, params:
     for folder in (project / "reports/evaluate").iterdir():
         table = pd.read_parquet(folder / "predictions.parquet")
         table = table[(table.split == "val") | (table.label == "normal")]  # no AUROC on the test split
-        judgement = judge(table, MEASURES["classification"], Resampling(100, 0.95, seed=0))
-        write(folder, table, judgement)
+        write_evaluation(folder, table, Resampling(100, 0.95, seed=0))
     study = analyse(params())
     assert study.board.auroc.isna().all()
     assert study.board.tie.all()

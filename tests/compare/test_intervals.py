@@ -20,8 +20,10 @@ from stages.shared.core.errors import UserError
 from stages.shared.core.paths import Key
 from stages.shared.measures import MEASURES
 from stages.shared.measures.intervals import percentile_interval
-from stages.shared.measures.judge import Resampling, judge, write
+from stages.shared.measures.judge import Resampling, judge
 from stages.shared.measures.measure import Measure
+
+from .evaluations import write_evaluation
 
 TASK = MEASURES["classification"]
 CLASSES = ["normal", "pneumonia"]
@@ -120,8 +122,7 @@ def test_models_that_differ_on_no_draw_may_still_differ(
     for strategy, shift in (("from_scratch", 0.0), ("fine_tune", 0.1)):
         score = np.where(truth == 1, 0.8, np.linspace(0.2, 0.7, 60)) + shift
         table = predictions(truth, patients, score, CLASSES)
-        judgement = judge(table, TASK, Resampling(300, 0.95, seed=0))
-        write(project / f"reports/evaluate/small_cnn-{strategy}-full", table, judgement)
+        write_evaluation(project / f"reports/evaluate/small_cnn-{strategy}-full", table)
     study = analyse(params(strategy=["from_scratch", "fine_tune"], sample=["full"], sort_by="sensitivity"))
     (row,) = study.contrasts.itertuples()
     level = 2 * stats.norm.cdf(stats.t.ppf(0.975, 29)) - 1
@@ -151,8 +152,7 @@ def two_metrics(project: Path, without_floors: None) -> Path:
     }
     for strategy, score in scores.items():
         table = predictions(truth, patients, score, CLASSES)
-        judgement = judge(table, TASK, Resampling(300, 0.95, seed=0))
-        write(project / f"reports/evaluate/small_cnn-{strategy}-full", table, judgement)
+        write_evaluation(project / f"reports/evaluate/small_cnn-{strategy}-full", table)
     return project
 
 
@@ -186,7 +186,7 @@ def test_a_tie_is_of_the_metric_that_sorts(two_metrics: Path, params: Callable[.
     table["prob_normal"], table["prob_pneumonia"] = 1 - score, score
     table["predicted"] = pd.Categorical(np.where(score > 0.5, "pneumonia", "normal"), CLASSES)
     other = two_metrics / "reports/evaluate/small_cnn-feature_extraction-full"
-    write(other, table, judge(table, TASK, Resampling(300, 0.95, seed=0)))
+    write_evaluation(other, table)
     assert list(analyse(params(sort_by="auroc", **matrix)).board.tie) == [True, False]
     assert list(analyse(params(sort_by="sensitivity", **matrix)).board.tie) == [True, True]
 
@@ -218,7 +218,7 @@ def test_draws_that_cannot_be_paired_are_refused(
 ) -> None:
     folder = project / "reports/evaluate/small_cnn-fine_tune-full"
     table = pd.read_parquet(folder / "predictions.parquet")
-    write(folder, table, judge(table, TASK, Resampling(**{"bootstrap": 300, "confidence": 0.95, "seed": 0} | change)))
+    write_evaluation(folder, table, Resampling(**{"bootstrap": 300, "confidence": 0.95, "seed": 0} | change))
     with pytest.raises(UserError, match=rf"{message}.*dvc repro -f evaluate@small_cnn"):
         analyse(params())
 

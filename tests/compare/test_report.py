@@ -14,8 +14,9 @@ import pytest
 from stages import compare
 from stages.compare.numbers import dataset
 from stages.shared.core.job import Job
-from stages.shared.measures import MEASURES
-from stages.shared.measures.judge import Resampling, judge, write
+from stages.shared.measures.judge import Resampling
+
+from .evaluations import write_evaluation
 
 FETCHED = {"src", "href", "srcset", "poster", "action", "data", "background", "xlink:href"}
 VOID = {"meta", "img", "br", "link", "input", "hr"}
@@ -303,8 +304,7 @@ def test_a_winner_that_calls_all_images_one_class_is_marked(
         table["prob_pneumonia"] /= 2.5
         table["prob_normal"] = 1 - table.prob_pneumonia
         table["predicted"] = "normal"
-        judgement = judge(table, MEASURES["classification"], Resampling(100, 0.95, seed=0))
-        write(folder, table, judgement)
+        write_evaluation(folder, table, Resampling(100, 0.95, seed=0))
     compare.run(params(samples=0), Job())
     text = " ".join(Page((project / "reports/compare/index.html").read_text()).text.split())
     assert "6 of 6 models predict one class for nearly all test images; the first of the leaderboard is one" in text

@@ -129,6 +129,10 @@ def test_a_trained_model_is_evaluated_and_every_case_has_its_image_and_heat_map(
         "predicted",
         "prob_normal",
         "prob_sick",
+        "width",
+        "height",
+        "brightness",
+        "contrast",
     ]
     test = table[table["split"] == "test"]
     auroc = numbers["test"]["auroc"]

@@ -3,6 +3,7 @@
 render.py     gathers what the templates show
 sentences.py  what the numbers say, in words
 features.py   the map of the features, neighbours, suspected leaks
+subgroups.py  scores of groups of the test images
 made.py       settings and environment of the trainings
 svg.py        figures as SVG
 pictures.py   images as text

@@ -25,7 +25,7 @@ from ..numbers.comparison import Study, beside
 from ..numbers.worth import worth
 from ..read import BEFORE_AFTER
 from ..views import VIEWS
-from . import features, pictures, sentences
+from . import features, pictures, sentences, subgroups
 from .made import environments, own_settings, shared_settings
 from .svg import FIGURE_COLOURS, svg
 
@@ -49,15 +49,14 @@ def page(study: Study, figures: Mapping[str, Figure]) -> str:
     models, view = [study.by_key[row["key"]] for row in shown], VIEWS[params.task]
     figure_of = view.cards(study)
     metrics, settings = MEASURES[params.task].metrics, shared_settings(study.ranked)
+    starts = {m.summary["start"]: m.start for m in study.ranked}
     others = sorted((name for name in metrics if name != study.metric), key=lambda name: not metrics[name].headline)
     return _environment().get_template("report.html.j2").render(
         study=study,
         title=params.title or sentences.question(picks, params.baseline),
         verdict="" if params.title else sentences.verdict(picks, params.baseline, study.measure, several_backbones),
         warning=sentences.shortcuts(study.data.shortcuts),
-        notices=sentences.notices(
-            study.data.validation, study.models, {m.summary["start"]: m.start for m in study.ranked}
-        ),
+        notices=[*sentences.notices(study.data.validation, study.models, starts), *subgroups.notices(study)],
         chosen=None if chosen is None else chosen["key"],
         findings=sentences.findings(picks, board, params.baseline, len(first.test), means, study.measure),
         floor_finding=sentences.against_floor(study.models, study.above, study.floor, study.measure, study.metric),
@@ -100,6 +99,7 @@ def page(study: Study, figures: Mapping[str, Figure]) -> str:
         columns=others[:COLUMNS],
         rest=others[COLUMNS:],
         **features.of_page(study, models),
+        **subgroups.of_page(study),
         worth=worth(study.trained, params.baseline, study.measure) if study.grows else [],
         largest=study.trained.loc[study.trained["strategy"] == params.baseline, "train_images"].max(),
         site_names=sites.sites_of(study.data.index),

@@ -6,6 +6,9 @@ calibration.py     can a probability be taken at its word?
 decision_curve.py  would acting on it help?
 conformal.py       which classes cannot be ruled out?
 abstention.py      what if the least certain images are left to a human?
+subgroups.py       is it equally good for all groups of images?
+groups.py          these groups: sites, metadata, folders, kinds of files
+gaps.py            differences between groups, with intervals that hold for all at once
 """
 
 from __future__ import annotations
@@ -15,7 +18,7 @@ from typing import Any
 
 import pandas as pd
 
-from . import abstention, calibration, conformal, decision_curve
+from . import abstention, calibration, conformal, decision_curve, subgroups
 from .evidence import Evidence
 
 SECTIONS: dict[str, dict[str, Callable[[Evidence], Mapping[str, Any]]]] = {
@@ -24,9 +27,10 @@ SECTIONS: dict[str, dict[str, Callable[[Evidence], Mapping[str, Any]]]] = {
         "decision_curve": decision_curve.section,
         "conformal": conformal.section,
         "abstention": abstention.section,
+        "subgroups": subgroups.section,
     },
-    "segmentation": {},
-    "anomaly": {},
+    "segmentation": {"subgroups": subgroups.section},
+    "anomaly": {"subgroups": subgroups.section},
 }
 """By task, then by the name in metrics.json."""
 

@@ -41,6 +41,14 @@ class Uncertainty(Settings):
     """Augmented views of each image, by the steps of train.augment."""
 
 
+class Subgroups(Settings):
+    min_patients: Annotated[int, Field(ge=2)] = 10
+    """Test patients that a group needs to be given scores; smaller ones are listed with their counts."""
+    bins: dict[str, Annotated[list[float], Field(min_length=1)]] = {}
+    """Edges between the groups of metadata that are numbers, by name, such as age: [18, 65]. Without: ages by decade,
+    other numbers by thirds of the test images."""
+
+
 class Judging(Settings):
     """The `evaluate` section."""
 
@@ -64,3 +72,5 @@ class Judging(Settings):
     """Classification: share of the validation images that a model leaves to a human, the least certain ones."""
     uncertainty: Uncertainty = Uncertainty()
     """Classification: more than one prediction of each image."""
+    subgroups: Subgroups = Subgroups()
+    """Scores of groups of the test images: by site, metadata, folder, size, brightness and contrast."""
