@@ -181,13 +181,16 @@ def check_data(raw: Mapping[str, Any]) -> None:
     from .shared.arrays.arrays import load_arrays
 
     faults: list[str] = []
-    images = len(load_arrays().index)
+    index = load_arrays().index
+    keys = parse_matrix(raw).keys()
+    samples = {key.sample: key for key in keys}  # what a training takes depends on its sample alone
     for stage, module in STAGES.items():
         if hasattr(module, "check_data"):
-            try:
-                module.check_data(resolve(stage, raw), images)
-            except UserError as error:
-                faults += [_placed(stage, None, line) for line in str(error).splitlines()]
+            for key in samples.values() if "sample" in outer_fields(stage) else [None]:
+                try:
+                    module.check_data(resolve(stage, raw, key), index)
+                except UserError as error:
+                    faults += [_placed(stage, key, line) for line in str(error).splitlines()]
     _raise_all(faults)
 
 
@@ -217,8 +220,11 @@ def _ask_libraries(raw: Mapping[str, Any], keys: list[Key]) -> None:
 
 
 def _placed(stage: str, key: Key | None, line: str) -> str:
-    """A stage's check names a fault by its field, e.g. `backbone.name: …`; this says where that stands in the file."""
+    """A stage's check names a fault by its field, e.g. `backbone.name: …`; this says where that stands in the file. A
+    line that begins with a file says it already."""
     name = re.match(r"\w*", line)[0]  # type: ignore[index]  # \w* always matches
+    if name not in STAGES[stage].Params.model_fields:
+        return line
     outer = OUTER[name].format(**(vars(key) if key else {})) if name in outer_fields(stage) else f"{stage}.{name}"
     return f"{PARAMS}: {outer}{line.removeprefix(name)}"
 

@@ -2,7 +2,7 @@
 
 python -m stages <stage> [--backbone B --strategy S --sample N]    run one stage, as dvc.yaml does
 python -m stages parallel [--jobs N]                               the whole study, several models at a time
-python -m stages check                                             params.yaml, without running anything
+python -m stages check [--arrays]                                  params.yaml, without running anything
 python -m stages use <preset> [--small] [--images FOLDER]          write a preset into params.yaml
 python -m stages backbones                                         write docs/backbones.md anew
 python -m stages summary                                           the leaderboard, once more
@@ -89,7 +89,9 @@ def arguments_of(argv: Sequence[str] | None) -> argparse.Namespace:
         if stage in study.PER_MEMBER:
             for axis in ("backbone", "strategy", "sample"):
                 command.add_argument(f"--{axis}", required=True, help=f"a name from matrix.{axis}")
-    commands.add_parser("check", help="Check params.yaml without running anything.").set_defaults(action=check)
+    checks = commands.add_parser("check", help="Check params.yaml without running anything.")
+    checks.add_argument("--arrays", action="store_true", help="only whether data/processed has what it asks for")
+    checks.set_defaults(action=check)
     use = commands.add_parser("use", help="Write a preset into params.yaml, keeping comments.")
     use.add_argument("preset", nargs="?", help="its name; without one, list them")
     use.add_argument("--images", help="folder or archive of images (sets download to it)")
@@ -161,7 +163,10 @@ def logged_params(stage: str, key: Key | None, resolved: BaseModel) -> dict[str,
     return {**own, "train": recipe["params"], "preprocess": recipe["preprocess"]}
 
 
-def check(_: argparse.Namespace) -> None:
+def check(arguments: argparse.Namespace) -> None:
+    if arguments.arrays:
+        checking.check_data(settings.read())
+        return
     keys = members(checking.check_all(settings.read(), anew=True))
     check_usable(store()[0])
     check_lock()

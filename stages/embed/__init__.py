@@ -11,6 +11,8 @@ maps.py        two coordinates for every image: t-SNE and PCA
 
 from __future__ import annotations
 
+from collections.abc import Sized
+
 from ..shared.core.errors import UserError
 from ..shared.core.job import Job, Result
 from .params import Params, most
@@ -27,9 +29,9 @@ def run(params: Params, job: Job) -> Result:
     return stage.run(params, job)
 
 
-def check_data(params: Params, images: int) -> None:
+def check_data(params: Params, index: Sized) -> None:
     """Raises UserError when t-SNE cannot map so few images; the message begins with the field."""
-    points = min(images, params.points)
+    points = min(len(index), params.points)
     perplexity = params.perplexity_of(points)
     chosen = "auto" if params.perplexity == "auto" else f"{perplexity:g}"
     if not 1 <= perplexity <= most(points):

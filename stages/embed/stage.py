@@ -37,7 +37,7 @@ NAMED = 5  # pairs in a message
 def run(params: Params, job: Job) -> Result:
     model, recipe = load(paths.model_dir(job.member))
     arrays, folder = load_arrays(), paths.report_dir("embed", job.member)
-    check_data(params, len(arrays.index))
+    check_data(params, arrays.index)
     evaluated = paths.report_dir("evaluate", job.member)
     table, train = read_table(evaluated), read_rows(job)
     features, index = embeddings(model, arrays.images), arrays.index

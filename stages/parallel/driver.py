@@ -46,6 +46,8 @@ def make(matrix: Matrix, slots: Sequence[Slot], environment: Mapping[str, str], 
     if schedule.wait(schedule.spawn([sys.executable, "-m", "stages", "check"], environment), received):
         raise UserError(f"{PARAMS}: not valid, see above; nothing was run.")
     repro([BEFORE], environment, received, f"The stages up to {BEFORE} failed, so no model was started.")
+    if schedule.wait(schedule.spawn([sys.executable, "-m", "stages", "check", "--arrays"], environment), received):
+        raise UserError(f"{PARAMS}: not for these images, see above; no model was started.")
     keys = matrix.keys()
     display = Display(keys, slots)
     with display.live:

@@ -17,10 +17,15 @@ machine/    device, precision, memory
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 from ..shared.core.job import Job, Result
 from .params import Params
 
-__all__ = ["Params", "check", "run"]
+if TYPE_CHECKING:
+    import pandas as pd
+
+__all__ = ["Params", "check", "check_data", "run"]
 
 
 def run(params: Params, job: Job) -> Result:
@@ -39,3 +44,10 @@ def check(params: Params) -> None:
     from .library import check_libraries
 
     check_libraries(params)
+
+
+def check_data(params: Params, index: pd.DataFrame) -> None:
+    """Raises UserError when the sample asks for images that are not there; the message begins with the field."""
+    from .sample import sample_rows
+
+    sample_rows(params, index, "sample")

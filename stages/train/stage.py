@@ -38,7 +38,7 @@ from .plan.strategies import Plan, make_plan
 from .recipe.resizing import Size, sizes
 from .recipe.schedules import Schedule
 from .report import Trained, write_report
-from .sample import Rows, select
+from .sample import Rows, sample_rows
 from .start.start import Start, find_start, load_weights
 
 NAMES = {
@@ -68,7 +68,7 @@ def run(params: Params, job: Job) -> Result:
     """Of several processes that train one model together, the first writes the model and the report."""
     arrays = load_arrays()
     task = TASKS[params.task]
-    rows = select(arrays.index, params.sample, task.usable(arrays.index), task.learnable(arrays.index))
+    rows = sample_rows(params, arrays.index, f"{paths.PARAMS}: samples.{job.member.sample}")
     task.check_validation(arrays, rows.validation)
     start = None if params.strategy.plan == "from_scratch" else find_start(params.backbone)
     # a memory remembers what evaluate, which computes in float32, will compare with it

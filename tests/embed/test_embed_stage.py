@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import re
 import shutil
 
 import numpy as np
@@ -125,6 +126,18 @@ def test_a_perplexity_above_the_images_stops_before_the_first_training(study_fol
     raw["embed"]["perplexity"] = 30
     with pytest.raises(UserError, match=r"^params.yaml: embed.perplexity: 30: .*the map has 80"):
         checking.check_data(raw)
+
+
+def test_a_sample_that_asks_for_too_many_images_stops_before_the_first_training_and_is_named_once(
+    study_folder, repository
+):
+    raw = settings.read(repository / "params.yaml")
+    raw["samples"]["more"] = {"per_class": 500}
+    raw["matrix"]["sample"] = ["full", "more"]
+    with pytest.raises(UserError) as error:
+        checking.check_data(raw)
+    (line,) = str(error.value).splitlines()
+    assert re.match(r"params.yaml: samples.more.per_class: 500, but \w+ has \d+ images", line)
 
 
 def test_images_of_another_site_neither_train_nor_validate(processed):

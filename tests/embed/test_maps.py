@@ -51,9 +51,9 @@ def test_test_and_validation_images_are_on_the_map_first():
 @pytest.mark.parametrize(("images", "points", "most"), [(80, 2000, "26.3"), (5000, 50, "16.3")])
 def test_a_perplexity_above_what_the_images_allow_is_refused(images, points, most):
     with pytest.raises(UserError, match=rf"^perplexity: 30: .* Give at most {most}"):
-        check_data(Params(points=points, perplexity=30), images)
-    check_data(Params(points=points), images)  # auto: as much as they allow
-    check_data(Params(points=points, perplexity=float(most)), images)
+        check_data(Params(points=points, perplexity=30), range(images))
+    check_data(Params(points=points), range(images))  # auto: as much as they allow
+    check_data(Params(points=points, perplexity=float(most)), range(images))
 
 
 def test_the_usual_perplexity_shrinks_where_images_are_few():
@@ -66,6 +66,6 @@ def test_the_usual_perplexity_shrinks_where_images_are_few():
 
 def test_so_few_images_have_no_map():
     with pytest.raises(UserError, match="needs more images"):
-        check_data(Params(perplexity=1), 3)
+        check_data(Params(perplexity=1), range(3))
     with pytest.raises(UserError, match="^perplexity: auto: .*needs more images"):
-        check_data(Params(), 3)
+        check_data(Params(), range(3))

@@ -78,7 +78,7 @@ def test_images_of_other_classes_do_not_count_for_the_class_of_their_patient():
 
 
 def test_more_images_per_class_than_there_are_says_how_many_there_are(index):
-    with pytest.raises(UserError, match=r"per_class is 500, and normal has \d+ images"):
+    with pytest.raises(UserError, match=r"per_class: 500, but normal has \d+ images"):
         select(index, Sample(per_class=500))
 
 
@@ -139,7 +139,7 @@ def test_a_site_trains_and_validates_alone(two_sites):
 
 
 def test_an_unknown_site_is_named_with_those_there_are(index, two_sites):
-    with pytest.raises(UserError, match=r"samples: site: 'C' is not known\. Valid: A, B"):
+    with pytest.raises(UserError, match=r"sample.site: 'C' is not known\. Valid: A, B"):
         select(two_sites, Sample(site="C"))
     with pytest.raises(UserError, match="the images have no sites. Set validate.site"):
         select(index, Sample(site="A"))
@@ -158,7 +158,7 @@ def test_all_sites_but_one_train_and_validate_and_the_test_rows_are_those_of_all
     assert np.array_equal(rows.validation, alone.validation)
     unknown = two_sites.assign(site=two_sites["site"].where(two_sites["group"] % 7 != 0, None))
     assert not unknown["site"].iloc[select(unknown, Sample(leave_out="A")).train].isna().any()
-    with pytest.raises(UserError, match=r"samples: leave_out: 'C' is not known\. Valid: A, B"):
+    with pytest.raises(UserError, match=r"sample.leave_out: 'C' is not known\. Valid: A, B"):
         select(two_sites, Sample(leave_out="C"))
     with pytest.raises(ValueError, match="both say at which sites"):
         Sample(site="A", leave_out="B")
