@@ -223,7 +223,7 @@ def _placed(stage: str, key: Key | None, line: str) -> str:
     """A stage's check names a fault by its field, e.g. `backbone.name: …`; this says where that stands in the file. A
     line that begins with a file says it already."""
     name = re.match(r"\w*", line)[0]  # type: ignore[index]  # \w* always matches
-    if name not in STAGES[stage].Params.model_fields:
+    if name not in STAGES[stage].Params.model_fields or find_input(line.partition(":")[0]).is_file():
         return line
     outer = OUTER[name].format(**(vars(key) if key else {})) if name in outer_fields(stage) else f"{stage}.{name}"
     return f"{PARAMS}: {outer}{line.removeprefix(name)}"

@@ -43,7 +43,8 @@ def check(params: Params) -> None:
     """Ask Great Expectations about the user's expectations, if there are any.
 
     Raises:
-        UserError: a type, a column or an argument that does not exist; the message begins with the field.
+        UserError: a type, a column or an argument that does not exist; the message begins with the file, or where there
+            is none with the field.
     """
     from . import expectations
 

@@ -26,12 +26,12 @@ def read(params: Params) -> list[Check]:
     """A check for each entry of the file.
 
     Raises:
-        UserError: the file is missing or no list of mappings; a type, a column, a severity or an argument that does not
-            exist. The message begins with the field.
+        UserError: the file is missing; the message begins with the field. It is no list of mappings, or has a type, a
+            column, a severity or an argument that does not exist: the message begins with the file and the line.
     """
     path, columns = params.expectations, columns_of(params)
     entries = enumerate(load(path), start=1)
-    return [check_of(entry, columns, f"expectations: {path}: entry {i}", i) for i, entry in entries]
+    return [check_of(entry, columns, f"{path}: line {line}", i) for i, (line, entry) in entries]
 
 
 def columns_of(params: Params) -> dict[str, str]:
@@ -40,24 +40,31 @@ def columns_of(params: Params) -> dict[str, str]:
     return dict(zip(COLUMNS, COLUMNS, strict=True)) | {name: metadata.column(name) for name in described}
 
 
-def load(path: str) -> Sequence[Any]:
+def load(path: str) -> Sequence[tuple[int, Any]]:
+    """Each entry with the line on which it begins, from 1."""
     from ruamel.yaml import YAML
-    from ruamel.yaml.error import YAMLError
+    from ruamel.yaml.error import MarkedYAMLError, YAMLError
 
-    file = find_input(Path(path))
+    file, yaml = find_input(Path(path)), YAML(typ="safe", pure=True)
     try:
-        entries = YAML(typ="safe", pure=True).load(file.read_text(encoding="utf-8"))
+        text = file.read_text(encoding="utf-8")
+        entries = yaml.load(text)
     except FileNotFoundError:
         raise UserError(
             f"expectations: {path}: no such file. Write one (an empty one for no expectations), or name another."
         ) from None
+    except MarkedYAMLError as error:
+        line = f"line {error.problem_mark.line + 1}: " if error.problem_mark else ""
+        raise UserError(
+            f"{path}: {line}not readable as YAML: {error.problem or error.context}. Fix the line."
+        ) from None
     except (YAMLError, UnicodeDecodeError) as error:
-        raise UserError(f"expectations: {path}: not readable as YAML. {error}") from None
+        raise UserError(f"{path}: not readable as YAML: {error}. Save the file as UTF-8.") from None
     if entries is None:
         return []
     if not isinstance(entries, list):
-        raise UserError(f"expectations: {path}: expected a list of expectations, found {type(entries).__name__}.")
-    return entries
+        raise UserError(f"{path}: expected a list of expectations, found {type(entries).__name__}.")
+    return [(node.start_mark.line + 1, entry) for node, entry in zip(yaml.compose(text).value, entries, strict=True)]
 
 
 def check_of(entry: Any, columns: Mapping[str, str], where: str, number: int) -> Check:
