@@ -2,16 +2,40 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
-from pydantic import Field
+from pydantic import Field, field_validator, model_validator
 
 from ..shared.core.settings import Settings
 
+MethodName = Literal[
+    "grad_cam",
+    "grad_cam_pp",
+    "eigen_cam",
+    "occlusion",
+    "integrated_gradients",
+    "attention_rollout",
+    "own_attention",
+]
+Share = Annotated[float, Field(gt=0, lt=1)]
+
 
 class Params(Settings):
-    method: Literal["grad_cam"] = "grad_cam"
-    """Selvaraju et al. 2017; it passes the model-randomisation check of Adebayo et al. 2018."""
+    methods: Annotated[list[MethodName], Field(min_length=1)] = ["grad_cam"]
+    """Classification: ways to ask a model where it looked. The pictures of single images show the first that the model
+    can do; the numbers are of all. occlusion and integrated_gradients take many passes of each image."""
+    sample: Annotated[int, Field(ge=8)] = 48
+    """Classification: test images on which the maps are measured, of each class and outcome as many as there are, up to
+    an equal number. The numbers are weighted so that they stand for the whole test split."""
+    checks: bool = True
+    """Whether maps are tested against the model, by deletion, insertion and a model with shuffled weights. These take
+    about twenty passes of each image of the sample."""
+    shares: Annotated[list[Share], Field(min_length=1)] = [0.1, 0.3, 0.6]
+    """Shares of the pixels at which the curves of deletion and insertion are read, beside none and all."""
+    bootstrap: Annotated[int, Field(ge=100)] = 2000
+    """Bootstrap draws of the patients of the sample behind each interval."""
+    confidence: Annotated[float, Field(gt=0.5, lt=1)] = 0.95
+    """Coverage of the intervals."""
     right: Annotated[int, Field(ge=0)] = 2
     """Correctly predicted test images shown of each class."""
     wrong: Annotated[int, Field(ge=0)] = 2
@@ -26,4 +50,21 @@ class Params(Settings):
     common: Annotated[int, Field(ge=0)] = 6
     """Segmentation and anomaly detection: random test images that are shown of every model."""
     seed: Annotated[int, Field(ge=0)] = 0
-    """Seed of the random choice."""
+    """Seed of the random choices."""
+
+    @model_validator(mode="before")
+    @classmethod
+    def _one_method_before(cls, values: Any) -> Any:
+        if isinstance(values, dict) and "method" in values:
+            raise ValueError(
+                f"method: is called methods now, and is a list. Write methods: [{values['method']}] in its place."
+            )
+        return values
+
+    @field_validator("methods", "shares")
+    @classmethod
+    def _each_once(cls, entries: list[Any]) -> list[Any]:
+        twice = sorted({entry for entry in entries if entries.count(entry) > 1})
+        if twice:
+            raise ValueError(f"{', '.join(map(repr, twice))} is listed twice. List each once.")
+        return entries

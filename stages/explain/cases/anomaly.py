@@ -55,7 +55,7 @@ def facts(row: Mapping[str, Any]) -> dict[str, Any]:
     }
 
 
-def pictures(model: Model, arrays: Arrays, rows: np.ndarray, chosen: pd.DataFrame) -> Pictures:
+def pictures(model: Model, arrays: Arrays, rows: np.ndarray, chosen: pd.DataFrame, params: Params) -> Pictures:
     """image; heatmap: the map alone, grey, on one scale for all cases of a model; reconstruction: of an autoencoder."""
     images = np.asarray(arrays.images[rows])
     maps, drawn = [], []

@@ -18,10 +18,11 @@ from ..params import Params
 @dataclass(frozen=True)
 class Pictures:
     """each: of every case, by their name (image, heatmap, …), uint8 H×W or H×W×3. arrays: what heatmaps.npz holds, by
-    name, n×…"""
+    name, n×… method: what made the heat maps, where there is a choice."""
 
     each: list[dict[str, np.ndarray]]
     arrays: dict[str, np.ndarray]
+    method: str = ""
 
 
 class Cases(Protocol):
@@ -33,7 +34,9 @@ class Cases(Protocol):
     def facts(self, row: Mapping[str, Any]) -> dict[str, Any]:
         """What cases.json says of a chosen row beside its path and its patient, as plain values."""
 
-    def pictures(self, model: Model, arrays: Arrays, rows: np.ndarray, chosen: pd.DataFrame) -> Pictures:
+    def pictures(
+        self, model: Model, arrays: Arrays, rows: np.ndarray, chosen: pd.DataFrame, params: Params
+    ) -> Pictures:
         """Of the chosen rows, which are `rows` of the arrays."""
 
     def gallery(self, cases: Sequence[Mapping[str, Any]], pictures: Pictures, name: str) -> Figure:

@@ -14,7 +14,8 @@ from ...shared.arrays.arrays import Arrays
 from ...shared.core.task import PROBABILITY
 from ...shared.figures.style import BAD, GOOD, HEAT, MUTED, figure
 from ...shared.model.model import Model
-from ..methods.grad_cam import grad_cam
+from ..methods import METHODS
+from ..methods.method import heat_maps, usable
 from ..params import Params
 from .cases import Pictures
 
@@ -49,15 +50,15 @@ def facts(row: Mapping[str, Any]) -> dict[str, Any]:
     }
 
 
-def pictures(model: Model, arrays: Arrays, rows: np.ndarray, chosen: pd.DataFrame) -> Pictures:
-    """image: what the model saw; heatmap: the map alone, grey, 0 to 255."""
-    images = np.asarray(arrays.images[rows])
-    maps = grad_cam(model, images, chosen["predicted"].cat.codes.to_numpy().astype(np.int64)) if len(rows) else images
+def pictures(model: Model, arrays: Arrays, rows: np.ndarray, chosen: pd.DataFrame, params: Params) -> Pictures:
+    """image: what the model saw; heatmap: the map alone, grey, 0 to 255, of the first method that the model can do."""
+    images, method = np.asarray(arrays.images[rows]), METHODS[usable(params.methods, METHODS, model)[0][0]]
+    maps = heat_maps(method, model, images, chosen["predicted"].cat.codes.to_numpy())
     each = [
         {"image": image.squeeze(), "heatmap": (heat * 255).round().astype(np.uint8)}
         for image, heat in zip(images, maps, strict=True)
     ]
-    return Pictures(each, {"heatmaps": maps})
+    return Pictures(each, {"heatmaps": maps}, method.label)
 
 
 def gallery(cases: Sequence[Mapping[str, Any]], pictures: Pictures, name: str) -> Figure:
@@ -69,6 +70,7 @@ def gallery(cases: Sequence[Mapping[str, Any]], pictures: Pictures, name: str) -
     fig, axes = figure(3.6 * widest, 2.15 * max(1, len(rows)) + 0.3, max(1, len(rows)), 2 * widest)
     for ax in axes.flat:
         ax.set_axis_off()
+        ax.set(xticks=[], yticks=[])  # also of an axis that is off, ticks take most of the time of the layout
     for line, row in zip(axes, rows, strict=False):
         for (left, right), (case, own, heat) in zip(line.reshape(-1, 2), row, strict=False):
             for ax in (left, right):
@@ -77,7 +79,7 @@ def gallery(cases: Sequence[Mapping[str, Any]], pictures: Pictures, name: str) -
             left.set_title(f"truth: {case['label']}", fontsize=8, fontweight="normal")
             predicted = f"predicted {case['predicted']}, {case['confidence']:.0%}"
             right.set_title(predicted, fontsize=8, color=GOOD if case["correct"] else BAD)
-    fig.suptitle(f"{name}   Grad-CAM of the predicted class", x=0.01, ha="left", fontsize=10, color=MUTED)
+    fig.suptitle(f"{name}   {pictures.method} of the predicted class", x=0.01, ha="left", fontsize=10, color=MUTED)
     return fig
 
 

@@ -52,7 +52,7 @@ def facts(row: Mapping[str, Any]) -> dict[str, Any]:
     return {"label": str(row["label"]), "kind": str(row["kind"]), "dice": None if np.isnan(dice) else dice}
 
 
-def pictures(model: Model, arrays: Arrays, rows: np.ndarray, chosen: pd.DataFrame) -> Pictures:
+def pictures(model: Model, arrays: Arrays, rows: np.ndarray, chosen: pd.DataFrame, params: Params) -> Pictures:
     """image; overlay: truth and prediction as outlines; error: missed and false pixels."""
     assert arrays.masks is not None
     images, truths = np.asarray(arrays.images[rows]), np.asarray(arrays.masks[rows])
