@@ -39,7 +39,7 @@ FILES: dict[str, dict[str, Callable[[Path], Any]]] = {  # that each stage leaves
         "embed.json": read_json, "points.parquet": pd.read_parquet, "neighbours.parquet": pd.read_parquet,
         "leaks.csv": pd.read_csv,
     },
-    "explain": {"cases.json": read_json},
+    "explain": {"cases.json": read_json, "methods.json": read_json},
 }  # fmt: skip
 
 
@@ -54,6 +54,7 @@ class Member:
     metrics: Mapping[str, Any]
     draws: pd.DataFrame  # one row per bootstrap draw of the test split's clusters, one column per metric
     cases: Sequence[Mapping[str, Any]]
+    methods: Mapping[str, Any]  # the checks of its heat maps
     embed: Mapping[str, Any]  # numbers about the features
     points: pd.DataFrame  # images on the maps of the features
     neighbours: pd.DataFrame  # training images most like each validation and test image

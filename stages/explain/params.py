@@ -24,7 +24,7 @@ class Params(Settings):
     methods: Annotated[list[MethodName], Field(min_length=1)] = ["grad_cam"]
     """Classification: ways to ask a model where it looked. The pictures of single images show the first that the model
     can do; the numbers are of all. occlusion and integrated_gradients take many passes of each image."""
-    sample: Annotated[int, Field(ge=8)] = 48
+    images: Annotated[int, Field(ge=8)] = 48
     """Classification: test images on which the maps are measured, of each class and outcome as many as there are, up to
     an equal number. The numbers are weighted so that they stand for the whole test split."""
     checks: bool = True

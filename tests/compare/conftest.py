@@ -19,6 +19,9 @@ from PIL import Image
 from stages import compare
 from stages.compare import stage as compare_stage
 from stages.compare.views import classification as classification_view
+from stages.explain import Params as Explain
+from stages.explain.checks.examine import examine
+from stages.explain.stage import write_examination
 from stages.preprocess.card import card
 from stages.preprocess.params import Split
 from stages.shared.arrays.arrays import load_arrays
@@ -301,8 +304,8 @@ def train_params(strategy: str, sample: dict[str, object]) -> Params:
 
 
 @cache
-def network() -> Classifier:
-    return create("classification", Architecture(source="lightbox", name="small_cnn"), 2)
+def network(classes: int = 2) -> Classifier:
+    return create("classification", Architecture(source="lightbox", name="small_cnn"), classes)
 
 
 def write_cases(root: Path, key: str, test: pd.DataFrame, index: pd.DataFrame, rng: np.random.Generator) -> None:
@@ -331,6 +334,10 @@ def write_cases(root: Path, key: str, test: pd.DataFrame, index: pd.DataFrame, r
             }
         )
     write_json(folder / "cases.json", cases)
+    classes = [str(name) for name in test.label.cat.categories]
+    with contextlib.chdir(root):
+        few = Explain(images=8, shares=[0.5], bootstrap=100)
+        write_examination(folder, examine(network(len(classes)), load_arrays(), test, classes, few))
 
 
 def fabricate(root: Path, classes: list[str] | None = None, patients: int = 160, size: int = 32) -> Path:

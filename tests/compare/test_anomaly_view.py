@@ -17,6 +17,7 @@ from sklearn.metrics import roc_auc_score
 from stages import compare
 from stages.compare.views import anomaly
 from stages.evaluate import Params as Evaluation
+from stages.explain.checks.examine import nothing
 from stages.shared.core.job import Job
 from stages.shared.core.paths import Key
 from stages.shared.measures import MEASURES
@@ -77,6 +78,7 @@ def write_cases(root: Path, key: Key, test: pd.DataFrame, rng: np.random.Generat
             Image.fromarray(heat(rng, np.zeros((32, 32)))).save(folder / case[name])
         cases.append(case)
     write_json(folder / "cases.json", cases)
+    write_json(folder / "methods.json", nothing().numbers)
 
 
 @pytest.fixture(scope="module", params=["youden", "normal_quantile"])

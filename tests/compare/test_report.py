@@ -120,7 +120,7 @@ def test_the_page_says_what_a_careful_reader_asks(any_html: str) -> None:
 
 def test_the_page_has_every_model_once_with_its_gallery(html: str) -> None:
     assert len(re.findall(r'<details class="model"', html)) == int(re.search(r"(\d) models compared", html)[1])
-    assert html.count('<figure class="case">') == html.count("Grad-CAM heat map of the same image")
+    assert html.count('<figure class="case">') == html.count("Heat map of the same image")
 
 
 def test_repeats_have_a_section_with_their_means_and_fold_the_long_leaderboard(repeats: Path) -> None:

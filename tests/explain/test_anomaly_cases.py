@@ -96,7 +96,7 @@ def test_an_autoencoder_has_its_reconstruction_and_a_map_of_its_errors(processed
     arrays = load_arrays()
     rows = np.arange(3)
     chosen = pd.DataFrame({"anomalous": [False, True, True]})
-    pictures = anomaly.pictures(model, arrays, rows, chosen)
+    pictures = anomaly.pictures(model, arrays, rows, chosen, Params())
     assert [set(own) for own in pictures.each] == [{"image", "heatmap", "reconstruction"}] * 3
     assert all((own["reconstruction"] == 100).all() for own in pictures.each)
     wrong = (arrays.images[rows].astype(float).squeeze(-1) - 100) / 255

@@ -9,7 +9,8 @@ from sklearn.metrics import roc_auc_score
 from stages import evaluate, train
 from stages.explain import Params, run
 from stages.explain.cases.classification import choose
-from stages.explain.methods.grad_cam import grad_cam
+from stages.explain.methods import METHODS
+from stages.explain.methods.method import heat_maps
 from stages.shared.core.files import read_json
 from stages.shared.core.job import Job
 from stages.shared.core.paths import Key
@@ -65,7 +66,7 @@ def test_grad_cam_equals_its_definition():
     torch.manual_seed(0)
     model = create("classification", Architecture(source="lightbox", name="small_cnn"), 2).eval()
     images = np.random.default_rng(0).integers(0, 256, (3, 64, 64, 1), dtype=np.uint8)
-    heat = grad_cam(model, images, np.array([0, 1, 1]))
+    heat = heat_maps(METHODS["grad_cam"], model, images, np.array([0, 1, 1]))
 
     layer = model.backbone.network.get_submodule(model.backbone.cam.module)
     tensor = torch.from_numpy(images).permute(0, 3, 1, 2).float()
@@ -94,9 +95,9 @@ def test_the_heat_map_lies_where_the_evidence_is():
         model.head.weight.copy_(torch.tensor([[-1.0], [1.0]]))
     image = np.full((1, 64, 64, 1), 60, dtype=np.uint8)
     image[:, 8:24, 40:56] = 250
-    (heat,) = grad_cam(model, image, np.array([1]))
+    (heat,) = heat_maps(METHODS["grad_cam"], model, image, np.array([1]))
     assert heat[4:28, 36:60].sum() / heat.sum() > 0.95
-    (against,) = grad_cam(model, image, np.array([0]))
+    (against,) = heat_maps(METHODS["grad_cam"], model, image, np.array([0]))
     assert not against.any(), "nothing speaks for the other class"
 
 
@@ -104,7 +105,7 @@ def test_the_heat_map_lies_where_the_evidence_is():
 def test_heat_maps_cover_the_image_even_when_every_weight_is_frozen(name):
     model = create("classification", Architecture(source="torchvision", name=name), 2).requires_grad_(False)
     images = np.random.default_rng(0).integers(0, 256, (1, 224, 224, 1), dtype=np.uint8)
-    maps = np.concatenate([grad_cam(model, images, np.array([k])) for k in (0, 1)])
+    maps = np.concatenate([heat_maps(METHODS["grad_cam"], model, images, np.array([k])) for k in (0, 1)])
     assert maps.shape == (2, 224, 224)
     assert maps.min() >= 0
     assert maps.max() == pytest.approx(1)
@@ -131,7 +132,11 @@ def test_a_trained_model_is_evaluated_and_every_case_has_its_image_and_heat_map(
     result = run(Params(right=2, wrong=0, seed=0), Job(KEY))
     folder = result.figures[0].parent
     cases = read_json(folder / "cases.json")
-    assert result.metrics == {"cases": 4}
+    assert result.metrics["cases"] == 4
+    methods = read_json(folder / "methods.json")["methods"]
+    assert result.metrics["grad_cam/deletion"] == methods["grad_cam"]["deletion"]["area"]["value"]
+    assert methods["grad_cam"]["deletion"]["against_random"]["verdict"] == "better", "the class is a bright square"
+    assert {Image.open(file).size for file in folder.glob("means/*/*.png")} == {(64, 64)}
     assert [case["label"] for case in cases] == ["normal", "normal", "sick", "sick"]
     heat = np.load(folder / "heatmaps.npz")["heatmaps"]
     assert heat.shape == (4, 64, 64)

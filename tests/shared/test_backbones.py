@@ -9,7 +9,8 @@ import pytest
 import torch
 
 from stages import backbones_table
-from stages.explain.methods.grad_cam import grad_cam
+from stages.explain.methods import METHODS, integrated_gradients, occlusion
+from stages.explain.methods.method import heat_maps, usable
 from stages.shared.core import settings
 from stages.shared.core.errors import UserError
 from stages.shared.model.backbones.build import build
@@ -187,12 +188,20 @@ def test_a_saved_model_comes_back_the_same(built, films, tmp_path):
         assert torch.equal(loaded(films), built.model(films))
 
 
-def test_grad_cam_sees_a_map_of_the_image(built, films):
-    maps = grad_cam(built.model, np.asarray(films.permute(0, 2, 3, 1)), np.arange(len(films)))
-    assert maps.shape == (len(films), built.size, built.size)
-    assert np.isfinite(maps).all()
-    assert maps.min() >= 0
-    assert maps.max() <= 1
+CANNOT = {"attention_rollout": lambda name: "vit" not in name, "own_attention": lambda name: name != "small_cnn"}
+
+
+def test_every_method_gives_a_map_of_every_network_that_it_fits(built, films, monkeypatch):
+    monkeypatch.setattr(occlusion, "WINDOW", 0.5)  # few windows and steps: the values are tested elsewhere
+    monkeypatch.setattr(integrated_gradients, "STEPS", 3)
+    names, skipped = usable(list(METHODS), METHODS, built.model)
+    assert set(skipped) == {method for method, cannot in CANNOT.items() if cannot(built.name)}
+    for name in names:
+        maps = heat_maps(METHODS[name], built.model, np.asarray(films.permute(0, 2, 3, 1)), np.arange(len(films)))
+        assert maps.shape == (len(films), built.size, built.size), name
+        assert np.isfinite(maps).all(), name
+        assert maps.min() >= 0, name
+        assert maps.max() in (0, pytest.approx(1)), name
 
 
 def test_the_table_in_the_docs_says_what_the_network_is(built, repository):
@@ -296,7 +305,7 @@ def test_networks_nobody_declared_work_by_name(source, name):
     size = model.backbone.input_size[0] if model.backbone.fixed_size else 96
     images = torch.randint(0, 256, (2, 1, size, size), dtype=torch.uint8)
     model.train()(images).sum().backward()
-    heat = grad_cam(model, np.asarray(images.permute(0, 2, 3, 1)), np.array([0, 1]))
+    heat = heat_maps(METHODS["grad_cam"], model, np.asarray(images.permute(0, 2, 3, 1)), np.array([0, 1]))
     assert heat.shape == (2, size, size)
     assert np.isfinite(heat).all()
 
@@ -382,13 +391,6 @@ def test_blocks_that_the_forward_pass_mixes_become_one():
 def test_a_network_that_cannot_be_cut_is_refused_by_name():
     with pytest.raises(UserError, match=r"timm's 'csatv2' does not say how its layers are grouped.*Choose another"):
         build(Architecture(source="timm", name="csatv2"))
-
-
-def test_grad_cam_of_a_network_without_a_map_says_so():
-    model = create("classification", Architecture(source="lightbox", name="small_cnn"), 2)
-    model.backbone.cam = None
-    with pytest.raises(UserError, match="nothing to look at. Take it out of matrix.backbone"):
-        grad_cam(model, np.zeros((1, 64, 64, 1), dtype=np.uint8), np.array([0]))
 
 
 def test_the_maps_have_the_resolutions_that_people_expect():

@@ -25,7 +25,7 @@ from ..numbers.comparison import Study, beside
 from ..numbers.worth import worth
 from ..read import BEFORE_AFTER
 from ..views import VIEWS
-from . import features, pictures, sentences, subgroups
+from . import features, pictures, sentences, subgroups, where
 from .made import environments, own_settings, shared_settings
 from .svg import FIGURE_COLOURS, svg
 
@@ -100,6 +100,7 @@ def page(study: Study, figures: Mapping[str, Figure]) -> str:
         rest=others[COLUMNS:],
         **features.of_page(study, models),
         **subgroups.of_page(study),
+        **where.of_page(study, models),
         worth=worth(study.trained, params.baseline, study.measure) if study.grows else [],
         largest=study.trained.loc[study.trained["strategy"] == params.baseline, "train_images"].max(),
         site_names=sites.sites_of(study.data.index),

@@ -48,7 +48,7 @@ def nothing(*_: object) -> Examination:
 def examine(model: Model, arrays: Arrays, predictions: pd.DataFrame, classes: list[str], params: Params) -> Examination:
     """Raises UserError where the model can do none of the methods."""
     names, skipped = usable(params.methods, METHODS, model)
-    sample = draw(predictions, classes, params.sample, params.seed)
+    sample = draw(predictions, classes, params.images, params.seed)
     rows = pd.Index(arrays.index["path"]).get_indexer(sample.table["path"])
     images, regions = np.asarray(arrays.images[rows]), regions_of(arrays, rows)
     maps = {name: heat_maps(METHODS[name], model, images, sample.targets) for name in names}
