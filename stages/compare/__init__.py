@@ -9,6 +9,7 @@ read.py      the files of every model
 numbers/     leaderboard, means over repeats, contrasts: by any metric of the task
 figures/     the numbers as figures
 page/        the report
+documents/   model cards, checklists, slides, a PDF
 text.py      numbers as text
 terminal.py  the leaderboard in the terminal
 stage.py     writes reports/compare/

@@ -30,6 +30,8 @@ class Params(Settings):
     """Strategy that the others are compared with; without it in the matrix there is no such table."""
     samples: int = Field(6, ge=0, le=40)
     """Test images that the report shows with the prediction of every model."""
+    documents: bool = True
+    """Fill reports/compare/documents: model cards, checklists (CLAIM, TRIPOD+AI), slides, a PDF, references."""
 
     @model_validator(mode="before")
     @classmethod

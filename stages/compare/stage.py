@@ -13,6 +13,7 @@ from ..shared.core.files import atomic, write_json
 from ..shared.core.job import Job, Result
 from ..shared.figures.style import save
 from . import terminal
+from .documents import write as documents
 from .figures import embedding
 from .figures.all_figures import all_figures
 from .numbers import curves
@@ -31,6 +32,7 @@ def run(params: Params, job: Job) -> Result:
     figures = all_figures(study)
     html = page(study, figures)  # before the figures are saved: it fixes their layout
     files = [save(fig, out / "figures" / f"{name}.png") for name, fig in figures.items()]
+    documents.write(out / "documents", study, figures, dict(zip(figures, files, strict=True)))
     files += save_maps(out / "embeddings", study)
     with atomic(out / "index.html") as partial:
         partial.write_text(html, encoding="utf-8")

@@ -17,6 +17,8 @@ from ...shared.core.task import NEEDS
 from ...shared.measures import MEASURES
 from ...shared.measures.measure import Measure
 from .. import text
+from ..documents.checklist import counted
+from ..documents.write import filled_checklists
 from ..figures import examples, plans
 from ..figures.style import Look
 from ..numbers import dataset, sites, thresholds
@@ -27,6 +29,7 @@ from ..read import BEFORE_AFTER
 from ..views import VIEWS
 from . import features, pictures, sentences, subgroups, where
 from .made import environments, own_settings, shared_settings
+from .story import tell
 from .svg import FIGURE_COLOURS, svg
 
 TEMPLATES = Path(__file__).parent / "templates"
@@ -40,8 +43,7 @@ def page(study: Study, figures: Mapping[str, Figure]) -> str:
     params, board, first = study.params, study.board, study.ranked[0]
     means = study.means if study.repeated else study.means.iloc[:0]
     chosen = best_on_validation(board)
-    picks = sentences.chosen(study.contrasts, study.measure)
-    several_backbones = study.models["backbone"].nunique() > 1
+    story = tell(study)
     rows = examples.choose(first, max(params.samples, HEADER_IMAGES), params.seed)
     pixels = examples.pixels_of(study.data, first, rows)
     images = [pictures.data_uri(Image.fromarray(image.squeeze())) for image in pixels]
@@ -49,17 +51,15 @@ def page(study: Study, figures: Mapping[str, Figure]) -> str:
     models, view = [study.by_key[row["key"]] for row in shown], VIEWS[params.task]
     figure_of = view.cards(study)
     metrics, settings = MEASURES[params.task].metrics, shared_settings(study.ranked)
-    starts = {m.summary["start"]: m.start for m in study.ranked}
     others = sorted((name for name in metrics if name != study.metric), key=lambda name: not metrics[name].headline)
     return _environment().get_template("report.html.j2").render(
         study=study,
-        title=params.title or sentences.question(picks, params.baseline),
-        verdict="" if params.title else sentences.verdict(picks, params.baseline, study.measure, several_backbones),
-        warning=sentences.shortcuts(study.data.shortcuts),
-        notices=[*sentences.notices(study.data.validation, study.models, starts), *subgroups.notices(study)],
+        title=story.title,
+        verdict=story.verdict,
+        warning=story.warning,
+        notices=story.notices,
         chosen=None if chosen is None else chosen["key"],
-        findings=sentences.findings(picks, board, params.baseline, len(first.test), means, study.measure),
-        floor_finding=sentences.against_floor(study.models, study.above, study.floor, study.measure, study.metric),
+        findings=story.findings,
         floor_headline=sentences.floor_headline(study.models, study.above, study.floor, study.measure, study.metric),
         floors=study.floors.to_dict("records"),
         above=study.above.to_dict("index"),
@@ -88,6 +88,7 @@ def page(study: Study, figures: Mapping[str, Figure]) -> str:
         look=Look(board),
         thresholds=thresholds.of_models(models),
         figure_colours=FIGURE_COLOURS,
+        checklists=filled_checklists(study, story) if params.documents else [],
         environments=environments(study.ranked),
         settings=settings,
         own_settings={m.key: own_settings(m, settings) for m in study.ranked},
@@ -129,5 +130,5 @@ def _environment() -> Environment:
     environment.globals["inline"] = lambda name: Markup((TEMPLATES / name).read_text(encoding="utf-8"))
     names = ("number", "signed", "span", "duration", "count", "images_needed", "images_span")
     environment.filters |= {name: getattr(text, name) for name in names}
-    environment.filters |= {"svg": svg, "sentence": lambda label: label[:1].upper() + label[1:]}
+    environment.filters |= {"svg": svg, "counted": counted, "sentence": lambda label: label[:1].upper() + label[1:]}
     return environment

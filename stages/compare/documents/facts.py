@@ -1,0 +1,244 @@
+"""What the artefacts of a study say, in one or two sentences each. Checklists and model cards are filled from these, so
+nothing is said twice in two ways; what no file knows is not here."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from ...shared.core.task import NEEDS
+from ..numbers import dataset, sites
+from ..numbers.board import best_on_validation
+from ..numbers.comparison import Study
+from ..page.made import shared_settings
+from ..page.sentences import listed
+from ..page.story import Story
+from ..text import count, level, number, signed, span
+
+TRAINING = ("optimizer.name", "optimizer.lr", "loss.name", "batch_size", "epochs", "schedule.name")
+OVERLAP = {"patients": "patients", "files": "files of the same bytes", "pictures": "duplicates of a picture"}
+
+
+@dataclass(frozen=True)
+class Fact:
+    """place: the section of the page that shows it."""
+
+    text: str
+    place: str
+
+
+def facts_of(study: Study, story: Story) -> dict[str, Fact]:
+    """By name; a name is absent where this study has nothing to say."""
+    return {**_aims(study, story), **_data(study), **_models(study), **_evaluation(study), **_results(study)}
+
+
+def _at(place: str, **texts: str | None) -> dict[str, Fact]:
+    return {name: Fact(text, place) for name, text in texts.items() if text}
+
+
+def _aims(study: Study, story: Story) -> dict[str, Fact]:
+    matrix, classes = study.params.matrix, listed(list(study.ranked[0].answers.classes))
+    models = f"{len(study.ranked)} model{'' if len(study.ranked) == 1 else 's'}"
+    commit = study.ranked[0].summary["environment"].get("commit", "unknown")
+    return {
+        **_at(
+            "answer",
+            question=story.title,
+            answer=" ".join([story.verdict or story.title, *(text for _, text in story.findings[:1])]),
+            use="For research. Not a medical device, not for clinical use.",
+        ),
+        **_at(
+            "models",
+            technology=f"Deep learning: {listed(matrix.backbone)}, trained by {listed(matrix.strategy)}, for "
+            f"{study.params.task} ({classes}).",
+        ),
+        **_at(
+            "leaderboard",
+            goal=f"Development and internal evaluation of {models}, compared by test {study.measure.label}.",
+        ),
+        **_at("methods", limitations="The report lists them."),
+        **_at(
+            "study",
+            protocol="params.yaml has every setting, dvc.lock every input, parameter and code file of a stage; "
+            "`dvc repro` makes all of it again.",
+            availability=f"Code: commit {commit}. Weights and what it takes to use them: "
+            "models/<key>/weights.safetensors and recipe.json.",
+        ),
+    }
+
+
+def _data(study: Study) -> dict[str, Fact]:
+    data, known = study.data, study.data.validation.get("patients_known") is not False
+    counts = dataset.count(data.index, data.meta["classes"], NEEDS[study.params.task].masks)
+    validation, split, preprocess = data.validation, data.split["split"], data.meta["preprocess"]
+    critical = [check for check in validation["checks"] if check["severity"] == "critical"]
+    named = " ".join(check.get("description") or f"{check['name']}." for check in critical)
+    height, width = data.meta["size"]
+    steps = ", ".join(map(_step, preprocess.get("steps", [])))
+    unannotated = f" {count(sum(counts.unannotated))} are not annotated and take no part." if counts.unannotated else ""
+    return _at(
+        "data",
+        source="The images are synthetic: a program drew them." if validation.get("phantom") else None,
+        eligibility=f"An image is set aside where it fails one of these checks: {named}" if critical else None,
+        flow=f"{count(validation['images'])} images; {count(validation['quarantined'])} set aside; "
+        f"{count(counts.all_images)} used{f', of {count(counts.all_patients)} patients' if known else ''}.",
+        preprocessing=f"{preprocess['mode']}, {width} × {height} pixels; steps: {steps or 'none'}.",
+        missing=f"{count(validation['quarantined'])} images that failed a critical check are left out.{unannotated} "
+        "Nothing is imputed.",
+        images=f"Models see {width} × {height} pixels, {data.meta['channels']} channel"
+        f"{'' if data.meta['channels'] == 1 else 's'}.",
+        classes=f"One label an image: {listed(list(data.meta['classes']))}.",
+        predictors="The pixels of the image alone; nobody measured or chose anything by hand.",
+        partition=f"{_parts(counts, known)}. Split: {split['method']}, {split['folds']} folds.",
+        disjoint=f"In more than one part or fold: {_overlap(data.split['overlap'], known)}, counted on the files that "
+        "were written.",
+        characteristics=f"Images of each class: {_classes(counts)}.",
+        same="Training and test images are of the same source, prepared by the same code.",
+    )
+
+
+def _step(step: Any) -> str:
+    return str(next(iter(step)) if isinstance(step, Mapping) else step)
+
+
+def _parts(counts: dataset.DatasetCounts, known: bool) -> str:
+    return "; ".join(
+        f"{name} {count(images)} images" + (f" of {count(patients)} patients" if known else "")
+        for name, images, patients in zip(counts.splits, counts.images, counts.patients, strict=True)
+    )
+
+
+def _classes(counts: dataset.DatasetCounts) -> str:
+    return "; ".join(
+        f"{label}: " + ", ".join(f"{split} {count(n)}" for split, n in zip(counts.splits, images, strict=True))
+        for label, images, _ in counts.rows
+    )
+
+
+def _overlap(overlap: Mapping[str, Mapping[str, int]], known: bool) -> str:
+    names = [name for name in OVERLAP if known or name != "patients"]
+    return listed([f"{count(sum(overlap[name].values()))} {OVERLAP[name]}" for name in names])
+
+
+def _models(study: Study) -> dict[str, Fact]:
+    settings = {name: value.strip('"') for name, value in shared_settings(study.ranked).items()}
+    sizes = {m.key.backbone: count(m.summary["parameters"]) for m in study.ranked}
+    starts = sorted({str(m.summary["start"]) for m in study.ranked if m.summary["start"]})
+    samples = {m.key.sample: count(m.summary["train_images"]) for m in study.ranked}
+    environment = {k: v for k, v in study.ranked[0].summary["environment"].items() if k != "commit"}
+    chosen, weights = best_on_validation(study.board), settings.get("class_weights", "null")
+    shared = {name: settings[name] for name in TRAINING if name in settings}
+    return {
+        **_at(
+            "study",
+            subsets=f"Training images of each sample: {_pairs(samples)}.",
+            software=f"{_pairs(environment)}.",
+            start=f"Pretrained weights: {listed(starts)}; the rest at random." if starts else "Random weights.",
+            training=f"{_pairs(shared) or 'Settings differ between models'}; the report lists all settings.",
+            augmentation=f"Augmentation: {settings['augment']}." if "augment" in settings else None,
+            imbalance="No weights of classes." if weights == "null" else f"Weights of classes in the loss: {weights}.",
+            prediction="evaluate loads weights.safetensors and recipe.json and writes predictions.parquet.",
+        ),
+        **_at(
+            "models",
+            model=f"Weights: {_pairs(sizes)}. models/<key>/recipe.json has architecture and preprocessing.",
+        ),
+        **_at(
+            "methods",
+            selection="Epoch and model were chosen on validation images"
+            f"{f': {chosen.key}' if chosen is not None else ''}. Test images took no part.",
+        ),
+        **_at("curves", output=_output(study)),
+        **_at("leaderboard", ensembles=_ensembles(study)),
+    }
+
+
+def _pairs(values: Mapping[str, Any]) -> str:
+    return ", ".join(f"{name} {value}" for name, value in values.items())
+
+
+def _ensembles(study: Study) -> str:
+    kinds = study.board["kind"].astype(str)
+    rows = int(kinds.str.contains("ensemble").sum())
+    return f"{rows} rows of the leaderboard are ensembles." if rows else "No ensemble."
+
+
+def _output(study: Study) -> str:
+    if study.params.task == "segmentation":
+        return "A mask of each structure."
+    if study.params.task == "anomaly":
+        return "A score; an alarm where it lies above a threshold that was chosen on validation images."
+    point = "operating_point" in study.ranked[0].metrics
+    rule = "The threshold was chosen on validation images." if point else "The likeliest class is predicted."
+    return f"A probability of each class. {rule}"
+
+
+def _evaluation(study: Study) -> dict[str, Fact]:
+    first, places = study.ranked[0], list(sites.sites_of(study.data.index))
+    labels = listed([measure.label for measure in study.task.metrics.values()])
+    known = study.data.validation.get("patients_known") is not False
+    draws = f"{count(first.metrics['bootstrap'])} bootstrap draws of test {'patients' if known else 'images'}"
+    return {
+        **_at(
+            "leaderboard",
+            metrics=f"{labels}.",
+            internal=f"{count(len(first.test))} test images, the same for every model.",
+        ),
+        **_at(
+            "methods",
+            intervals=f"{level(study.board.confidence[0])} intervals from {draws}.",
+            comparisons="Differences are paired on the same draws; intervals are simultaneous over all models.",
+            external="No model was tested on data of another source.",
+        ),
+        **_at(
+            "subgroups", subgroups="Metrics of each subgroup, with intervals." if "subgroups" in first.metrics else None
+        ),
+        **_at(
+            "calibration",
+            calibration="Calibration before and after a fit on validation images."
+            if "calibration" in first.metrics
+            else None,
+        ),
+        **_at("sites", sites=f"Test scores at {len(places)} sites: {listed(places)}." if len(places) > 1 else None),
+        **_at(
+            "shortcuts",
+            shortcuts="Measured before training: can the label be told from what should not matter?"
+            if study.data.shortcuts["meters"]
+            else None,
+        ),
+        **_at(
+            "models",
+            explanations="Heat maps or outlines of chosen images." if any(m.cases for m in study.ranked) else None,
+        ),
+    }
+
+
+def _results(study: Study) -> dict[str, Fact]:
+    first, chosen, label = study.models.iloc[0], best_on_validation(study.board), study.measure.label
+    half = (first.value_high - first.value_low) / 2
+    return {
+        **_at(
+            "leaderboard",
+            performance=f"First on the test images: {first.key}, {label} {_value(first, 'value')}.",
+            chosen=None
+            if chosen is None
+            else f"Chosen on validation: {chosen.key}, test {label} {_value(chosen, 'value')}, "
+            f"difference to the first row {signed(chosen.difference)}.",
+            accuracy=None if chosen is None else _accuracy(study, chosen),
+            precision=None
+            if half != half
+            else f"On {count(len(study.ranked[0].test))} test images the {label} of the first model has an interval of "
+            f"± {number(half)}.",
+        ),
+        **_at("models", failures="The report shows wrong predictions of each model under its name."),
+    }
+
+
+def _value(row: Any, name: str) -> str:
+    return f"{number(row[name])} [{span(row[f'{name}_low'], row[f'{name}_high'])}]"
+
+
+def _accuracy(study: Study, chosen: Any) -> str:
+    metrics = {name: measure.label for name, measure in study.task.metrics.items() if measure.headline}
+    return f"{chosen.key}: " + ", ".join(f"{label} {_value(chosen, name)}" for name, label in metrics.items()) + "."
