@@ -77,12 +77,8 @@ def _slide(deck: Presentation, title: str, size: int = 28) -> Slide:
     slide: Slide = deck.slides.add_slide(deck.slide_layouts[5])  # its title is one: readers' software finds it
     shape = slide.shapes.title
     assert shape is not None  # the layout has one
-    shape.left, shape.top, shape.width, shape.height = (
-        MARGIN,
-        Inches(0.35),
-        WIDTH - 2 * MARGIN,
-        Inches(0.9 if size < 40 else 1.7),
-    )
+    shape.left, shape.top, shape.width = MARGIN, Inches(0.35), INNER
+    shape.height = Inches(0.9 if size < 40 else 1.7)
     frame = shape.text_frame
     frame.word_wrap, frame.text = True, title
     _style(frame.paragraphs[0], size, INK, bold=True)
