@@ -63,6 +63,8 @@ def write_tables(out: Path, study: Study) -> None:
         "repeats": for_file(study.means, study.metric).rename(columns={"sample": "size"}),
         "contrasts": for_file(study.contrasts, study.metric),
         "histories": curves.of_all(study.ranked, lambda m: m.history.assign(val_score=m.history[watched])),
+        "tables/paired": study.paired,
+        "tables/optimism": study.optimism,
         "tables/floors": for_file(study.floors.drop(columns="about", errors="ignore"), study.metric),
         **own,
     }.items():

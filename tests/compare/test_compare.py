@@ -199,7 +199,7 @@ def test_missing_models_stand_last_in_the_leaderboard_without_a_number(
     missing = table.iloc[4:].set_index("key")
     assert set(missing.index) == set(incomplete)
     assert missing.missing_from.to_dict() == dict(zip(incomplete, ["explain", "train"], strict=True))
-    names = ["backbone", "strategy", "sample", "status", "missing_from"]
+    names = ["backbone", "strategy", "sample", "kind", "status", "missing_from"]
     assert missing.drop(columns=names).isna().all(axis=None)
     assert result.metrics["missing"] == 2
     assert result.metrics["models"] == 4

@@ -3,6 +3,11 @@
 comparison.py  reads everything, and gathers the tables below in one Study
 draws.py       one metric on every bootstrap draw: differences and their intervals
 board.py       the leaderboard
+tiers.py       what the test images tell apart, in place of an order
+optimism.py    the luck in the first row, which was chosen for its value
+paired.py      paired tests beside the bootstrap, of all that it compares
+delong.py      areas under the ROC curve and their covariance, by cluster
+mcnemar.py     which of two models is right more often, by cluster
 repeats.py     means over seeds, and contrasts with the baseline
 curves.py      histories, ROC and precision–recall curves, confusion counts
 embeddings.py  neighbours against the model's own head, suspected leaks

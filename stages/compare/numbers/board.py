@@ -9,6 +9,7 @@ import pandas as pd
 
 from ..read import Member, Missing
 from .draws import Draws
+from .tiers import tiers
 
 COST = ("parameters", "trainable_parameters", "epochs", "best_epoch", "seconds", "peak_memory_mb")
 
@@ -20,8 +21,9 @@ def leaderboard(members: Sequence[Member], draws: Draws, metric: str, metrics: I
     every metric has its columns as well. `kind`: a model, or neighbours that vote in the features of one. `chosen`: the
     model with the best `val_value`, the first of equals in the matrix; no other row, which no folder of models/ holds.
     `difference`: the model's value minus that of the first row; `tie`: the interval of that difference, simultaneous
-    over all pairs of models, includes zero; `confidence`: the coverage of all intervals. `one_class` and
-    `one_class_share`: the class that nearly all test images are predicted to be, if there is one, and their share.
+    over all pairs of models, includes zero; `tier`: see tiers.py; `confidence`: the coverage of all intervals.
+    `one_class` and `one_class_share`: the class that nearly all test images are predicted to be, if there is one, and
+    their share.
     """
     table = pd.DataFrame([_row(m, metric, metrics) for m in members])
     better_first = {"ascending": not draws.measure.higher_is_better, "kind": "stable", "na_position": "last"}
@@ -31,9 +33,11 @@ def leaderboard(members: Sequence[Member], draws: Draws, metric: str, metrics: I
     best_on_val = table.loc[table["kind"] == "model", "val_value"].sort_values(**better_first).index[0]
     table["chosen"] = (table.index == best_on_val) & table["val_value"].notna()
     table["confidence"] = draws.level
+    tier = tiers(draws, order.tolist())
     table["metric"] = metric
     table = table.loc[order].reset_index(drop=True)
     table.insert(0, "rank", np.arange(1, len(table) + 1))
+    table.insert(2, "tier", pd.array([tier[i] for i in order], dtype="Int64"))
     return table
 
 

@@ -12,10 +12,11 @@ from ...shared.measures.measure import Measure, TaskMeasures
 from .. import read
 from ..params import Params
 from ..read import Member
-from . import embeddings, floors, repeats
+from . import embeddings, floors, optimism, repeats
 from .board import leaderboard
 from .curves import Line, mean_line
 from .draws import draws_of
+from .paired import paired
 
 LIMIT = 15  # models in figures that show single ones
 
@@ -26,7 +27,8 @@ class Study:
     those that are not complete, and so in none of the tables. `means`: one row per backbone, strategy and size of
     training set. `board` and `means` have rows of neighbours that vote in the features of a model (column `kind`).
     `votes`: these against the model's own head. `floors`: predictions without a network; `floor`: the one of them that
-    validation chooses, None without any; `above`: the rows of `board` against it, by key.
+    validation chooses, None without any; `above`: the rows of `board` against it, by key. `paired`: tests of pairs
+    (paired.py). `optimism`: the luck in the first row (optimism.py).
 
     In `board`, `means` and `contrasts`, the columns `value…` are of the metric that decides, `metric`."""
 
@@ -41,6 +43,8 @@ class Study:
     floors: pd.DataFrame
     floor: read.Floor | None
     above: pd.DataFrame
+    paired: pd.DataFrame
+    optimism: pd.DataFrame
 
     @property
     def metric(self) -> str:
@@ -124,4 +128,8 @@ def analyse(params: Params) -> Study:
     floor = floors.reference(grounds, metric, task)
     above = floors.above(members, floor, metric, task) if floor else pd.DataFrame()
     table = floors.table(grounds, task, metric)
-    return Study(params, data, ranked, board, means, contrasts, missing, votes, table, floor, above)
+    places = {str(m.key): i for i, m in enumerate(members)}
+    order = [places[key] for key in board["key"]]
+    tests = paired(members, draws, metric, order[0], params.baseline, task)
+    luck = optimism.table(board, draws.of(order))
+    return Study(params, data, ranked, board, means, contrasts, missing, votes, table, floor, above, tests, luck)

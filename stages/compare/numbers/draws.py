@@ -20,7 +20,7 @@ Shapes: M models, R draws, C contrasts.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 
 import numpy as np
@@ -61,6 +61,10 @@ class Draws:
     level: float  # coverage of the intervals
     measure: Measure
     support: float = np.nan  # clusters with images that the metric is a rate of; NaN: it is no rate
+
+    def of(self, models: Sequence[int]) -> Draws:
+        """The same of these models, in this order."""
+        return replace(self, point=self.point[list(models)], replicates=self.replicates[list(models)])
 
     def mean(self, at: Sequence[int], single: Sequence[tuple[float, float]]) -> Interval:
         """Over models that are repeats. `single`: the interval of each, which is the answer where there is but one or
@@ -176,18 +180,21 @@ def _same_test(first: Member | Floor, other: Member | Floor) -> None:
 
 def _whole(m: Member | Floor, task: TaskMeasures) -> None:
     """Predictions, metrics and draws of one model belong together; one of them is stale if they do not."""
-    folder, remedy = f"reports/{m.made_by} of {m.key}", f"Make them again with {m.remedy}."
+    if reason := _stale(m, task):  # the remedy reads params.yaml, so only where it is needed
+        raise UserError(f"reports/{m.made_by} of {m.key}{reason} Make them again with {m.remedy}.")
+
+
+def _stale(m: Member | Floor, task: TaskMeasures) -> str:
+    """What contradicts what, to follow the name of the folder; empty where nothing does."""
     if absent := [name for name in task.metrics if name not in m.draws]:
-        raise UserError(f"{folder}/draws.parquet: no draws of {', '.join(absent)}. {remedy}")
+        return f"/draws.parquet: no draws of {', '.join(absent)}."
     if len(m.draws) != m.metrics.get("bootstrap"):
-        raise UserError(
-            f"{folder}: draws.parquet has {len(m.draws):,} draws, metrics.json says {m.metrics.get('bootstrap')}. "
-            f"{remedy}"
-        )
+        return f": draws.parquet has {len(m.draws):,} draws, metrics.json says {m.metrics.get('bootstrap')}."
     for name, values in task.compute(m.test, once(len(m.test))).items():
         stated, computed = m.value("test", name), float(values[0])
         if np.isfinite(stated) and np.isfinite(computed) and abs(stated - computed) > 1e-6:
-            raise UserError(
-                f"{folder}: metrics.json has {name} {stated:.6f}, but predictions.parquet gives {computed:.6f}: one of "
-                f"them is stale. {remedy}"
+            return (
+                f": metrics.json has {name} {stated:.6f}, but predictions.parquet gives {computed:.6f}: one of them is "
+                "stale."
             )
+    return ""

@@ -27,7 +27,7 @@ from ..numbers.comparison import Study, beside
 from ..numbers.worth import worth
 from ..read import BEFORE_AFTER
 from ..views import VIEWS
-from . import features, pictures, sentences, subgroups, where
+from . import features, paired, pictures, sentences, subgroups, where
 from .made import environments, own_settings, shared_settings
 from .story import tell
 from .svg import FIGURE_COLOURS, svg
@@ -106,6 +106,7 @@ def page(study: Study, figures: Mapping[str, Figure]) -> str:
         largest=study.trained.loc[study.trained["strategy"] == params.baseline, "train_images"].max(),
         site_names=sites.sites_of(study.data.index),
         by_site=sites.by_site(study.ranked, study.data.index, study.task, study.metric),
+        **paired.of_page(study),
         **view.of_page(study, rows[: params.samples]),
     )  # fmt: skip
 

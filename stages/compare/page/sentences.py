@@ -72,10 +72,11 @@ def verdict(picks: pd.DataFrame, baseline: str, measure: Measure, several_backbo
 
 
 def findings(
-    picks: pd.DataFrame, board: pd.DataFrame, baseline: str, images: int, means: pd.DataFrame, measure: Measure
-) -> list[tuple[str, str]]:
+    picks: pd.DataFrame, board: pd.DataFrame, baseline: str, images: int, means: pd.DataFrame, measure: Measure,
+    luck: str = "",
+) -> list[tuple[str, str]]:  # fmt: skip
     """(heading, text): one per number of training images, then the model that validation chose and the top of the
-    leaderboard. `means`: empty without repeats."""
+    leaderboard, with the `luck` of its first row. `means`: empty without repeats."""
     coverage, answers = level(board.confidence[0]), []
     for row in picks.itertuples():
         seeds = f"; {row.seeds} seeds" if row.seeds > 1 else ""
@@ -85,7 +86,7 @@ def findings(
     if row is not None and len(board) > 1:
         answers.append(("Chosen on validation", choice(row, board, measure)))
     best_mean = "" if means.empty else top_mean(means.iloc[0])
-    return [*answers, ("First on the test images", top(board, measure) + best_mean)]
+    return [*answers, ("First on the test images", top(board, measure) + luck + best_mean)]
 
 
 def _contrast(row: Any, baseline: str, images: int, coverage: str, label: str) -> str:

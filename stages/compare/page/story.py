@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from ..numbers.comparison import Study
-from . import sentences, subgroups
+from . import paired, sentences, subgroups
 
 
 @dataclass(frozen=True)
@@ -25,7 +25,7 @@ def tell(study: Study) -> Story:
     picks = sentences.chosen(study.contrasts, measure)
     several_backbones = study.models["backbone"].nunique() > 1
     images = len(study.ranked[0].test)
-    findings = sentences.findings(picks, study.board, params.baseline, images, means, measure)
+    findings = sentences.findings(picks, study.board, params.baseline, images, means, measure, paired.luck(study))
     floor = sentences.against_floor(study.models, study.above, study.floor, measure, study.metric)
     starts = {m.summary["start"]: m.start for m in study.ranked}
     return Story(

@@ -75,6 +75,11 @@ class Answers:
         """N booleans: above the threshold."""
         return np.asarray(self.table["score"] > self.table["threshold"])
 
+    @property
+    def right(self) -> np.ndarray:
+        """N booleans."""
+        return np.asarray(self.alarm == self.anomalous)
+
 
 def scored(table: pd.DataFrame, maps: np.ndarray, truth: Truth, options: Options) -> pd.DataFrame:
     """`table` (column score, the larger the less normal) with the columns predicted, the normal class or ANOMALOUS, and

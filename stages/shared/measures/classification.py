@@ -85,6 +85,11 @@ class Answers:
         """N class numbers."""
         return self._codes("predicted")
 
+    @property
+    def right(self) -> np.ndarray:
+        """N booleans."""
+        return np.asarray(self.predicted == self.truth)
+
     def _codes(self, column: str) -> np.ndarray:
         numbers = {name: k for k, name in enumerate(self.classes)}
         return np.array([numbers[label] for label in self.table[column].astype(str)], dtype=np.int64)
