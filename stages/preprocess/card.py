@@ -13,7 +13,7 @@ import pandas as pd
 
 from .params import Split
 from .provided import honoured
-from .split import uneven_parts
+from .split import EVEN, uneven_parts
 
 PARTS = ("train", "val", "test")
 KEYS = {"patient": "patients", "sha256": "files", "cluster": "pictures"}  # column of the manifest: what it tells apart
@@ -26,7 +26,7 @@ def card(index: pd.DataFrame, manifest: pd.DataFrame, split: Split) -> dict[str,
     split: the settings. parts, folds: images, patients (null where they are unknown), groups, and images and patients
     of each class and site. overlap: for patients, files with the same bytes and pictures, how many lie in two parts,
     and in two folds. largest: the group with most images. moved: what is not where the set's own split has it. unmet:
-    what an even split would have and this one has not, in words.
+    what an even split would have and this one has not, in words. even: what holds where nothing is unmet.
     """
     rows = index.drop(columns="patient").merge(
         manifest[["path", "provided_split", *KEYS]], on="path", how="left", validate="one_to_one"
@@ -47,6 +47,7 @@ def card(index: pd.DataFrame, manifest: pd.DataFrame, split: Split) -> dict[str,
         },
         "largest": _largest(rows),
         "moved": _moved(rows, split),
+        "even": EVEN,
         "unmet": [*uneven_parts(rows, split), *_large_group(rows, split), *_missing_sites(rows)],
     }
 

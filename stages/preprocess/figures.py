@@ -26,6 +26,7 @@ from .unchanged import sentences, summary
 COLUMNS = 6  # pictures side by side, unless one image takes more
 SIDE = 1.6  # inches of a picture
 OUTLINES = ("#56b4e9", "#e69f00", "#009e73", "#b8609a")  # of structures; seen on dark and light
+VIEWER, LIGHT, DIM, ALERT = "#0b0d0f", "#e9edf0", "#9fabb5", "#ff9a5c"  # films hang before black, by day and by night
 LINES = 7  # sentences beside the counts; split.json has all
 WHAT = {"patients": "patients", "files": "files (same bytes)", "pictures": "pictures (duplicates)"}
 
@@ -73,7 +74,8 @@ def before_after(path: Path, index: pd.DataFrame, source: Source, left: pd.DataF
     steps = max(map(len, views.values()))  # fewer where a file has the size of the arrays
     widths = ([1.0] * steps + [0.12]) * beside  # a gap after each image
     fig, axes = figure(SIDE * steps * beside + 0.9, 1.82 * len(rows) + 0.2, len(rows), len(widths), width_ratios=widths)
-    fig.set_layout_engine("constrained", w_pad=0.05, h_pad=0.05, wspace=0, hspace=0)
+    fig.set_layout_engine("constrained", w_pad=0.05, h_pad=0.07, wspace=0, hspace=0)
+    fig.set_facecolor(VIEWER)
     for axis in axes.flat:
         axis.set_axis_off()
     for number, (title, paths) in enumerate(rows):
@@ -83,12 +85,12 @@ def before_after(path: Path, index: pd.DataFrame, source: Source, left: pd.DataF
         if number == 0 or rows[number - 1][0] != title:
             first = axes[number, 0]
             first.text(-0.08, 0.5, textwrap.fill(title, 16), transform=first.transAxes, rotation=90, ha="right",
-                       va="center", fontsize=10, fontweight="bold", color=INK)  # fmt: skip
+                       va="center", fontsize=10, fontweight="bold", color=LIGHT)  # fmt: skip
     if source.structures:
         outlines = [Line2D([], [], color=_outline(k), label=name) for k, name in enumerate(source.structures, start=1)]
-        fig.legend(handles=outlines, loc="outside lower left", ncols=len(outlines))
+        fig.legend(handles=outlines, loc="outside lower left", ncols=len(outlines), labelcolor=LIGHT)
     if lines := sentences(summary(left, len(index))):
-        fig.supxlabel("\n".join(lines), fontsize=8, color=MUTED)
+        fig.supxlabel("\n".join(lines), fontsize=8, color=DIM)
     return save(fig, path)
 
 
@@ -109,7 +111,7 @@ def _show(axis: Axes, view: View) -> None:
     axis.set_xlim(width / 2 - side - 0.5, width / 2 + side - 0.5)
     axis.set_ylim(height / 2 + side - 0.5, height / 2 - side - 0.5)
     axis.set_title(f"{view.note or view.name}, {width}×{height}", fontsize=7, fontweight="normal",
-                   color=BAD if view.note else MUTED, loc="center")  # fmt: skip
+                   color=ALERT if view.note else DIM, loc="center", pad=4)  # fmt: skip
 
 
 def _outline(number: int) -> str:
@@ -166,7 +168,7 @@ def _words(axis: Axes, content: Mapping[str, Any]) -> None:
         lines.append(
             f"In another part than in the set's own split: images {moved['images']:,}, groups {moved['groups']:,}."
         )
-    lines += content["unmet"] or ["Sizes and classes of all parts are close to even."]
+    lines += content["unmet"] or [content["even"]]
     text = "\n".join(textwrap.fill(line, 66) for line in lines[:LINES])
     axis.set_title("What to know")
     axis.set_axis_off()

@@ -14,6 +14,11 @@ from .provided import SECTION, provided_parts
 
 UNLIKE_CLASSES = 0.1  # share of a class in a part, less its share in the whole set: what deserves a warning
 UNLIKE_SIZE = 0.25  # images of a part, relative to what it should have
+EVEN = (
+    f"In every part the share of each class is within {100 * UNLIKE_CLASSES:g} points of its share in all images, and "
+    f"the number of images within {UNLIKE_SIZE:.0%} of an even deal."
+)
+"""Of a split without uneven parts."""
 
 
 def assign(rows: pd.DataFrame, split: Split) -> pd.DataFrame:

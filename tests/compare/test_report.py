@@ -251,7 +251,9 @@ def test_missing_models_are_named_at_the_top_with_the_command_and_in_the_table(
 
 
 def test_a_complete_comparison_speaks_of_nothing_missing(compared: dict[str, Path]) -> None:
-    assert "missing" not in Page((compared["binary"] / "index.html").read_text()).text
+    html = (compared["binary"] / "index.html").read_text()
+    models = re.sub(r'<section id="documents">.*?</section>', "", html, flags=re.S)  # checklists ask about missing data
+    assert "missing" not in Page(models).text
 
 
 @pytest.mark.usefixtures("blank_figures")

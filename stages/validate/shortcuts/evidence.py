@@ -61,8 +61,8 @@ def _of_file(rows: pd.DataFrame) -> Evidence:
 def _outside(pictures: np.ndarray, boxes: Sequence[Box], structures: str) -> Evidence:
     name, title = "outside", f"Outside of {structures}" if structures else "Outside of the structures"
     about = (
-        f"32 × 32 pixels without the box that {structures or 'the structures'} lie in; the box is the same for all "
-        "images, so that its shape tells nothing"
+        f"32 × 32 pixels without the box around {structures or 'the structures'}; the box is the same for all images, "
+        "so that its shape tells nothing"
     )
     if not boxes:
         return Evidence(name, title, about, None, "no image has a mask")
