@@ -34,6 +34,7 @@ FILES: dict[str, dict[str, Callable[[Path], Any]]] = {  # that each stage leaves
     "train": {"history.csv": pd.read_csv, "plan.csv": read_plan, "summary.json": read_json},
     "evaluate": {
         "metrics.json": read_json, "predictions.parquet": pd.read_parquet, "draws.parquet": pd.read_parquet,
+        "cost.json": read_json,
     },
     "embed": {
         "embed.json": read_json, "points.parquet": pd.read_parquet, "neighbours.parquet": pd.read_parquet,
@@ -52,6 +53,7 @@ class Member:
     plan: pd.DataFrame  # columns epoch (from 0), block, lr (NaN: frozen)
     summary: Mapping[str, Any]
     metrics: Mapping[str, Any]
+    cost: Mapping[str, Any]  # of a prediction, on the machine that evaluated; empty for neighbours that vote
     draws: pd.DataFrame  # one row per bootstrap draw of the test split's clusters, one column per metric
     cases: Sequence[Mapping[str, Any]]
     methods: Mapping[str, Any]  # the checks of its heat maps
@@ -232,6 +234,7 @@ def voter(m: Member, task: TaskMeasures) -> Member:
         m,
         key=replace(m.key, strategy=m.key.strategy + KNN),
         metrics=metrics,
+        cost={},
         draws=draws,
         cases=[],
         test=test,

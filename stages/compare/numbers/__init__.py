@@ -11,6 +11,7 @@ mcnemar.py     which of two models is right more often, by cluster
 repeats.py     means over seeds, and contrasts with the baseline
 curves.py      histories, ROC and precision–recall curves, confusion counts
 embeddings.py  neighbours against the model's own head, suspected leaks
+cost.py        what a prediction costs
 floors.py      models against the best prediction without a network
 sites.py       scores of each site apart
 worth.py       how many images the baseline needs for the same

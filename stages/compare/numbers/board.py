@@ -8,6 +8,7 @@ import numpy as np
 import pandas as pd
 
 from ..read import Member, Missing
+from .cost import prediction
 from .draws import Draws
 from .tiers import tiers
 
@@ -53,7 +54,7 @@ def _row(m: Member, metric: str, metrics: Iterable[str]) -> dict[str, object]:
     row["val_value"] = m.value("val", metric)
     one_class = m.metrics["one_class"] or {}
     row |= {"one_class": one_class.get("class"), "one_class_share": one_class.get("share")}
-    row |= {name: m.summary.get(name) for name in COST}
+    row |= {name: m.summary.get(name) for name in COST} | prediction(m)
     return {name: np.nan if value is None else value for name, value in row.items()}
 
 

@@ -21,7 +21,7 @@ from ..documents.checklist import counted
 from ..documents.write import filled_checklists
 from ..figures import examples, plans
 from ..figures.style import Look
-from ..numbers import dataset, sites, thresholds
+from ..numbers import cost, dataset, sites, thresholds
 from ..numbers.board import best_on_validation
 from ..numbers.comparison import Study, beside
 from ..numbers.worth import worth
@@ -102,6 +102,8 @@ def page(study: Study, figures: Mapping[str, Figure]) -> str:
         **features.of_page(study, models),
         **subgroups.of_page(study),
         **where.of_page(study, models),
+        **cost.of_page(study.ranked),
+        scored=study.models.set_index("key").to_dict("index"),
         worth=worth(study.trained, params.baseline, study.measure) if study.grows else [],
         largest=study.trained.loc[study.trained["strategy"] == params.baseline, "train_images"].max(),
         site_names=sites.sites_of(study.data.index),

@@ -49,6 +49,15 @@ class Subgroups(Settings):
     other numbers by thirds of the test images."""
 
 
+class Cost(Settings):
+    """How the time of a prediction is measured."""
+
+    seconds: Annotated[float, Field(gt=0, le=600)] = 0.1
+    """To spend on each batch size, 1 and 32 images; at least 5 passes, and one where a pass takes 10 times as long."""
+    threads: Annotated[int, Field(ge=1)] = 1
+    """Of the processor. A fixed number, since other models may be evaluated at the same time."""
+
+
 class Judging(Settings):
     """The `evaluate` section."""
 
@@ -74,3 +83,5 @@ class Judging(Settings):
     """Classification: more than one prediction of each image."""
     subgroups: Subgroups = Subgroups()
     """Scores of groups of the test images: by site, metadata, folder, size, brightness and contrast."""
+    cost: Cost = Cost()
+    """Time, memory and arithmetic of a prediction (cost.json)."""
