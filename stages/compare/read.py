@@ -63,6 +63,7 @@ class Member:
     leaks: pd.DataFrame  # pairs of images that are too much alike across splits
     start: Mapping[str, Any]  # what is known of the pretrained weights: the JSON file beside them
     test: pd.DataFrame  # predictions, sorted by path: row i of two members is the same image
+    validation: pd.DataFrame  # predictions of the validation images
     answers: Any  # `test` as arrays; the task decides which
     fingerprint: str
     kind: Kind = "model"
@@ -204,6 +205,7 @@ def member(key: Key, classes: Sequence[str], task: TaskMeasures) -> Member:
         **contents,
         start=start_facts(contents["summary"]["start"]),
         test=test,
+        validation=table[table["split"] == "val"].reset_index(drop=True),
         answers=answers,
         fingerprint=sha256(path.read_bytes()).hexdigest(),
     )
@@ -226,10 +228,11 @@ def voter(m: Member, task: TaskMeasures) -> Member:
     folder = paths.report_dir("embed", m.key) / "knn"
     path = folder / "predictions.parquet"
     try:
-        test, draws = of_test(pd.read_parquet(path)), pd.read_parquet(folder / "draws.parquet")
+        table, draws = pd.read_parquet(path), pd.read_parquet(folder / "draws.parquet")
         metrics = read_json(folder / "metrics.json")
     except (ValueError, OSError) as error:
         raise UserError(f"{folder}: not readable ({error}). Make it again with `dvc repro -f embed@{m.key}`.") from None
+    test = of_test(table)
     return replace(
         m,
         key=replace(m.key, strategy=m.key.strategy + KNN),
@@ -238,6 +241,7 @@ def voter(m: Member, task: TaskMeasures) -> Member:
         draws=draws,
         cases=[],
         test=test,
+        validation=table[table["split"] == "val"].reset_index(drop=True),
         answers=task.answers(test),
         fingerprint=sha256(path.read_bytes()).hexdigest(),
         kind="neighbours",

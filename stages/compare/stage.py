@@ -66,6 +66,7 @@ def write_tables(out: Path, study: Study) -> None:
         "tables/paired": study.paired,
         "tables/optimism": study.optimism,
         "tables/floors": for_file(study.floors.drop(columns="about", errors="ignore"), study.metric),
+        "tables/pooled": for_file(study.folds, study.metric),
         **own,
     }.items():
         with atomic(out / f"{name}.csv") as partial:

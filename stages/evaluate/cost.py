@@ -6,6 +6,7 @@ metrics.json, never in it.
 
 from __future__ import annotations
 
+import importlib
 import importlib.util
 import time
 import weakref
@@ -113,12 +114,12 @@ def counted(work: Callable[[], None], model: Model, device: torch.device) -> tup
     return count.flops, int(memory)
 
 
-class Count(TorchDispatchMode):
+class Count(TorchDispatchMode):  # type: ignore[no-untyped-call] # torch has no types here
     """flops: of all operations that torch has a formula for, as its FlopCounterMode has it. peak: the most bytes that
     tensors took at one time."""
 
     def __init__(self) -> None:
-        super().__init__()
+        super().__init__()  # type: ignore[no-untyped-call]
         self.flops = self.now = self.peak = 0
         self._seen: set[int] = set()
 
@@ -167,7 +168,7 @@ def energy_meter(device: torch.device, root: Path = RAPL) -> EnergyMeter:
     if device.type == "cuda":
         if importlib.util.find_spec("pynvml") is None:
             return EnergyMeter("not readable here: the package nvidia-ml-py is not installed")
-        import pynvml
+        pynvml = importlib.import_module("pynvml")
 
         pynvml.nvmlInit()
         handle = pynvml.nvmlDeviceGetHandleByUUID(f"GPU-{torch.cuda.get_device_properties(device).uuid}")

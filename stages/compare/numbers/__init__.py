@@ -12,6 +12,7 @@ repeats.py     means over seeds, and contrasts with the baseline
 curves.py      histories, ROC and precision–recall curves, confusion counts
 embeddings.py  neighbours against the model's own head, suspected leaks
 cost.py        what a prediction costs
+pooled.py      folds of one training as one
 floors.py      models against the best prediction without a network
 sites.py       scores of each site apart
 worth.py       how many images the baseline needs for the same

@@ -12,7 +12,7 @@ from ...shared.measures.measure import Measure, TaskMeasures
 from .. import read
 from ..params import Params
 from ..read import Member
-from . import embeddings, floors, optimism, repeats
+from . import embeddings, floors, optimism, pooled, repeats
 from .board import leaderboard
 from .curves import Line, mean_line
 from .draws import draws_of
@@ -60,6 +60,11 @@ class Study:
     def measure(self) -> Measure:
         """What that metric is called, and which way is better."""
         return self.task.metrics[self.metric]
+
+    @cached_property
+    def folds(self) -> pd.DataFrame:
+        """Folds of one training, pooled; no rows where there are none."""
+        return pooled.pooled(self.ranked, self.data.index, self.task, self.metric)
 
     @cached_property
     def models(self) -> pd.DataFrame:

@@ -103,6 +103,7 @@ def page(study: Study, figures: Mapping[str, Figure]) -> str:
         **subgroups.of_page(study),
         **where.of_page(study, models),
         **cost.of_page(study.ranked),
+        pooled=study.folds.to_dict("records"),
         scored=study.models.set_index("key").to_dict("index"),
         worth=worth(study.trained, params.baseline, study.measure) if study.grows else [],
         largest=study.trained.loc[study.trained["strategy"] == params.baseline, "train_images"].max(),
