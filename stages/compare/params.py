@@ -28,6 +28,9 @@ class Params(Settings):
     """Test metric that decides: rank, differences, ties and contrasts follow it."""
     baseline: str = "from_scratch"
     """Strategy that the others are compared with; without it in the matrix there is no such table."""
+    target: float | None = None
+    """Value of `sort_by` for which learning curves say how many training images it needs; null: the best mean that the
+    baseline reaches at its largest size."""
     samples: int = Field(6, ge=0, le=40)
     """Test images that the report shows with the prediction of every model."""
     documents: bool = True

@@ -19,6 +19,7 @@ from .figures.all_figures import all_figures
 from .numbers import curves
 from .numbers.board import best_on_validation, for_file, with_missing
 from .numbers.comparison import Study, analyse
+from .page.guidelines import for_json, guidelines
 from .page.render import page
 from .params import Params
 from .views import VIEWS
@@ -29,6 +30,7 @@ def run(params: Params, job: Job) -> Result:
     study = analyse(params)
     write_tables(out, study)
     write_json(out / "metrics.json", validation_metrics(study))
+    write_json(out / "tables/guidelines.json", [for_json(advice) for advice in guidelines(study)])
     figures = all_figures(study)
     html = page(study, figures)  # before the figures are saved: it fixes their layout
     files = [save(fig, out / "figures" / f"{name}.png") for name, fig in figures.items()]
@@ -67,6 +69,9 @@ def write_tables(out: Path, study: Study) -> None:
         "tables/optimism": study.optimism,
         "tables/floors": for_file(study.floors.drop(columns="about", errors="ignore"), study.metric),
         "tables/pooled": for_file(study.folds, study.metric),
+        "tables/learning_curves": study.laws,
+        "tables/questions": study.questions,
+        "tables/pareto": for_file(study.fronts, study.metric),
         **own,
     }.items():
         with atomic(out / f"{name}.csv") as partial:

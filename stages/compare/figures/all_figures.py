@@ -5,9 +5,11 @@ from __future__ import annotations
 from matplotlib.figure import Figure
 
 from ..numbers.comparison import Study
+from ..numbers.pareto import COSTS
+from ..numbers.questions import QUESTIONS
 from ..text import level as coverage
 from ..views import VIEWS
-from . import board, curves, examples, floors, growth, plans, shortcuts
+from . import board, curves, examples, floors, growth, pareto, plans, questions, shortcuts
 from .style import Look
 
 
@@ -27,10 +29,22 @@ def all_figures(study: Study) -> dict[str, Figure]:
         figures["histories"] = curves.histories(learned, by_key, look, study.task.watched)
     if study.grows:
         look_of_means = Look(study.trained, study.models)
-        figures["data_efficiency"] = growth.data_efficiency(study.trained, study.models, label, look_of_means)
+        figures["data_efficiency"] = growth.data_efficiency(
+            study.trained, study.models, label, look_of_means, study.curves
+        )
     if study.grows and study.repeated and len(study.contrasts):
         look_of_contrasts = Look(study.contrasts, study.models)
         figures["gains"] = growth.gains(study.contrasts, study.params.baseline, label, level, look_of_contrasts)
+    if len(study.fronts):
+        look_of_cells = Look(study.trained, study.models)
+        figures["pareto"] = pareto.fronts(study.fronts, COSTS, label, study.cells.draws.level, look_of_cells)
+    for question in QUESTIONS:
+        rows = study.questions[study.questions["question"] == question.name]
+        if len(rows):
+            sides = question.a, question.b
+            figures[f"question_{question.name}"] = questions.question(
+                rows, sides, label, study.cells.draws.level, study.measure.spread is not None
+            )
     if study.floor is not None:
         name = str(study.floor.about["title"])
         figures["above_floor"] = floors.above(shown, study.above, label, name, look)

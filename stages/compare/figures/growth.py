@@ -5,21 +5,27 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from typing import Literal
 
+import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import NullLocator
 
 from ...shared.figures.style import MUTED
+from ..numbers.power_law import Curve
 from ..text import level as coverage
 from .style import Look, mean_of, panels
 
+AHEAD = 2  # times the largest size: as far as a fitted curve is drawn
 STEP = 0.014  # between strategies at one size, as a share of the axis: their intervals stand side by side
 
 
-def data_efficiency(means: pd.DataFrame, board: pd.DataFrame, label: str, look: Look) -> Figure:
+def data_efficiency(
+    means: pd.DataFrame, board: pd.DataFrame, label: str, look: Look, fitted: Sequence[Curve] = ()
+) -> Figure:
     """The metric called `label` against the number of training images: one panel per backbone, one line per strategy,
-    a faint point per repeat. `means`: one row per backbone, strategy and size; `board`: one row per model."""
+    a faint point per repeat, dashed its `fitted` power law, to twice the largest size. `means`: one row per backbone,
+    strategy and size; `board`: one row per model."""
     fig, axes = _panels(means, look, height=3.5)
     values, repeated = board.set_index("key").value, bool((means.seeds > 1).any())
     step = _step(means)
@@ -35,6 +41,11 @@ def data_efficiency(means: pd.DataFrame, board: pd.DataFrame, label: str, look: 
                 own = values[[f"{row.backbone}-{row.strategy}-{sample}" for sample in row.samples.split()]]
                 beside = [at / step**0.4] * len(own)
                 ax.plot(beside, own, "o", color=colour, markersize=4, alpha=0.45, markeredgewidth=0)
+    for curve in fitted:
+        images = np.geomspace(curve.images[0], AHEAD * curve.images[-1])
+        ax = axes[look.backbones.index(curve.backbone)]
+        values_of_curve, colour = curve.law.at(images)[0], look.colour[curve.strategy]
+        ax.plot(images, values_of_curve, linestyle=(0, (4, 2)), linewidth=1.2, color=colour)
     axes[0].set_ylabel(f"{mean_of(means)}test {label}, shaded: {coverage(means.confidence[0])} interval")
     _legend(axes[0], "lower right")
     return fig

@@ -13,6 +13,12 @@ curves.py      histories, ROC and precision–recall curves, confusion counts
 embeddings.py  neighbours against the model's own head, suspected leaks
 cost.py        what a prediction costs
 pooled.py      folds of one training as one
+cells.py       repeats as one, and what they cost
+guidelines.py  what to use for each size of training set
+questions.py   groups of models that differ in one thing
+families.py    CNN or transformer
+pareto.py      what a better score costs
+power_law.py   learning curves, and the images that a score needs
 floors.py      models against the best prediction without a network
 sites.py       scores of each site apart
 worth.py       how many images the baseline needs for the same

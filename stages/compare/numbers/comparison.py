@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, partial
+from typing import Any
 
 import pandas as pd
 
@@ -12,11 +13,14 @@ from ...shared.measures.measure import Measure, TaskMeasures
 from .. import read
 from ..params import Params
 from ..read import Member
-from . import embeddings, floors, optimism, pooled, repeats
+from . import embeddings, floors, guidelines, optimism, pareto, pooled, power_law, repeats
 from .board import leaderboard
+from .cells import Cells, cells
 from .curves import Line, mean_line
 from .draws import draws_of
 from .paired import paired
+from .questions import answers
+from .worth import worth
 
 LIMIT = 15  # models in figures that show single ones
 
@@ -28,7 +32,8 @@ class Study:
     training set. `board` and `means` have rows of neighbours that vote in the features of a model (column `kind`).
     `votes`: these against the model's own head. `floors`: predictions without a network; `floor`: the one of them that
     validation chooses, None without any; `above`: the rows of `board` against it, by key. `paired`: tests of pairs
-    (paired.py). `optimism`: the luck in the first row (optimism.py).
+    (paired.py). `optimism`: the luck in the first row (optimism.py). `cells`: the models of the matrix, repeats as one.
+    `questions`: groups of models that differ in one thing.
 
     In `board`, `means` and `contrasts`, the columns `value…` are of the metric that decides, `metric`."""
 
@@ -45,6 +50,8 @@ class Study:
     above: pd.DataFrame
     paired: pd.DataFrame
     optimism: pd.DataFrame
+    cells: Cells
+    questions: pd.DataFrame
 
     @property
     def metric(self) -> str:
@@ -84,6 +91,39 @@ class Study:
     def grows(self) -> bool:
         """Models were trained on different numbers of images, so there is a learning curve to draw."""
         return repeats.several_sizes(self.means["train_images"])
+
+    @cached_property
+    def fronts(self) -> pd.DataFrame:
+        """Score against cost."""
+        return pareto.fronts(self.cells)
+
+    @cached_property
+    def curves(self) -> list[power_law.Curve]:
+        """Learning curves of three sizes and more."""
+        return power_law.curves(self.cells, self.params.seed) if self.grows else []
+
+    @cached_property
+    def target(self) -> float:
+        """The value of the metric that learning curves are asked images for."""
+        return power_law.target(self.cells, self.params.baseline, self.params.target)
+
+    @cached_property
+    def laws(self) -> pd.DataFrame:
+        """These curves as a table."""
+        return power_law.table(self.curves, self.target)
+
+    @cached_property
+    def choices(self) -> list[guidelines.Choice]:
+        """What to use for each size of training set, the largest first."""
+        return guidelines.choices(self.cells, self.floor, self.metric)
+
+    @cached_property
+    def worth(self) -> list[dict[str, Any]]:
+        """What pretraining is worth in images."""
+        if not self.grows:
+            return []
+        drawn = partial(self.cells.drawn, seed=self.params.seed)
+        return worth(self.trained, self.params.baseline, self.measure, self.curves, drawn)
 
     @property
     def repeated(self) -> bool:
@@ -137,4 +177,9 @@ def analyse(params: Params) -> Study:
     order = [places[key] for key in board["key"]]
     tests = paired(members, draws, metric, order[0], params.baseline, task)
     luck = optimism.table(board, draws.of(order))
-    return Study(params, data, ranked, board, means, contrasts, missing, votes, table, floor, above, tests, luck)
+    of_models = [table[table["kind"] == "model"] for table in (trainings, means, board)]
+    own = cells(of_models[0], of_models[1], of_models[2], draws)
+    groups = answers(own, members)
+    return Study(
+        params, data, ranked, board, means, contrasts, missing, votes, table, floor, above, tests, luck, own, groups
+    )

@@ -117,7 +117,7 @@ def contrasts(table: pd.DataFrame, draws: Draws, baseline: str) -> pd.DataFrame:
     for (backbone, sample), cells in table.groupby(["backbone", "sample"], sort=False):
         base = cells[cells["strategy"] == baseline]
         others = [own for _, own in cells.drop(base.index).groupby("strategy", sort=False) if len(base)]
-        pairs = [_paired(own, base) for own in others]
+        pairs = [paired(own, base) for own in others]
         differences = draws.differences(
             [Contrast(own["at"].tolist(), other["at"].tolist(), p) for own, other, p in pairs]
         )
@@ -136,7 +136,7 @@ def contrasts(table: pd.DataFrame, draws: Draws, baseline: str) -> pd.DataFrame:
     return pd.DataFrame([rows[at] for at in sorted(rows)], columns=CONTRAST)  # in the order of the matrix
 
 
-def _paired(own: pd.DataFrame, base: pd.DataFrame) -> tuple[pd.DataFrame, pd.DataFrame, bool]:
+def paired(own: pd.DataFrame, base: pd.DataFrame) -> tuple[pd.DataFrame, pd.DataFrame, bool]:
     """The trainings to compare, and whether they are pairs: of the same seeds, or one training of each, the first of
     the matrix, where one has no more and there is no such pair."""
     seeds = sorted({*own["seed"]} & {*base["seed"]})

@@ -5,6 +5,9 @@ sentences.py  what the numbers say, in words
 where.py      where models look: checks of the heat maps, mean maps
 trust.py      what these checks say, in words
 paired.py     what paired tests say beside the bootstrap, and the luck of the first row
+advice.py     score against cost, what to use
+guidelines.py what to use, in sentences with their numbers
+questions.py  groups of models that differ in one thing, in words
 features.py   the map of the features, neighbours, suspected leaks
 subgroups.py  scores of groups of the test images
 made.py       settings and environment of the trainings

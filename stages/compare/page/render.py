@@ -24,10 +24,9 @@ from ..figures.style import Look
 from ..numbers import cost, dataset, sites, thresholds
 from ..numbers.board import best_on_validation
 from ..numbers.comparison import Study, beside
-from ..numbers.worth import worth
 from ..read import BEFORE_AFTER
 from ..views import VIEWS
-from . import features, paired, pictures, sentences, subgroups, where
+from . import advice, features, paired, pictures, sentences, subgroups, where
 from .made import environments, own_settings, shared_settings
 from .story import tell
 from .svg import FIGURE_COLOURS, svg
@@ -63,6 +62,7 @@ def page(study: Study, figures: Mapping[str, Figure]) -> str:
         floor_headline=sentences.floor_headline(study.models, study.above, study.floor, study.measure, study.metric),
         floors=study.floors.to_dict("records"),
         above=study.above.to_dict("index"),
+        **advice.of_page(study),
         header_images=images[:HEADER_IMAGES],
         classes=first.answers.classes,
         test={"images": len(first.test), "patients": int(first.test["patient"].nunique())},
@@ -105,8 +105,7 @@ def page(study: Study, figures: Mapping[str, Figure]) -> str:
         **cost.of_page(study.ranked),
         pooled=study.folds.to_dict("records"),
         scored=study.models.set_index("key").to_dict("index"),
-        worth=worth(study.trained, params.baseline, study.measure) if study.grows else [],
-        largest=study.trained.loc[study.trained["strategy"] == params.baseline, "train_images"].max(),
+        worth=study.worth,
         site_names=sites.sites_of(study.data.index),
         by_site=sites.by_site(study.ranked, study.data.index, study.task, study.metric),
         **paired.of_page(study),
