@@ -1,8 +1,8 @@
 """Can the study of params.yaml run? Asked before any work, so that a wrong key stops nothing half-way.
 
 `check` asks the Params models alone, which takes a tenth of a second. `check_all` then asks the stages' own `check`,
-for what only the libraries know: names of networks and transforms, sizes, plans. `check_data` asks what only the
-preprocessed images can tell.
+for what only the libraries know: names of networks and transforms, sizes, plans. `check_source` asks what the names of
+the user's files tell, and `check_data` what only the preprocessed images can.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from typing import Any
 from . import download, validate
 from .shared.core.errors import UserError, unknown
 from .shared.core.files import atomic
-from .shared.core.paths import PARAMS, Key, find_input, project_root
+from .shared.core.paths import PARAMS, RAW, Key, find_input, project_root
 from .shared.core.task import NEEDS
 from .study import OUTER, PER_MEMBER, SECTIONS, STAGES, TABLES, entry, outer_fields, parse_matrix, resolve, section
 
@@ -192,6 +192,29 @@ def check_data(raw: Mapping[str, Any]) -> None:
                 except UserError as error:
                     faults += [_placed(stage, key, line) for line in str(error).splitlines()]
     _raise_all(faults)
+
+
+def check_source(raw: Mapping[str, Any]) -> None:
+    """Whether patterns and table of `validate` fit the user's folder, as far as names and columns tell without packing.
+
+    Raises:
+        UserError: there is no such folder, or they do not fit.
+    """
+    source, images = resolve("download", raw), resolve("validate", raw)
+    files = download.listing(source)
+    if files is None:
+        return
+    hidden = source.privacy == "pseudonymise" and images.labels is not None
+    try:
+        validate.check_names(images, files, table_alone=hidden)
+    except UserError as error:  # what validate says of the archive holds of the folder that becomes it
+        raise UserError(str(error).replace(str(RAW), source.folder.path)) from None
+
+
+def has_masks(raw: Mapping[str, Any]) -> bool:
+    """Whether any file of the user's folder is named as a mask; True where nobody can tell."""
+    files, images = download.listing(resolve("download", raw)), resolve("validate", raw)
+    return files is None or any(validate.looks_like_mask(images, name) for name in files)
 
 
 def _digest(raw: Mapping[str, Any]) -> str:

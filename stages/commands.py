@@ -167,7 +167,9 @@ def check(arguments: argparse.Namespace) -> None:
     if arguments.arrays:
         checking.check_data(settings.read())
         return
-    keys = members(checking.check_all(settings.read(), anew=True))
+    raw = settings.read()
+    keys = members(checking.check_all(raw, anew=True))
+    checking.check_source(raw)
     check_usable(store()[0])
     check_lock()
     print(f"{PARAMS}: fine. {len(keys)} models: {', '.join(map(str, keys))}.")

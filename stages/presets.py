@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import io
 import re
+import sys
 from collections.abc import Mapping, MutableMapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -23,6 +24,7 @@ from .shared.core.errors import UserError, unknown
 from .shared.core.files import atomic
 from .shared.core.paths import PARAMS
 from .shared.core.settings import Settings, parse
+from .shared.core.task import NEEDS
 
 FOLDER = Path(__file__).parents[1] / "presets"
 DEFAULT = "phantom"
@@ -104,6 +106,8 @@ def use(name: str, images: str | None = None, small: bool = False) -> About:
         if not path.exists():
             raise UserError(f"--images {images}: no such folder or archive.")
         overlay(document, {"download": {"source": "folder", "folder": {"path": str(path)}}})
+        if document["validate"]["mask"] is not None and not checking.has_masks(document):
+            forget_masks(document, name, images)
     members = checking.check(document)
     with atomic(PARAMS) as partial:
         yaml.dump(document, text := io.StringIO())
@@ -113,12 +117,33 @@ def use(name: str, images: str | None = None, small: bool = False) -> About:
             raise AssertionError(f"{PARAMS}: rewriting it with its comments would have changed its meaning; left alone")
     form = f"the short form of {name}" if small else name
     print(f"{PARAMS} is now {form}: {len(members)} models from {study.source_in_words(document)}. Next: make run")
+    if images is not None:
+        warn_of_misfit(document)
     if images is not None and document["download"]["privacy"] == "keep":
         print(
             "Names of files and DICOM headers stay as they are, as suits a public set (download.privacy: keep). For "
             "images of your own patients, set it to pseudonymise: docs/data.md."
         )
     return presets[name].about
+
+
+def forget_masks(document: MutableMapping[str, Any], name: str, images: str) -> None:
+    """Images without masks can train what needs none."""
+    if NEEDS[document["task"]].masks:
+        return
+    pattern = document["validate"]["mask"]
+    document["validate"]["mask"] = None
+    print(f"validate.mask is null: no file of {images} is named as {name} names a mask ({dict(pattern)}).")
+
+
+def warn_of_misfit(document: Mapping[str, Any]) -> None:
+    """The settings are written all the same: that is where their patterns can be corrected."""
+    try:
+        checking.check_source(document)
+    except UserError as error:
+        for line in str(error).splitlines():
+            print(f"not yet for these images: {line}", file=sys.stderr)
+        print(f"Correct {PARAMS} before the first run; python -m stages check looks again.", file=sys.stderr)
 
 
 def forget(base: MutableMapping[str, Any], preset: Mapping[str, Any], default: Mapping[str, Any]) -> None:

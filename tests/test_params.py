@@ -376,3 +376,47 @@ def test_a_task_that_learns_from_masks_needs_them_and_one_class_is_enough_for_it
     checking.check_needs({**raw, "task": "classification", "preprocess": crop["preprocess"]})
     with pytest.raises(UserError, match=r"only film, but task anomaly needs at least 2 classes"):
         checking.check_needs({**one, "task": "anomaly"})
+
+
+@pytest.fixture
+def own_images(raw, tmp_path):
+    """Settings for a folder with a table of labels."""
+    folder = tmp_path / "films"
+    folder.mkdir()
+    for patient in ("P1", "P2"):
+        (folder / f"{patient}.png").write_bytes(b"")
+    (folder / "labels.csv").write_text("file,finding\nP1.png,well\nP2.png,ill\n")
+    raw["download"] |= {"source": "folder", "folder": {"path": str(folder)}, "privacy": "keep"}
+    labels = {"table": "labels.csv", "path_column": "file", "label_column": "finding"}
+    raw["validate"] |= {"labels": labels, "classes": {"well": "well", "ill": "ill"}, "mask": None, "patient": r"P\d"}
+    return raw
+
+
+@pytest.mark.parametrize("privacy", ["keep", "pseudonymise"])
+def test_a_table_is_looked_at_before_the_images_are_packed(own_images, privacy):
+    own_images["download"] |= {"privacy": privacy, "pseudonyms": {"names": r"P\d", "columns": ["finding"]}}
+    checking.check_source(own_images)
+    own_images["validate"]["labels"]["label_column"] = "findings"
+    with pytest.raises(
+        UserError,
+        match=r"validate\.labels\.label_column: column of labels\.csv: 'findings' is not known\. Did you mean 'finding'",
+    ):
+        checking.check_source(own_images)
+
+
+@pytest.mark.parametrize(("change", "message"), [
+    ({"classes": {"well": "well", "ill": "il"}}, r"validate\.classes\.ill: 'il' is in no row of labels\.csv"),
+    ({"patient": r"X\d"}, r"validate\.patient: 'X\\\\d' finds a patient in none of 2 names"),
+    ({"labels": None, "classes": {"well": "well/*", "ill": "*2.png"}}, r"well/\* matches none of the 2 files in .*films"),
+])  # fmt: skip
+def test_patterns_that_do_not_fit_the_folder_are_named(own_images, change, message):
+    own_images["validate"] |= change
+    with pytest.raises(UserError, match=message) as error:
+        checking.check_source(own_images)
+    assert "raw.zip" not in str(error.value)
+
+
+def test_a_folder_that_is_not_there_is_named(own_images):
+    own_images["download"]["folder"]["path"] = "/nowhere/at/all"
+    with pytest.raises(UserError, match=r"download\.folder\.path: '/nowhere/at/all' does not exist"):
+        checking.check_source(own_images)

@@ -1,5 +1,6 @@
 import io
 import json
+import re
 import shutil
 
 import numpy as np
@@ -80,6 +81,32 @@ def test_images_of_ones_own_replace_the_download(here, tmp_path):
     presets.use("chest_xray", images=str(tmp_path / "films"))
     download = settings.read()["download"]
     assert (download["source"], download["folder"]["path"]) == ("folder", str(tmp_path / "films"))
+
+
+def test_a_folder_that_no_pattern_fits_is_said_at_once(here, capsys):
+    for name in ("well/a.png", "ill/b.png", "notes.txt"):
+        (here / "films" / name).parent.mkdir(parents=True, exist_ok=True)
+        (here / "films" / name).write_bytes(b"")
+    presets.use("chest_xray", images="films")
+    assert settings.read()["download"]["source"] == "folder"
+    stderr = capsys.readouterr().err
+    assert re.search(
+        r"not yet for .*: params.yaml: validate.classes.\w+: \S*NORMAL\S* matches none of the 2 files", stderr
+    )
+    assert f"in {here / 'films'}. Folders with files there, most similar first: ill, well" in stderr
+    assert "raw.zip" not in stderr
+
+
+def test_masks_of_a_preset_are_not_looked_for_among_images_that_have_none(here, capsys):
+    (here / "films/COVID/images").mkdir(parents=True)
+    (here / "films/COVID/images/COVID-1.png").write_bytes(b"")
+    presets.use("covid_3class", images="films")
+    assert settings.read()["validate"]["mask"] is None
+    assert "validate.mask is null: no file of films is named as covid_3class names a mask" in capsys.readouterr().out
+    (here / "films/COVID/masks").mkdir(parents=True)
+    (here / "films/COVID/masks/COVID-1.png").write_bytes(b"")
+    presets.use("covid_3class", images="films")
+    assert settings.read()["validate"]["mask"] == {"lung": "{folder}/../masks/{stem}.png"}
 
 
 def test_an_unknown_preset_and_a_missing_folder_leave_the_file_alone(here):

@@ -22,10 +22,12 @@ stage.py       the stage
 
 from __future__ import annotations
 
+from collections.abc import Callable, Mapping
+
 from ..shared.core.job import Job, Result
 from .params import Params
 
-__all__ = ["Params", "check", "run"]
+__all__ = ["Params", "check", "check_names", "looks_like_mask", "run"]
 
 
 def run(params: Params, job: Job) -> Result:
@@ -49,3 +51,29 @@ def check(params: Params) -> None:
     from . import expectations
 
     expectations.read(params)
+
+
+def check_names(params: Params, files: Mapping[str, Callable[[], bytes]], table_alone: bool = False) -> None:
+    """Whether patterns and table fit files that are not packed yet: name in the archive -> what reads one.
+    `table_alone`: whether the table has the columns, where its cells are not yet what they will be.
+
+    Raises:
+        UserError: as from `run`, of names.
+    """
+    from .labels import table_of
+    from .names import assign
+
+    def read(name: str) -> bytes:
+        return files[name]()
+
+    if table_alone and params.labels:
+        table_of(list(files), params.labels, read)
+    else:
+        assign(list(files), params, read)
+
+
+def looks_like_mask(params: Params, name: str) -> bool:
+    """Whether a file is named as `params.mask` names the mask of some image."""
+    from .masks import looks_like_mask
+
+    return looks_like_mask(name, params.mask or {})

@@ -45,7 +45,7 @@ def rows_of(names: Sequence[str], params: Params, settings: Labels, read: Callab
         UserError: the table is missing or not readable, lacks a column, names no image or not clearly which, gives an
             image several labels, or has no row with the label of a class.
     """
-    table = _table(names, settings, read)
+    table = table_of(names, settings, read)
     images = [name for name in names if not is_table(name)]
     cells = _cells(table[settings.path_column], images, params, settings)
     columns = {"label": settings.label_column, "patient": settings.patient_column, "site": settings.site_column,
@@ -66,7 +66,8 @@ def rows_of(names: Sequence[str], params: Params, settings: Labels, read: Callab
     return Rows(used.assign(**described), left_out, cells)
 
 
-def _table(names: Sequence[str], settings: Labels, read: Callable[[str], bytes]) -> pd.DataFrame:
+def table_of(names: Sequence[str], settings: Labels, read: Callable[[str], bytes]) -> pd.DataFrame:
+    """Raises UserError: not there, not readable, or without a column that is asked for."""
     where = f"{SECTION}.labels"
     tables = [name for name in names if is_table(name)]
     fitting = Files(tables).meant(settings.table)
