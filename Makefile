@@ -51,7 +51,7 @@ lint: $(DEV_STAMP) ## fix what the linter can fix
 	@$(ACTIVATE) ruff check --fix .
 	@$(ACTIVATE) ruff format .
 
-ui: $(STAMP) ## show the runs in MLflow: http://127.0.0.1:5000
+ui: $(STAMP) ## show the runs in MLflow; prints the address of the list of models
 	@$(ACTIVATE) python -m stages ui
 
 COMPILE := $(BIN)/uv pip compile --universal --python-version 3.11 --no-header --no-emit-index-url --no-emit-find-links

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Literal
 
 from ..shared.images import frames
 from ..shared.images.kinds import is_dicom
-from .privacy import Pseudonyms
+from .privacy import Pseudonyms, named_in
 
 if TYPE_CHECKING:
     from pydicom import Dataset
@@ -23,8 +23,22 @@ KEPT = frozenset({
 })  # fmt: skip
 """What stays of a header, beside how the pixels are stored and shown (group 0028)."""
 PIXELS = 0x0028
-FORMS = {"PatientAge": re.compile(r"\d{1,3}[DWMY]?"), "PatientSex": re.compile(r"[MFO]")}
-"""What is typed by hand stays only in the form that DICOM gives it."""
+CODE, MAKER = re.compile(r"[A-Z][A-Z_ ]{0,15}"), re.compile(r"(?!.*\d{4})[A-Za-z][A-Za-z0-9 .,&/()_-]{0,39}")
+FORMS = {
+    "PatientAge": re.compile(r"\d{1,3}[DWMY]?"),
+    "PatientSex": re.compile(r"[MFO]"),
+    "ViewPosition": re.compile(
+        "AP|PA|AP_AXIAL|PA_AXIAL|LL|RL|LLD|RLD|LLO|RLO|LAT|LATERAL|OBLIQUE|LORDOTIC|CC|MLO|ML|LM|LMO|XCCL|XCCM|FB|SIO|AT|CV"
+    ),
+    "Laterality": re.compile("[RLUB]"),
+    "ImageLaterality": re.compile("[RLUB]"),
+    "Modality": CODE,
+    "BodyPartExamined": CODE,
+    "Manufacturer": MAKER,
+    "ManufacturerModelName": MAKER,
+}
+"""What may be typed by hand stays only in a short form that has no room for more, and where no identifier of the header
+stands in it."""
 TEXTS = frozenset({"LO", "LT", "PN", "SH", "ST", "UC", "UI", "UR", "UT", "UN"})
 """Kinds of value in which anything may be written."""
 IDENTIFIERS = (
@@ -88,20 +102,24 @@ def identifiers(dataset: Dataset) -> list[str]:
     return [value.strip() for value in dict.fromkeys(values) if value.strip()]
 
 
-def strip(dataset: Dataset, pseudonyms: Pseudonyms) -> None:
+def strip(dataset: Dataset, pseudonyms: Pseudonyms) -> list[str]:
     """Leave, in place, only what KEPT lists and how the pixels are stored and shown; the patient's id becomes its
     pseudonym, and the file gets an id of its own.
 
     A list of what stays, because nobody can list all that vendors write; it is shorter than the basic profile of DICOM
     PS3.15 annex E, and removes all that the profile removes. Age and sex stay (its option "retain patient
-    characteristics"), and so do maker and model of the device.
+    characteristics"), and so do maker and model of the device. Returns what was removed although it is listed, because
+    it has another form than FORMS.
     """
     from pydicom.dataset import FileMetaDataset
     from pydicom.uid import UID, SecondaryCaptureImageStorage
 
+    odd, own = list[str](), identifiers(dataset)
     for keyword, form in FORMS.items():
-        if keyword in dataset and not form.fullmatch(str(dataset[keyword].value or "").strip()):
+        text = str(dataset[keyword].value or "").strip() if keyword in dataset else ""
+        if text and (not form.fullmatch(text) or named_in(text, own)):
             del dataset[keyword]
+            odd.append(keyword)
     patient, instance = dataset.get("PatientID"), str(dataset.get("SOPInstanceUID", ""))
     _leave(dataset)
     if patient:
@@ -112,6 +130,7 @@ def strip(dataset: Dataset, pseudonyms: Pseudonyms) -> None:
     meta.TransferSyntaxUID = dataset.file_meta.TransferSyntaxUID
     meta.MediaStorageSOPClassUID, meta.MediaStorageSOPInstanceUID = dataset.SOPClassUID, dataset.SOPInstanceUID
     dataset.file_meta, dataset.preamble = meta, bytes(128)
+    return odd
 
 
 def _leave(dataset: Dataset) -> None:

@@ -64,6 +64,8 @@ class Packed:
     """DICOM files whose headers could not be read, so that their contents were left out."""
     undivided: list[str] = field(default_factory=list)
     """DICOM files whose frames could not be told apart, and that went into the archive as they are."""
+    cleared: Counter[str] = field(default_factory=Counter)
+    """Attributes of DICOM headers that had an unusual form, and how often each was removed."""
     unmatched: int = 0
     """Images whose names the expression of the pseudonyms does not match."""
     others: Counter[str] = field(default_factory=Counter)
@@ -148,7 +150,7 @@ def _images(entry: Entry, name: str, rules: Rules, packed: Packed) -> Iterator[t
         images: list[tuple[int | None, bytes]] = []
         for frame, image in dicom.chosen(dataset, rules.frames):
             if rules.pseudonyms:
-                dicom.strip(image, rules.pseudonyms)
+                packed.cleared.update(dicom.strip(image, rules.pseudonyms))
             images.append((frame, data if image is dataset and not rules.pseudonyms else dicom.write(image)))
     except Exception:  # pydicom raises nearly anything on damaged bytes; validate says what is wrong with the file
         if rules.pseudonyms:
@@ -190,6 +192,12 @@ def _remarks(packed: Packed, where: str, rules: Rules) -> Iterator[str]:
             f"{where}: {len(packed.headers)} DICOM files, for example {packed.headers[0]!r}. Their headers may name "
             "patients and dates. They go whole into data/raw.zip, DVC's cache and every remote you push to. To remove "
             "personal data, set download.privacy to pseudonymise."
+        )
+    if packed.cleared:
+        counts = ", ".join(f"{keyword} in {count:,}" for keyword, count in sorted(packed.cleared.items()))
+        yield (
+            f"{where}: removed from DICOM headers, because free text may name a patient: {counts}. A short "
+            "code stays, or for the device a short name without long numbers."
         )
     if packed.undivided:
         yield (

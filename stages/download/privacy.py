@@ -22,13 +22,16 @@ from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
 from ..shared.core.errors import UserError
-from ..shared.core.paths import PARAMS, project_root
+from ..shared.core.files import DiskFull, disk_full
+from ..shared.core.paths import PARAMS, RAW, project_root
+from ..shared.core.time_limit import time_limit
 from ..shared.images.kinds import SUFFIXES, TABLES
 
 PRIVATE = Path(".lightbox")
 KEY, NAMES, MESSAGE = PRIVATE / "privacy.key", PRIVATE / "names.csv", PRIVATE / "download_error.txt"
 VARIABLE = "LIGHTBOX_PRIVACY_KEY"
 SHORTEST_KEY = 16  # characters
+SECONDS = 5  # for one path; a sound expression takes microseconds
 TELLING = 4  # characters: a shorter text may stand in any name by chance
 
 
@@ -53,14 +56,20 @@ class Pseudonyms:
         of a name, (?P<patient>…), is called so. The suffix stays.
 
         Raises:
-            NamelessError: the expression takes a slash, so folders would be lost.
+            NamelessError: the expression takes a slash, so folders would be lost, or for ever.
         """
         if self.expression is None:
             return name
         suffix = PurePosixPath(name).suffix
         suffix = suffix if suffix.lower() in {*SUFFIXES, *TABLES} else ""
         stem, parts, end = name.removesuffix(suffix), list[str](), 0
-        for start, stop, kind in self._spans(stem):
+        endless = NamelessError(
+            f"{PARAMS}: download.pseudonyms.names: {self.expression.pattern!r} is not done with one path after "
+            f"{SECONDS} s. Nested repeats, as in (a+)+, try every way to divide a path: repeat only one of them."
+        )
+        with time_limit(SECONDS, endless):
+            spans = list(self._spans(stem))
+        for start, stop, kind in spans:
             if start < end:  # a group within a group
                 continue
             if "/" in stem[start:stop]:
@@ -161,11 +170,13 @@ def messages(pseudonyms: Pseudonyms | None) -> Iterator[None]:
     try:
         with nullcontext() if pseudonyms is None else _silence():
             yield
-    except NamelessError:
+    except (NamelessError, DiskFull):
         raise
     except Exception as error:
         if pseudonyms is None:
             raise
+        if isinstance(error, OSError) and (full := disk_full(RAW, error)):
+            raise full from None
         text = f"{error}\n" if isinstance(error, UserError) else traceback.format_exc()
         write_private(project_root() / MESSAGE, text)
         raise UserError(

@@ -27,6 +27,7 @@ def pseudonymised(
     files = Files(new_names)
     hidden = [column for column in table.columns if column not in plain]
     meant = {column: table[column].map(lambda cell: _one(files, cell)) for column in hidden}
+    _refuse_two_names(name, meant, new_names)
     for column in hidden:
         cells = meant[column].map(new_names).where(meant[column].notna(), table[column].map(
             lambda cell: None if cell is None else pseudonyms.of(str(cell))))  # fmt: skip
@@ -38,6 +39,19 @@ def pseudonymised(
     else:
         table.to_csv(buffer, index=False, lineterminator="\n")
     return buffer.getvalue()
+
+
+def _refuse_two_names(name: str, meant: Mapping[str, pd.Series], new_names: Mapping[str, str]) -> None:
+    """One column says which image a row means. Where images keep their names, an id that is such a name would stay
+    too, and another column may be just that."""
+    kept = {image for image, new in new_names.items() if image == new}
+    naming = [column for column, images in meant.items() if images.isin(kept).any()]
+    if len(naming) > 1:
+        raise UserError(
+            f"{name}: columns {' and '.join(map(repr, naming))} both have names of images that stay as they are, so an "
+            "id that is the name of its image would stay too. Make download.pseudonyms.names match the ids in the "
+            "paths; or list the columns that identify nobody in download.pseudonyms.columns."
+        )
 
 
 def _one(files: Files, cell: object) -> str | None:

@@ -94,7 +94,7 @@ def of_labels(
         validation = predictions(probabilities)[(index["split"] == "val").to_numpy()]
         return float(next(iter(task.compute(validation, once(len(validation))).values()))[0])
 
-    features = kind.features(arrays.images, rows) if kind.features else np.zeros((len(rows), 0))
+    features = kind.features(arrays.images, rows, train) if kind.features else np.zeros((len(rows), 0))
     if features.shape[1] == 0:  # nothing differs between the images
         shares = np.bincount(labels[train], minlength=len(arrays.classes)) / len(train)
         return Floor(name, kind, predictions(np.tile(shares, (len(asked), 1))))

@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import re
-import signal
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from itertools import combinations
@@ -16,6 +14,7 @@ import pandas as pd
 from ..shared.core import metadata
 from ..shared.core.errors import UserError
 from ..shared.core.paths import PARAMS, RAW
+from ..shared.core.time_limit import time_limit
 from ..shared.images.kinds import is_clutter, is_image, is_table
 from .globs import examples, matches, matches_any, nearest_folders
 from .labels import Rows, rows_of
@@ -138,7 +137,11 @@ def _matches_none(names: Sequence[str], where: str, glob: str) -> str:
 def _search(field: str, names: Sequence[str], pattern: str) -> dict[str, str | None]:
     """name -> its patient or site, as the expression in `field` finds it."""
     regex = re.compile(pattern)
-    with _time_limit(field, pattern, names):
+    endless = UserError(
+        f"{SECTION}.{field}: {pattern!r} is not done with {len(names)} names, such as {examples(names, 1)}, after "
+        f"{SECONDS} s. Nested repeats, as in (a+)+, try every way to divide a name: repeat only one of them."
+    )
+    with time_limit(SECONDS, endless):
         values = {n: _value(regex.search(n), field) for n in names}
     if not any(values.values()):
         meaning = "to treat every image as a patient of its own" if field == "patient" else "for no sites"
@@ -147,25 +150,6 @@ def _search(field: str, names: Sequence[str], pattern: str) -> dict[str, str | N
             f"{examples(names, 3)}. Correct it, or set it to null {meaning}."
         )
     return values
-
-
-@contextmanager
-def _time_limit(field: str, pattern: str, names: Sequence[str]) -> Iterator[None]:
-    """Stop an expression that tries every way to divide a name, which can take for ever. Main thread only."""
-
-    def give_up(*_: object) -> None:
-        raise UserError(
-            f"{SECTION}.{field}: {pattern!r} is not done with {len(names)} names, such as {examples(names, 1)}, after "
-            f"{SECONDS} s. Nested repeats, as in (a+)+, try every way to divide a name: repeat only one of them."
-        )
-
-    before = signal.signal(signal.SIGALRM, give_up)
-    signal.setitimer(signal.ITIMER_REAL, SECONDS)
-    try:
-        yield
-    finally:
-        signal.setitimer(signal.ITIMER_REAL, 0)
-        signal.signal(signal.SIGALRM, before)
 
 
 def _value(match: re.Match[str] | None, group: str) -> str | None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import errno
 import io
 import re
 import stat
@@ -373,3 +374,63 @@ def test_the_documented_pattern_finds_the_pseudonym_and_nothing_behind_it() -> N
     names = [privacy.pseudonyms(r"P\d+").path(f"{folder}/P7_{shot}.png") for folder, shot in (("a", 1), ("b", 2))]
     params = parse(Validate, {"classes": {"a": "a/*", "b": "b/*"}, "patient": "id-[0-9a-f]+"}, "validate")
     assert set(assign(names, params, lambda _: b"").images["patient"]) == {f"id-{hashed('P7')}"}
+
+
+@pytest.mark.parametrize(("keyword", "value", "stays"), [
+    ("ViewPosition", "LATERAL", True), ("ViewPosition", "MUELLER", False),
+    ("Manufacturer", "GE Medical Systems, Inc.", True), ("Manufacturer", "Agfa 4711-88", False),
+    ("Manufacturer", "scanner of Hannelore", False), ("ManufacturerModelName", "DRX-1", True),
+    ("ManufacturerModelName", "serial 00931224", False), ("BodyPartExamined", "CHEST", True),
+    ("BodyPartExamined", "chest of Mueller", False), ("Laterality", "MUELLER", False),
+])  # fmt: skip
+def test_free_text_of_a_header_stays_only_where_it_has_no_room_for_a_name(
+    keyword: str, value: str, stays: bool, produce: Produce, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # pydicom's, of a code in small letters
+        data = dicom(film(3), **{keyword: value})
+    cleaned = produce(**hidden(plant(tmp_path / "own", {"IM0001": data})))[1].read("IM0001")
+    assert dcmread(io.BytesIO(cleaned)).get(keyword) == (value if stays else None)
+    error = capsys.readouterr().err
+    assert (f"because free text may name a patient: {keyword} in 1." in error) == (not stays)
+    assert value not in error
+
+
+def test_an_expression_without_an_end_is_stopped(
+    produce: Produce, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(privacy, "SECONDS", 0.2)
+    folder = plant(tmp_path / "own", {f"{'a' * 60}!.png": png(1)})
+    with pytest.raises(
+        UserError, match=r"download\.pseudonyms\.names: '\(a\+\)\+b' is not done with one path"
+    ) as error:
+        produce(**hidden(folder, names="(a+)+b"))
+    assert "aaa" not in str(error.value)
+
+
+def test_an_id_that_is_the_name_of_its_image_does_not_stay_unnoticed(
+    produce: Produce, tmp_path: Path, workdir: Path
+) -> None:
+    table = b"file,patient,finding\nMUELLER1.png,MUELLER1,well\n"
+    folder = plant(tmp_path / "own", {"MUELLER1.png": png(1), "labels.csv": table})
+    with pytest.raises(UserError, match="download stopped"):
+        produce(**hidden(folder, columns=["finding"]))
+    assert "columns 'file' and 'patient' both have names of images" in (workdir / privacy.MESSAGE).read_text()
+    produce(**hidden(folder, columns=["finding", "patient"]))  # the user says that it identifies nobody
+    produce(**hidden(folder, names=r"MUELLER\d", columns=["finding"]))
+
+
+@pytest.mark.parametrize("where", ["archive", "message"])
+def test_a_full_disk_is_said_and_not_hidden(
+    where: str, produce: Produce, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(*_: object, **__: object) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr("stages.shared.images.archive.zipfile.ZipFile.writestr", full)
+    if where == "message":
+        monkeypatch.setattr("stages.download.tables.pseudonymised", full)
+    folder = plant(tmp_path / "own", {"MUELLER.png": png(1), "labels.csv": b"file,finding\nMUELLER.png,well\n"})
+    with pytest.raises(UserError, match="the disk is full") as error:
+        produce(**hidden(folder, columns=["finding"]))
+    assert "MUELLER" not in str(error.value)

@@ -169,6 +169,19 @@ def test_small_pictures_are_means_and_histograms_are_shares():
     assert shares[0] == pytest.approx(np.histogram(pictures[0], 16, (0, 256))[0] / 64**2)
 
 
+def test_bins_of_a_file_are_those_of_the_images_that_a_model_learns_from():
+    rng = np.random.default_rng(0)
+    rows = pd.DataFrame(
+        {"path": "a.png", "width": rng.integers(50, 900, 400), "height": 300, "mode": "L", "quantisation": np.nan}
+    )
+    train = np.arange(400) < 200
+    other = rows.assign(width=np.where(train, rows["width"], rows["width"] + 5000))
+    assert np.array_equal(of_file(rows, train)[train], of_file(other, train)[train])
+    assert not np.array_equal(of_file(rows)[train], of_file(other)[train])
+    expected = pd.qcut(np.log(rows["width"].astype(float)), 8, labels=False)
+    assert np.array_equal(of_file(rows)[:, 2:10].argmax(axis=1), expected)  # behind width and aspect as they are
+
+
 def test_files_that_are_alike_have_no_numbers():
     rows = pd.DataFrame({"path": ["a.png", "b.png"], "width": 3, "height": 4, "mode": "L", "quantisation": np.nan})
     assert of_file(rows).shape == (2, 0)

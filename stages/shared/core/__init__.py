@@ -16,5 +16,6 @@ environment.py  where a result was made: commit, versions, hardware
 process.py      several processes that train one model; SIGTERM
 code.py         digest of source code without comments and docstrings
 earlier.py      what earlier runs of a stage computed
+time_limit.py   an end for regular expressions that have none
 allocator.py    memory kept between the steps of a training
 """

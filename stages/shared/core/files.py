@@ -34,13 +34,17 @@ def atomic(path: Path | str) -> Iterator[Path]:
         partial.unlink(missing_ok=True)
 
 
-def disk_full(path: Path, error: OSError) -> UserError | None:
+class DiskFull(UserError):
+    """Names files of this project alone."""
+
+
+def disk_full(path: Path, error: OSError) -> DiskFull | None:
     """The user's version of ENOSPC and EDQUOT; None for any other error."""
     if error.errno not in (errno.ENOSPC, errno.EDQUOT):
         return None
     folder = path if path.is_dir() else path.parent
     free = shutil.disk_usage(folder).free / 2**20
-    return UserError(
+    return DiskFull(
         f"{path}: the disk is full ({free:,.0f} MiB free in {folder.resolve()}). Nothing was half-written. "
         "Free some space (`dvc gc --workspace` drops cached files that nothing uses) and run `dvc repro` again; "
         "it goes on from here."

@@ -48,10 +48,11 @@ def histogram(pictures: np.ndarray) -> np.ndarray:
     return np.array(shares).reshape(-1, LEVELS)
 
 
-def of_file(rows: pd.DataFrame) -> np.ndarray:
+def of_file(rows: pd.DataFrame, seen: np.ndarray | None = None) -> np.ndarray:
     """float N×F, from the columns path, width, height, mode and quantisation of the manifest: size and proportions,
     mode, suffix and JPEG quality of the file. Each number comes as it is and as the bin of equally many images that it
-    lies in. Of files alike in all of it nothing is left: F is 0."""
+    lies in, of those that are `seen` (bool N or positions; None: of all): a model learns from these alone. Of files
+    alike in all of it nothing is left: F is 0."""
     width, height = (rows[name].astype(float) for name in ("width", "height"))
     coarseness = rows["quantisation"].astype(float)
     numbers = pd.DataFrame(
@@ -60,11 +61,17 @@ def of_file(rows: pd.DataFrame) -> np.ndarray:
             "quantisation": np.log1p(coarseness.fillna(0)),
         }
     )  # fmt: skip
-    kinds = {f"{name} bin": pd.qcut(column, BINS, labels=False, duplicates="drop") for name, column in numbers.items()}
+    kinds = {f"{name} bin": _bins(column.to_numpy(), seen) for name, column in numbers.items()}
     kinds |= {"mode": rows["mode"].astype(str), "suffix": rows["path"].map(_suffix)}
     dummies = pd.get_dummies(pd.DataFrame(kinds).astype(str), dtype=float)
     table = numbers.join(dummies)
     return np.asarray(table.loc[:, table.nunique() > 1], float)
+
+
+def _bins(values: np.ndarray, seen: np.ndarray | None) -> np.ndarray:
+    """int N: as pandas' qcut numbers them, with the edges of those that are seen."""
+    edges = np.quantile(values if seen is None else values[seen], np.arange(1, BINS) / BINS)
+    return np.searchsorted(np.unique(edges), values)
 
 
 def _suffix(path: str) -> str:

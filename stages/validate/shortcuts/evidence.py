@@ -5,8 +5,9 @@ Shapes: N images; S = SIDE.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 
 import numpy as np
 import pandas as pd
@@ -22,7 +23,8 @@ WORTHWHILE = 0.02  # share of the image that has to lie outside the box
 @dataclass(frozen=True)
 class Evidence:
     """One kind. `features`: N×F. `reason`: why there are none. `disease`: it may show the disease too, so that it
-    raises no warning. `seen`: bool S×S, the pixels that are looked at."""
+    raises no warning. `seen`: bool S×S, the pixels that are looked at. `learnt`: where features depend on the images
+    that a model learns from, bool N: the features for these."""
 
     name: str
     title: str
@@ -31,6 +33,7 @@ class Evidence:
     reason: str = ""
     disease: bool = False
     seen: np.ndarray | None = None
+    learnt: Callable[[np.ndarray], np.ndarray] | None = None
 
 
 Box = tuple[float, float, float, float]
@@ -55,7 +58,7 @@ def _of_file(rows: pd.DataFrame) -> Evidence:
     about = "size, proportions, colour mode, format and JPEG quality of the file"
     if features.shape[1] == 0:
         return Evidence("file", "File", about, None, "all files have the same size, mode and format")
-    return Evidence("file", "File", about, features)
+    return Evidence("file", "File", about, features, learnt=partial(of_file, rows))
 
 
 def _outside(pictures: np.ndarray, boxes: Sequence[Box], structures: str) -> Evidence:

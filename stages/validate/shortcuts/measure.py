@@ -70,7 +70,8 @@ def measure(
     except ValueError as error:
         return Measurement(about | {"reason": f"{error}", "meters": []}, pd.DataFrame(), pictures)
     kinds = all_evidence(rows, thumbnails, boxes, " and ".join(structures))
-    scores = {kind.name: out_of_fold(kind.features, labels, fold) for kind in kinds if kind.features is not None}
+    measured = [(kind, kind.features) for kind in kinds if kind.features is not None]
+    scores = {kind.name: out_of_fold(features, labels, fold, kind.learnt) for kind, features in measured}
     level = 1 - (1 - LEVEL) / len(scores)  # Bonferroni: all intervals hold at once
     meters = [
         entry(kind, read(scores[kind.name], labels, groups, level) if kind.name in scores else None, params.bar)

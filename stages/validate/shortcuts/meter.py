@@ -9,6 +9,7 @@ Shapes: N images, F features, K classes.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
@@ -48,14 +49,18 @@ def folds_of(labels: np.ndarray, groups: np.ndarray) -> np.ndarray:
     return fold
 
 
-def out_of_fold(features: np.ndarray, labels: np.ndarray, fold: np.ndarray) -> np.ndarray:
-    """Probabilities N×K, each from a model that was fitted on the other folds. `labels`: class numbers."""
+def out_of_fold(
+    features: np.ndarray, labels: np.ndarray, fold: np.ndarray, learnt: Callable[[np.ndarray], np.ndarray] | None = None
+) -> np.ndarray:
+    """Probabilities N×K, each from a model that was fitted on the other folds. `labels`: class numbers. `learnt`: the
+    features for the images of these folds, where they depend on them (`Evidence`)."""
     probabilities = np.zeros((len(labels), labels.max() + 1))
     for k in range(fold.max() + 1):
         seen, held_out = fold != k, fold == k
         linear = LogisticRegression(C=REGULARISATION, class_weight="balanced", max_iter=2000)
-        model = make_pipeline(StandardScaler(), linear).fit(features[seen], labels[seen])
-        probabilities[np.ix_(held_out, model.classes_)] = model.predict_proba(features[held_out])
+        own = learnt(seen) if learnt else features
+        model = make_pipeline(StandardScaler(), linear).fit(own[seen], labels[seen])
+        probabilities[np.ix_(held_out, model.classes_)] = model.predict_proba(own[held_out])
     return probabilities
 
 
