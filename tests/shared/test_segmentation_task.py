@@ -9,9 +9,8 @@ from segmentation_models_pytorch import losses as smp
 from sklearn.metrics import f1_score
 
 from stages.shared.core.errors import UserError
-from stages.shared.core.files import read_json, write_json
 from stages.shared.model.model import Segmenter
-from stages.shared.model.recipe import Architecture, Decoder, Recipe
+from stages.shared.model.recipe import Architecture, Decoder
 from stages.shared.tasks.models import create
 from stages.shared.tasks.segmentation import LOSSES, check_validation, losses, make_loss, structures, watch
 from stages.train.params.recipe import CrossEntropy, Dice, DiceCrossEntropy, Focal, Tversky
@@ -129,20 +128,3 @@ def test_a_backbone_without_a_pyramid_or_with_another_number_of_levels_is_refuse
     short = Architecture(source="lightbox", name="small_cnn", decoder=Decoder(channels=[32, 16]))
     with pytest.raises(UserError, match=r"2 numbers, and SmallCNN has 4 .* \[128, 64, 32, 16\]"):
         create("segmentation", short, 2)
-
-
-def test_a_recipe_without_a_decision_is_refused_with_the_remedy(tmp_path):
-    """From before masks were decided on the validation images."""
-    recipe = Recipe(
-        key="small_cnn-from_scratch-full", task="segmentation", classes=["background", "lung"], size=(32, 32),
-        architecture=Architecture(source="lightbox", name="small_cnn"), preprocess={"mode": "grey", "size": 32, "steps": []},
-        params={}, data="", best_epoch=0, decision={"level": 128, "kept": [0]}, weights_sha256="",
-    )  # fmt: skip
-    folder = tmp_path / recipe.key
-    recipe.write(folder)
-    assert Recipe.read(folder) == recipe
-    write_json(folder / "recipe.json", {**read_json(folder / "recipe.json"), "decision": None})
-    with pytest.raises(
-        UserError, match=r"(?s)recipe\.json: not a recipe of this version.*decision: missing.*dvc repro -f"
-    ):
-        Recipe.read(folder)

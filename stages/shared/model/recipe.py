@@ -5,14 +5,13 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import Field, ValidationError, model_validator
+from pydantic import Field, ValidationError
 
 from ..arrays.preprocessing import PreprocessSpec
 from ..core.errors import UserError
 from ..core.files import read_json, write_json
 from ..core.matrix import repro
 from ..core.settings import Settings
-from ..core.task import NEEDS
 from .memories.settings import MemorySettings
 
 WEIGHTS = "weights.safetensors"
@@ -102,12 +101,6 @@ class Recipe(Settings):
     decision: Decision | None = None
     """null: there is nothing to choose."""
     weights_sha256: str
-
-    @model_validator(mode="after")
-    def _decided(self) -> Recipe:
-        if self.task in NEEDS and NEEDS[self.task].masks and self.decision is None:  # of an earlier version
-            raise ValueError("decision: missing, so nobody knows from which probability on a pixel belongs to a mask")
-        return self
 
     def write(self, folder: Path) -> None:
         write_json(folder / "recipe.json", self.model_dump(mode="json"))
