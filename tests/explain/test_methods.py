@@ -95,21 +95,24 @@ def test_eigen_cam_is_the_projection_on_the_first_singular_vector(small_cnn: Cla
         torch.testing.assert_close(own.double(), expected[0, 0], rtol=1e-3, atol=1e-5)
 
 
-def test_occlusion_equals_one_window_of_one_image_at_a_time(small_cnn: Classifier, films: torch.Tensor) -> None:
+def test_occlusion_equals_one_window_of_one_image_at_a_time(
+    small_cnn: Classifier, films: torch.Tensor, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(occlusion, "WINDOW", 1 / 4)
     targets = torch.tensor([0, 1, 1])
     heat = occlusion.maps(small_cnn, films, targets)
     for image, target, own in zip(films, targets, heat, strict=True):
         loss, cover = np.zeros((32, 32)), np.zeros((32, 32))
         with torch.no_grad():
             whole = small_cnn(image[None]).log_softmax(dim=1)[0, target]
-            for top in range(0, 29, 2):
-                for left in range(0, 29, 2):
+            for top in range(0, 25, 4):
+                for left in range(0, 25, 4):
                     hidden = image.clone()
-                    hidden[:, top : top + 4, left : left + 4] = image.mean()
-                    loss[top : top + 4, left : left + 4] += float(
+                    hidden[:, top : top + 8, left : left + 8] = image.mean()
+                    loss[top : top + 8, left : left + 8] += float(
                         whole - small_cnn(hidden[None]).log_softmax(dim=1)[0, target]
                     )
-                    cover[top : top + 4, left : left + 4] += 1
+                    cover[top : top + 8, left : left + 8] += 1
         assert own.numpy() == pytest.approx(loss / cover, abs=1e-5)
 
 

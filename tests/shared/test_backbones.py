@@ -192,8 +192,8 @@ CANNOT = {"attention_rollout": lambda name: "vit" not in name, "own_attention": 
 
 
 def test_every_method_gives_a_map_of_every_network_that_it_fits(built, films, monkeypatch):
-    monkeypatch.setattr(occlusion, "WINDOW", 0.5)  # few windows and steps: the values are tested elsewhere
-    monkeypatch.setattr(integrated_gradients, "STEPS", 3)
+    monkeypatch.setattr(occlusion, "WINDOW", 0.9)  # few windows and steps: the values are tested elsewhere
+    monkeypatch.setattr(integrated_gradients, "STEPS", 2)
     names, skipped = usable(list(METHODS), METHODS, built.model)
     assert set(skipped) == {method for method, cannot in CANNOT.items() if cannot(built.name)}
     for name in names:

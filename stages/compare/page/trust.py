@@ -39,7 +39,7 @@ def line(method: Mapping[str, Any]) -> str:
 
 
 CONCLUSIONS = {
-    NOTHING: "This map explains nothing here.",
+    NOTHING: "This map explains nothing here. Another method may: see explain.methods in params.yaml.",
     PARTLY: "The map follows the model in part.",
     FOLLOWS: "The map follows what the model reads. Whether that is a valid reason it does not say.",
     UNTESTED: "Whether the map follows the model was not tested (explain.checks).",
