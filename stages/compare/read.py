@@ -19,7 +19,7 @@ from ..shared.core.paths import Key
 from ..shared.measures.measure import TaskMeasures
 
 BEFORE_AFTER = "before_after.png"  # of preprocess
-SECTIONS = ["subgroups"]  # of metrics.json, beside the metrics
+SECTIONS = ["subgroups"]  # of metrics.json, beside the metrics; a task has more
 KNN = "+knn"  # behind the name of a strategy: neighbours vote in the features of its model
 Kind = Literal["model", "neighbours"]
 """What answers: a model of the matrix, or neighbours that vote in its features. What the latter say of a training is
@@ -191,7 +191,9 @@ def member(key: Key, classes: Sequence[str], task: TaskMeasures) -> Member:
                 f"{path}: not readable ({error}). Make it again with {repro(path.parts[1], key, force=True)}."
             ) from None
     table, path = contents.pop("predictions"), paths.report_dir("evaluate", key) / "predictions.parquet"
-    if "group" not in table or any(name not in contents["metrics"] for name in ("one_class", *SECTIONS)):
+    if "group" not in table or any(
+        name not in contents["metrics"] for name in ("one_class", *SECTIONS, *task.sections)
+    ):
         raise UserError(f"{path}: from an older version. Make it again with {repro('evaluate', key, force=True)}.")
     test = of_test(table)
     answers = task.answers(test)

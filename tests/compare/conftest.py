@@ -433,6 +433,7 @@ def blank_figures(monkeypatch: pytest.MonkeyPatch) -> None:
     """A run draws empty figures, for tests of tables and text: drawing is nearly all of its time."""
     names = ("intervals", "data_efficiency", "gains", "roc", "precision_recall", "precision_recall_f1", "plans")
     names += ("shortcuts", "shortcut_pictures", "above_floor", "pareto", "question_transfer", "question_tuning")
+    names += ("reliability", "decision_curves", "risk_coverage")
     monkeypatch.setattr(compare_stage, "all_figures", lambda study: {name: Figure() for name in names})
     monkeypatch.setattr(classification_view, "cards", lambda study: lambda key: Figure())
     monkeypatch.setattr(compare_stage, "save_maps", lambda folder, study: [])

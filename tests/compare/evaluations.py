@@ -9,7 +9,9 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from stages.evaluate.evidence import subgroups
+from stages.evaluate import Params
+from stages.evaluate.evidence import COLUMNS, SECTIONS, subgroups
+from stages.evaluate.evidence.evidence import Evidence
 from stages.shared.core.files import write_json
 from stages.shared.measures import MEASURES
 from stages.shared.measures.judge import Resampling, judge, write
@@ -38,9 +40,13 @@ def described(table: pd.DataFrame) -> pd.DataFrame:
     )
 
 
-def evidence(table: pd.DataFrame, how: Resampling = HOW, task: str = "classification") -> dict[str, Any]:
-    test = table[table["split"] == "test"]
-    return {"subgroups": subgroups.compared(test, MEASURES[task], subgroups.COMPUTE[task], how, 10, {})}
+def evidence(table: pd.DataFrame, how: Resampling, task: str) -> tuple[pd.DataFrame, dict[str, Any]]:
+    """The table with the columns that evaluate adds, and the sections."""
+    own = Evidence(Params(), table, how, None, None, None, np.arange(len(table)))  # type: ignore[arg-type]
+    for columns in COLUMNS[task]:
+        own = replace(own, table=own.table.join(columns(own)))
+    groups = subgroups.compared(own.test, MEASURES[task], subgroups.COMPUTE[task], how, 10, {})
+    return own.table, {"subgroups": groups} | {name: SECTIONS[task][name](own) for name in MEASURES[task].sections}
 
 
 def write_evaluation(
@@ -48,6 +54,7 @@ def write_evaluation(
 ) -> None:
     table = table if "brightness" in table else described(table)
     judgement = judge(table, MEASURES[task], how)
-    numbers = {**judgement.numbers, **evidence(table, how, task), **numbers}
+    table, sections = evidence(table, how, task)
+    numbers = {**judgement.numbers, **sections, **numbers}
     write(folder, table, replace(judgement, numbers=numbers))
     write_json(folder / "cost.json", COST)

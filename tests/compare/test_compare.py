@@ -134,7 +134,8 @@ def test_figures_are_pictures(compared: dict[str, Path], name: str) -> None:
     curves = set(MEASURES["classification"].curves)
     names = {"confusion", "data_efficiency", "histories", "intervals", "plans", "precision_recall_f1", "samples"}
     before_training = {"above_floor", "shortcuts", "shortcut_pictures"}
-    assert set(drawn) == names | curves | before_training
+    probabilities = {"reliability", "risk_coverage"} | ({"decision_curves"} if name == "binary" else set())
+    assert set(drawn) == names | curves | before_training | probabilities
     for image in drawn.values():
         assert np.asarray(image.convert("L")).std() > 5
 

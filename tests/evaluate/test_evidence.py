@@ -12,8 +12,9 @@ import pytest
 from sklearn import metrics as sk
 
 from stages.evaluate import Params
-from stages.evaluate.evidence import abstention, calibration, conformal, decision_curve
+from stages.evaluate.evidence import SECTIONS, abstention, calibration, conformal, decision_curve, uncertainty
 from stages.evaluate.evidence.evidence import Evidence, headlines
+from stages.shared.measures import MEASURES
 from stages.shared.measures.calibration import Calibration
 from stages.shared.measures.judge import Resampling
 from stages.shared.tasks.classification import predictions
@@ -151,6 +152,40 @@ def test_what_is_left_to_a_human_was_decided_on_the_validation_images(three):
     assert section["finds_errors"]["value"] == pytest.approx(sk.roc_auc_score(~right, -sure["test"]))
     assert section["curve"][-1]["error"]["value"] == pytest.approx((~right).mean())
     assert section["curve"][9]["images"] == pytest.approx(len(test) / 2, abs=1)
+
+
+def test_the_gain_of_passes_is_over_the_plain_probability(binary, monkeypatch):
+    """The passes are made up: they disagree where the model is wrong."""
+    own = replace(binary, params=Params.model_validate({"uncertainty": {"mc_dropout": 8, "tta": 4}}))
+    plain = own.table[["prob_class_0", "prob_class_1"]].to_numpy()
+    wrong = (own.table["label"].astype(str) != own.table["predicted"].astype(str)).to_numpy()
+    rng = np.random.default_rng(0)
+
+    def predicted(evidence: Evidence, kind: str, passes: int) -> np.ndarray:
+        noise = np.where(wrong, 0.3, 0.02)[:, None] * rng.normal(size=(passes, len(wrong), 1))
+        return np.clip(plain + noise * np.array([1, -1]), 0.001, 0.999)
+
+    monkeypatch.setattr(uncertainty, "predicted", predicted)
+    reasons = {"mc_dropout": None, "tta": "its training augmented nothing"}
+    monkeypatch.setattr(uncertainty, "reason", lambda evidence, kind: reasons[kind])
+    own = replace(own, table=own.table.join(uncertainty.columns(own)))
+    section, test = uncertainty.section(own), own.test
+    assert section["tta"] == {"passes": 4, "reason": "its training augmented nothing"}
+    assert not any(name.startswith("tta_") for name in test)
+    drawn, errors = section["mc_dropout"], wrong[own.table["split"] == "test"]
+    score = sk.roc_auc_score(errors, test["mc_dropout_sd"])
+    assert drawn["finds_errors"]["sd"]["value"] == pytest.approx(score)
+    sure = test[["prob_class_0", "prob_class_1"]].max(axis=1)
+    assert section["confidence"]["value"] == pytest.approx(sk.roc_auc_score(errors, -sure))
+    assert drawn["gain"]["sd"]["value"] == pytest.approx(score - section["confidence"]["value"])
+    assert drawn["gain"]["sd"]["low"] > 0
+    mean = test["mc_dropout_mean_class_1"]
+    assert drawn["brier"]["value"] == pytest.approx(sk.brier_score_loss(test["label"] == "class_1", mean))
+
+
+def test_compare_asks_for_sections_that_evaluate_makes():
+    for task, measures in MEASURES.items():
+        assert set(measures.sections) <= set(SECTIONS[task])
 
 
 def test_mlflow_gets_single_numbers_and_no_tables(binary):

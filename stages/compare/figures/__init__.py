@@ -10,6 +10,7 @@ embedding.py    the maps of one model's features
 outlines.py     segmentations, image by image
 anomalies.py    scores of normal images and of others
 floors.py       what models reach above the best prediction without a network
+reliability.py  probabilities against what happens, net benefit, errors among the most certain images
 subgroups.py    scores of groups of the test images
 shortcuts.py    whether the label can be told from what should not matter
 examples.py     test images with every model's prediction

@@ -21,6 +21,7 @@ pareto.py      what a better score costs
 power_law.py   learning curves, and the images that a score needs
 floors.py      models against the best prediction without a network
 sites.py       scores of each site apart
+spread.py      probabilities of trainings with other seeds
 worth.py       how many images the baseline needs for the same
 dataset.py     the data set, counted
 """

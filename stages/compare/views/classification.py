@@ -10,11 +10,11 @@ import pandas as pd
 from matplotlib.figure import Figure
 
 from ...shared.core import paths
-from ..figures import board, curves, examples
+from ..figures import board, curves, examples, reliability
 from ..figures.style import Look
 from ..numbers.comparison import Study
 from ..numbers.curves import confusion, of_all, prevalence, table
-from ..page import features, pictures
+from ..page import features, pictures, uncertainty
 from ..read import Member
 
 CLASSES = "Classes"
@@ -31,6 +31,10 @@ def figures(study: Study) -> dict[str, Figure]:
     for name, curve in study.task.curves.items():
         label = study.task.metrics[curve.metric].label
         drawn[name] = curves.by_backbone(shown, study.mean_lines[name], curve, label, share, look)
+    drawn["reliability"] = reliability.diagrams(shown, by_key, look)
+    drawn["risk_coverage"] = reliability.risk_coverage(shown, by_key, look)
+    if len(study.ranked[0].answers.positives) == 1:
+        drawn["decision_curves"] = reliability.decision_curves(shown, by_key, study.ranked[0].answers.classes[1], look)
     return drawn
 
 
@@ -56,7 +60,7 @@ def tables(study: Study) -> dict[str, pd.DataFrame]:
 
 
 def of_page(study: Study, rows: Sequence[int]) -> dict[str, Any]:
-    return {}
+    return uncertainty.of_page(study)
 
 
 def of_model(study: Study, m: Member) -> dict[str, Any]:

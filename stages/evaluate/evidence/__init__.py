@@ -9,6 +9,8 @@ abstention.py      what if the least certain images are left to a human?
 subgroups.py       is it equally good for all groups of images?
 groups.py          these groups: sites, metadata, folders, kinds of files
 gaps.py            differences between groups, with intervals that hold for all at once
+uncertainty.py     does an uncertainty from several predictions find the errors?
+passes.py          these predictions: with dropout, and of augmented views
 """
 
 from __future__ import annotations
@@ -18,7 +20,7 @@ from typing import Any
 
 import pandas as pd
 
-from . import abstention, calibration, conformal, decision_curve, subgroups
+from . import abstention, calibration, conformal, decision_curve, subgroups, uncertainty
 from .evidence import Evidence
 
 SECTIONS: dict[str, dict[str, Callable[[Evidence], Mapping[str, Any]]]] = {
@@ -28,6 +30,7 @@ SECTIONS: dict[str, dict[str, Callable[[Evidence], Mapping[str, Any]]]] = {
         "conformal": conformal.section,
         "abstention": abstention.section,
         "subgroups": subgroups.section,
+        "uncertainty": uncertainty.section,
     },
     "segmentation": {"subgroups": subgroups.section},
     "anomaly": {"subgroups": subgroups.section},
@@ -35,7 +38,7 @@ SECTIONS: dict[str, dict[str, Callable[[Evidence], Mapping[str, Any]]]] = {
 """By task, then by the name in metrics.json."""
 
 COLUMNS: dict[str, list[Callable[[Evidence], pd.DataFrame]]] = {
-    "classification": [calibration.columns, conformal.columns],
+    "classification": [calibration.columns, conformal.columns, uncertainty.columns],
     "segmentation": [],
     "anomaly": [],
 }

@@ -16,10 +16,10 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from ..core.task import CALIBRATED, PROBABILITY
+from ..core.task import CALIBRATED, LOG_PROBABILITY, PROBABILITY
 from .intervals import area_spread
 from .measure import Curve, Measure, Name, TaskMeasures
-from .reliability import ece
+from .reliability import brier, ece, log_loss, surprise
 from .statistics import Ranking, agreement, confusion, precision_recall_curve, ranking, ratio, roc_curve
 
 if TYPE_CHECKING:
@@ -50,7 +50,6 @@ METRICS = {
 """The Brier score is scikit-learn's: the mean squared error of the probability of the positive class; with more than
 two classes the squared errors of all classes are added up, so that it lies between 0 and 2. The log loss limits
 probabilities to what 64 bits tell from 0 and 1, as scikit-learn does."""
-SMALLEST = float(np.finfo(np.float64).eps)  # of a probability whose logarithm is taken
 
 CURVES = {
     "roc": Curve(
@@ -101,7 +100,10 @@ class Answers:
 
     @cached_property
     def log_probabilities(self) -> np.ndarray:
-        """N×K."""
+        """N×K; where the table has them, those that the model gave, which tell 0 from nearly 0."""
+        names = [f"{LOG_PROBABILITY}{name}" for name in self.classes]
+        if set(names) <= set(self.table):
+            return np.asarray(self.table[names], dtype=np.float64)
         return np.asarray(np.log(np.maximum(self.probabilities, np.finfo(np.float64).tiny)))
 
     @cached_property
@@ -131,7 +133,6 @@ def measures(table: pd.DataFrame, weights: np.ndarray) -> dict[str, np.ndarray]:
     right, total = counts.diagonal(axis1=1, axis2=2), counts.sum(axis=(1, 2))
     mcc, kappa = agreement(counts)
     ranked = [of_ranking(ranking(*own, weights)) for own in answers.ranked.values()]
-    errors = squared_errors(answers)
     values = {
         "balanced_accuracy": ratio(right, counts.sum(axis=2)).mean(axis=1),
         "accuracy": ratio(right.sum(axis=1), total),
@@ -139,8 +140,8 @@ def measures(table: pd.DataFrame, weights: np.ndarray) -> dict[str, np.ndarray]:
         "ece": ece(answers.probabilities, answers.truth, weights),
         "mcc": mcc,
         "kappa": kappa,
-        "brier": ratio(weights @ errors[:, answers.positives].sum(axis=1), total),
-        "log_loss": ratio(weights @ surprise(answers.probabilities[np.arange(len(table)), answers.truth]), total),
+        "brier": ratio(weights @ brier(answers.probabilities, answers.truth), total),
+        "log_loss": ratio(weights @ log_loss(answers.probabilities, answers.truth), total),
         **{name: np.mean([own[name] for own in ranked], axis=0) for name in ranked[0]},
     }
     return {name: values[name] for name in METRICS}
@@ -161,11 +162,6 @@ def of_ranking(ranked: Ranking) -> dict[str, np.ndarray]:
 def squared_errors(answers: Answers) -> np.ndarray:
     """N×K: of the probability of each class."""
     return np.asarray((answers.probabilities - np.eye(len(answers.classes))[answers.truth]) ** 2)
-
-
-def surprise(probability: np.ndarray) -> np.ndarray:
-    """−log of the probability of what is true."""
-    return np.asarray(-np.log(np.clip(probability, SMALLEST, 1 - SMALLEST)))
 
 
 def per_class(table: pd.DataFrame, weights: np.ndarray) -> dict[tuple[str, str], np.ndarray]:
@@ -243,4 +239,5 @@ def class_rates(counts: np.ndarray) -> dict[str, np.ndarray]:
 
 
 WATCHED = {"val_accuracy": "validation accuracy", "val_auroc": "validation AUROC"}
-MEASURES = TaskMeasures(METRICS, measures, per_class, rated, one_class, Answers, CURVES, WATCHED)
+SECTIONS = ("calibration", "decision_curve", "conformal", "abstention", "uncertainty")
+MEASURES = TaskMeasures(METRICS, measures, per_class, rated, one_class, Answers, CURVES, WATCHED, sections=SECTIONS)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal, Protocol
 
@@ -144,3 +144,5 @@ class TaskMeasures:
     """Rows -> for each class: how many images are a special case, by its name."""
     classes: Callable[[Mapping[str, Any]], list[str]] = labels
     """data/processed/meta.json -> what `answers` has classes of."""
+    sections: Sequence[str] = ()
+    """Of metrics.json, beside the metrics: what evaluate tells of this task alone."""

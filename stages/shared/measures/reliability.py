@@ -14,6 +14,7 @@ from .statistics import ratio
 
 BINS = 15
 SIMULATIONS = 500
+SMALLEST = float(np.finfo(np.float64).eps)
 
 
 def scored(probabilities: np.ndarray, truth: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -63,9 +64,13 @@ def brier(probabilities: np.ndarray, truth: np.ndarray) -> np.ndarray:
 
 
 def log_loss(probabilities: np.ndarray, truth: np.ndarray) -> np.ndarray:
-    """N negative logarithms of the probability of the true class; of 0 as of the smallest step from 1."""
-    own = probabilities[np.arange(len(truth)), truth]
-    return np.asarray(-np.log(np.maximum(own, np.finfo(np.float64).eps)))
+    """N: of the probability of the true class."""
+    return surprise(probabilities[np.arange(len(truth)), truth])
+
+
+def surprise(probability: np.ndarray) -> np.ndarray:
+    """−log of the probability of what is true; of 0 and 1 as of the numbers of 64 bits beside them."""
+    return np.asarray(-np.log(np.clip(probability, SMALLEST, 1 - SMALLEST)))
 
 
 def expected_error(score: np.ndarray, seed: int) -> float:
