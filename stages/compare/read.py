@@ -191,9 +191,7 @@ def member(key: Key, classes: Sequence[str], task: TaskMeasures) -> Member:
                 f"{path}: not readable ({error}). Make it again with {repro(path.parts[1], key, force=True)}."
             ) from None
     table, path = contents.pop("predictions"), paths.report_dir("evaluate", key) / "predictions.parquet"
-    if "group" not in table or any(
-        name not in contents["metrics"] for name in ("one_class", *SECTIONS, *task.sections)
-    ):
+    if "group" not in table or not {"one_class", *SECTIONS, *task.sections} <= contents["metrics"].keys():
         raise UserError(f"{path}: from an older version. Make it again with {repro('evaluate', key, force=True)}.")
     test = of_test(table)
     answers = task.answers(test)

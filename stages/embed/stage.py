@@ -16,10 +16,12 @@ from ..shared.core import paths
 from ..shared.core.errors import UserError
 from ..shared.core.files import atomic, read_json, write_json
 from ..shared.core.job import Job, Result
+from ..shared.core.judging import Judging
 from ..shared.core.matrix import repro
 from ..shared.core.task import PROBABILITY
 from ..shared.measures import MEASURES
 from ..shared.measures.judge import Judgement, Resampling, flat, judge, write
+from ..shared.measures.truth import NO_TRUTH
 from ..shared.tasks.models import load
 from . import check_data
 from .features import embeddings
@@ -125,10 +127,18 @@ def classify(
         return None
     choice = choose(table, close, labels, classes, options, MEASURES[task])
     voters = Neighbours(close.rows[:, : choice.k], close.cosines[:, : choice.k])
-    answers = answered(table, votes(voters, labels, len(classes)), classes)
     settings = read_json(evaluated / "metrics.json")
+    own = answered(table, votes(voters, labels, len(classes)), classes)
+    answers = MEASURES[task].scored(own, None, NO_TRUTH, judging(settings["settings"], evaluated))
     how = Resampling(settings["bootstrap"], settings["confidence"], settings["seed"])
     return choice, answers, judge(answers, MEASURES[task], how)
+
+
+def judging(settings: Mapping[str, Any], evaluated: Path) -> Judging:
+    """How evaluate judged the model, from its metrics.json."""
+    if "operating_point" not in settings:
+        raise UserError(f"{evaluated}: from an older version. Run `dvc repro -f evaluate@{evaluated.name}`.")
+    return Judging.model_validate({name: settings[name] for name in Judging.model_fields})
 
 
 def silhouette(features: np.ndarray, index: pd.DataFrame, classes: Sequence[str]) -> dict[str, Any] | None:

@@ -22,9 +22,9 @@ from ..shared.core.paths import MANIFEST, report_dir
 from ..shared.core.task import NEEDS
 from ..shared.measures import MEASURES
 from ..shared.measures.judge import Judgement, Resampling, flat, judge, write
-from ..shared.measures.measure import TaskMeasures, Truth
+from ..shared.measures.measure import TaskMeasures
 from ..shared.measures.statistics import once
-from ..shared.measures.truth import truth_of
+from ..shared.measures.truth import NO_TRUTH, truth_of
 from .features import KINDS, Kind
 from .linear import fit
 from .params import Params
@@ -32,7 +32,6 @@ from .tables import TABLES, Half, described, mean_masks
 
 MOST = 10_000  # training images
 MEAN_MASK = Kind("Mean mask", "the mean mask of the training images, for every image")
-NO_TRUTH = Truth(np.zeros((0, 1, 1), np.uint8), [], lambda row: None, lambda maps, size: maps)
 
 
 @dataclass(frozen=True)

@@ -19,6 +19,7 @@ from PIL import Image
 from stages import compare
 from stages.compare import stage as compare_stage
 from stages.compare.views import classification as classification_view
+from stages.evaluate import Params as Evaluation
 from stages.explain import Params as Explain
 from stages.explain.checks.examine import examine
 from stages.explain.stage import write_examination
@@ -28,7 +29,8 @@ from stages.shared.arrays.arrays import load_arrays
 from stages.shared.core.job import Job
 from stages.shared.core.paths import Key
 from stages.shared.measures import MEASURES
-from stages.shared.measures.judge import Resampling, judge, write
+from stages.shared.measures.judge import judge, write
+from stages.shared.measures.truth import NO_TRUTH
 from stages.shared.model.model import Classifier
 from stages.shared.model.recipe import Architecture
 from stages.shared.tasks import classification
@@ -40,7 +42,7 @@ from stages.train.plan.strategies import make_plan
 from stages.train.sample import Rows
 from stages.train.start.start import Start
 
-from .evaluations import write_evaluation
+from .evaluations import HOW, write_evaluation
 
 STRATEGIES, SAMPLES = ["from_scratch", "feature_extraction", "fine_tune"], ["tenth", "full"]
 SKILL = {  # how far a model's score separates the classes
@@ -199,8 +201,8 @@ def write_floors(root: Path, index: pd.DataFrame, classes: list[str], shared: np
     floors = []
     for name, prob in (("majority", guesses), ("hog", skilled)):
         table = classification.predictions(index[keep], prob[keep], classes)
-        judgement = judge(table, MEASURES["classification"], Resampling(300, 0.95, seed=0))
-        write(root / "reports/floor" / name, table, judgement)
+        table = MEASURES["classification"].scored(table, None, NO_TRUTH, Evaluation())
+        write(root / "reports/floor" / name, table, judge(table, MEASURES["classification"], HOW))
         about = {"title": name.upper(), "about": f"{name}, made up", "features": 4, "strength": None}
         floors.append({"name": name, **about})
     write_json(root / "reports/floor/floor.json", {"train_images": 200, "train_patients": 80, "floors": floors})
@@ -223,6 +225,7 @@ def write_model(
     prob = scores(index.label.cat.codes.to_numpy().astype(int), len(classes), skill, shared, rng)
     keep = (index.split != "train").to_numpy()
     table = classification.predictions(index[keep], prob[keep], classes)
+    table = MEASURES["classification"].scored(table, None, NO_TRUTH, Evaluation())
     write_evaluation(root / "reports/evaluate" / key, table)
     write_training(root, Key(*key.split("-")), index, skill, rng, sample)
     write_cases(root, key, table[table.split == "test"], index, rng)

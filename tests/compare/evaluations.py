@@ -40,9 +40,11 @@ def described(table: pd.DataFrame) -> pd.DataFrame:
     )
 
 
-def evidence(table: pd.DataFrame, how: Resampling, task: str) -> tuple[pd.DataFrame, dict[str, Any]]:
+def evidence(
+    table: pd.DataFrame, how: Resampling = HOW, task: str = "classification", options: Params | None = None
+) -> tuple[pd.DataFrame, dict[str, Any]]:
     """The table with the columns that evaluate adds, and the sections."""
-    own = Evidence(Params(), table, how, None, None, None, np.arange(len(table)))  # type: ignore[arg-type]
+    own = Evidence(options or Params(), table, how, None, None, None, np.arange(len(table)))  # type: ignore[arg-type]
     for columns in COLUMNS[task]:
         own = replace(own, table=own.table.join(columns(own)))
     groups = subgroups.compared(own.test, MEASURES[task], subgroups.COMPUTE[task], how, 10, {})
@@ -54,7 +56,8 @@ def write_evaluation(
 ) -> None:
     table = table if "brightness" in table else described(table)
     judgement = judge(table, MEASURES[task], how)
-    table, sections = evidence(table, how, task)
+    options = Params.model_validate(numbers.get("settings", {}))
+    table, sections = evidence(table, how, task, options)
     numbers = {**judgement.numbers, **sections, **numbers}
     write(folder, table, replace(judgement, numbers=numbers))
     write_json(folder / "cost.json", COST)

@@ -46,7 +46,7 @@ def write_model(root: Path, key: Key, index: pd.DataFrame, rule: str) -> None:
     rows = index[index.split != "train"]
     table = rows[["path", "label", "patient", "group", "split"]].reset_index(drop=True)
     table["score"] = np.exp(skill * (table["label"] != "normal") + rng.normal(size=len(table)))
-    options = Evaluation(threshold={"rule": rule, "false_alarms": 0.1})
+    options = Evaluation(operating_point={"rule": rule, "false_alarms": 0.1})
     truth = Truth(np.zeros((len(table), 8, 8)), [], lambda row: None, lambda own, size: own)
     table = MEASURES["anomaly"].scored(table, np.zeros((len(table), 8, 8)), truth, options)
     write_evaluation(root / "reports/evaluate" / str(key), table, task="anomaly", settings=options.model_dump())
@@ -157,7 +157,7 @@ def test_more_false_alarms_than_promised_are_said_where_the_interval_shows_it(lo
     class Stub:
         test = pd.DataFrame({"threshold": [1.0]})
         metrics = {
-            "settings": {"threshold": {"rule": "normal_quantile", "false_alarms": 0.05}},
+            "operating_point": {"settings": {"rule": "normal_quantile", "false_alarms": 0.05}},
             "counts": {"val": {}, "test": {}},
             "test": {"specificity": {"value": 0.85, "low": 0.7, "high": low + 0.05}},
         }

@@ -13,7 +13,7 @@ from sklearn.metrics import average_precision_score, balanced_accuracy_score, ro
 
 from stages.evaluate.params import Params
 from stages.shared.core.errors import UserError
-from stages.shared.core.judging import Threshold
+from stages.shared.core.judging import OperatingPoint
 from stages.shared.measures import MEASURES
 from stages.shared.measures.anomaly import measures, scored
 from stages.shared.measures.judge import Resampling, judge
@@ -43,7 +43,7 @@ def table(images=120, shift=1.0, seed=0, classes=("normal", "virus", "bacteria")
 
 
 def judged(rows, **threshold):
-    options = Params(threshold=Threshold(**threshold))
+    options = Params(operating_point=OperatingPoint(**threshold))
     return scored(rows, None, NO_TRUTH, options)
 
 
@@ -218,7 +218,7 @@ def test_a_rate_that_so_few_images_cannot_promise_is_refused():
 def test_the_normal_quantile_asks_no_anomaly():
     rows = table()
     truth, score = (rows["label"] != "normal").to_numpy(), rows["score"].to_numpy()
-    rule = Threshold(rule="normal_quantile", false_alarms=0.1)
+    rule = OperatingPoint(rule="normal_quantile", false_alarms=0.1)
     assert choose(score, truth, rule) == choose(np.where(truth, 99.0, score), truth, rule)
 
 

@@ -137,7 +137,7 @@ def threshold(m: Member) -> dict[str, Any]:
 
     validation, test: (class, images, patients, alarms), the normal class first. expected: false alarms among NEXT
     normal images, with low and high. more: the interval lies above what normal_quantile promised."""
-    rule, counts, rates = m.metrics["settings"]["threshold"], m.metrics["counts"], m.metrics["test"]
+    rule, counts, rates = m.metrics["operating_point"]["settings"], m.metrics["counts"], m.metrics["test"]
     specificity = rates["specificity"]
     ends = {"value": "value", "low": "high", "high": "low"}
     expected = {

@@ -2,6 +2,7 @@
 
 evidence.py        what a section is made from
 rates.py           rates with intervals
+operating_point.py from which score on is an image called positive?
 calibration.py     can a probability be taken at its word?
 decision_curve.py  would acting on it help?
 conformal.py       which classes cannot be ruled out?
@@ -20,11 +21,12 @@ from typing import Any
 
 import pandas as pd
 
-from . import abstention, calibration, conformal, decision_curve, subgroups, uncertainty
+from . import abstention, calibration, conformal, decision_curve, operating_point, subgroups, uncertainty
 from .evidence import Evidence
 
 SECTIONS: dict[str, dict[str, Callable[[Evidence], Mapping[str, Any]]]] = {
     "classification": {
+        "operating_point": operating_point.of_classes,
         "calibration": calibration.section,
         "decision_curve": decision_curve.section,
         "conformal": conformal.section,
@@ -33,7 +35,7 @@ SECTIONS: dict[str, dict[str, Callable[[Evidence], Mapping[str, Any]]]] = {
         "uncertainty": uncertainty.section,
     },
     "segmentation": {"subgroups": subgroups.section},
-    "anomaly": {"subgroups": subgroups.section},
+    "anomaly": {"operating_point": operating_point.of_anomalies, "subgroups": subgroups.section},
 }
 """By task, then by the name in metrics.json."""
 

@@ -26,7 +26,7 @@ def choose(predictions: pd.DataFrame, classes: list[str], params: Params) -> pd.
     Adds `confidence` (the probability of the predicted class) and `correct`. Ordered by class, right before wrong.
     """
     test = predictions[predictions["split"] == "test"].copy()
-    test["confidence"] = test.filter(regex=f"^{PROBABILITY}").max(axis=1)
+    test["confidence"] = [row[f"{PROBABILITY}{row['predicted']}"] for row in test.to_dict("records")]
     test["correct"] = test["label"].astype(str) == test["predicted"].astype(str)
     if params.choose == "random":
         test = test.iloc[np.random.default_rng(params.seed).permutation(len(test))]

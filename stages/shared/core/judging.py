@@ -2,17 +2,32 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from collections.abc import Mapping
+from typing import Annotated, Any, Literal
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from .settings import Settings
 
+Share = Annotated[float, Field(gt=0, lt=1)]
 
-class Threshold(Settings):
-    rule: Literal["youden", "normal_quantile"] = "youden"
-    """youden: where sensitivity + specificity is highest. normal_quantile: above so many normal images that a further
-    one, of the same kind, is a false alarm with at most the probability `false_alarms`, whatever the anomalies are."""
+
+class OperatingPoint(Settings):
+    """From which score on an image is called positive. Chosen on the validation images alone; where they are of one
+    kind, or all have the same score, a probability of 0.5 decides, and metrics.json says so."""
+
+    rule: Literal["youden", "sensitivity", "specificity", "cost", "normal_quantile"] = "youden"
+    """youden: where sensitivity + specificity is highest. sensitivity: the highest specificity with at least the
+    sensitivity below. specificity: the reverse. cost: the least cost of misses and false alarms. normal_quantile, of
+    task anomaly alone: above so many normal images that a further one, of the same kind, is a false alarm with at most
+    the probability `false_alarms`, whatever the anomalies are."""
+    sensitivity: Annotated[float, Field(gt=0, le=1)] = 0.95
+    """Of rule sensitivity: at least this, on the validation images."""
+    specificity: Annotated[float, Field(gt=0, le=1)] = 0.95
+    """Of rule specificity: at least this, on the validation images."""
+    miss_cost: Annotated[float, Field(gt=0)] = 1.0
+    """Of rule cost: what a missed case costs, in false alarms. It counts how common cases are: as among the validation
+    images, or as `prevalence` says."""
     false_alarms: Annotated[float, Field(gt=0, lt=1)] = 0.05
     """Of normal_quantile. A share of 0.05 needs 19 normal validation images, 0.01 needs 99."""
 
@@ -69,8 +84,12 @@ class Judging(Settings):
     """Segmentation: how far a boundary may be off and still count as right in the surface Dice, as a share of the
     diagonal of the image, so that it means the same at every size; at least one pixel. 0.005 is about 3 mm on a chest
     film of 35 × 43 cm, and 1.6 px of an image of 224 × 224."""
-    threshold: Threshold = Threshold()
-    """Anomaly detection: from which score on an image is an alarm. Chosen on the validation images alone."""
+    operating_point: OperatingPoint = OperatingPoint()
+    """Classification and anomaly detection: how the threshold is chosen. With more than two classes there is one for
+    each class against the rest, and the predicted class stays the most probable one."""
+    prevalence: Share | dict[str, Share] | None = None
+    """Of the disease where the model is to be used: PPV and NPV of the operating point depend on it. With more than two
+    classes a number for each, by name. null: as among the test images."""
     calibration: Literal["temperature", "platt", "isotonic", "none"] = "temperature"
     """Classification: how probabilities are calibrated, fitted on the validation images. temperature: one number; the
     predicted classes stay (Guo et al. 2017). platt: a line for each class; it also corrects the share of a class, which
@@ -85,3 +104,13 @@ class Judging(Settings):
     """Scores of groups of the test images: by site, metadata, folder, size, brightness and contrast."""
     cost: Cost = Cost()
     """Time, memory and arithmetic of a prediction (cost.json)."""
+
+    @model_validator(mode="before")
+    @classmethod
+    def _no_threshold(cls, values: Any) -> Any:
+        if isinstance(values, Mapping) and "threshold" in values:
+            raise ValueError(
+                "threshold: unknown key. evaluate.operating_point decides now how thresholds are chosen, for "
+                "classification as well: move rule and false_alarms there and remove this line."
+            )
+        return values

@@ -32,5 +32,7 @@ CALIBRATED = "calibrated_"
 """The same, of probabilities that evaluate calibrated on the validation images."""
 IN_SET = "in_set_"
 """Before the name of a class: whether it is in the image's conformal set."""
-OF_ANSWERS = ("predicted", "threshold", PROBABILITY, LOG_PROBABILITY, CALIBRATED, IN_SET, "mc_dropout_", "tta_")
+THRESHOLD = "threshold"
+"""Of two classes, the column with the threshold of the positive one; of more, before _ and the name of each."""
+OF_ANSWERS = ("predicted", THRESHOLD, PROBABILITY, LOG_PROBABILITY, CALIBRATED, IN_SET, "mc_dropout_", "tta_")
 """How the names of those columns of a prediction table begin that are a model's answers."""

@@ -15,7 +15,8 @@ segmentation.py    the same of segmentation, from scores of single images
 scoring.py         those scores: overlap and distances, at the size of the network and of the file
 anomaly.py         the same of anomaly detection, from a score of each image
 pixels.py          whether its maps point at what was annotated
-threshold.py       from those scores to alarms
+threshold.py       from scores to decisions: operating points
+predictive.py      PPV and NPV at another prevalence
 surfaces.py        distances between the boundaries of two masks
 """
 

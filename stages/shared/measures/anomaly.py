@@ -20,7 +20,7 @@ from . import classification, pixels
 from .intervals import area_spread
 from .measure import Measure, Name, Options, TaskMeasures, Truth
 from .statistics import auroc, confusion, ranking, ratio
-from .threshold import choose
+from .threshold import choose, prevalences
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -32,9 +32,9 @@ METRICS = {
     "auprc": Measure("AUPRC", "AUPRC"),
     "sensitivity_at_90": Measure("sensitivity at 90% specificity", "sens@90", headline=True),
     "sensitivity_at_95": Measure("sensitivity at 95% specificity", "sens@95"),
-    "balanced_accuracy": Measure("balanced accuracy", "bal.acc"),
-    "sensitivity": Measure("sensitivity", "sens", headline=True),
-    "specificity": Measure("specificity", "spec", headline=True),
+    "balanced_accuracy": Measure("balanced accuracy", "bal.acc", decided=True),
+    "sensitivity": Measure("sensitivity", "sens", headline=True, decided=True),
+    "specificity": Measure("specificity", "spec", headline=True, decided=True),
     "pixel_auroc": Measure("pixel AUROC", "pixAUROC", chance=0.5, spread=None),
     "aupro": Measure("AUPRO", "AUPRO", chance=pixels.FALSE_PIXELS / 2, spread=None),
 }
@@ -88,7 +88,9 @@ def scored(table: pd.DataFrame, maps: np.ndarray, truth: Truth, options: Options
     import pandas as pd
 
     answers, validation = Answers(table), np.asarray(table["split"] == "val")
-    threshold = choose(answers.score[validation], answers.anomalous[validation], options.threshold)
+    prevalence = prevalences(options.prevalence, [ANOMALOUS])[ANOMALOUS]
+    own = answers.score[validation], answers.anomalous[validation]
+    threshold = choose(*own, options.operating_point, prevalence=prevalence).threshold
     kinds = [answers.classes[0], ANOMALOUS]
     predicted = pd.Categorical.from_codes((answers.score > threshold).astype(int), categories=kinds)
     table = table.assign(predicted=predicted, threshold=threshold)
@@ -197,5 +199,8 @@ def one_class(table: pd.DataFrame) -> dict[str, Any] | None:
 ANOMALOUS = "anomalous"
 """What an image above the threshold is predicted to be."""
 CURVES = classification.CURVES
+SECTIONS = ("operating_point",)
 WATCHED = {"val_auroc": "validation AUROC"}
-MEASURES = TaskMeasures(METRICS, measures, per_class, rated, one_class, Answers, CURVES, WATCHED, scored, counts)
+MEASURES = TaskMeasures(
+    METRICS, measures, per_class, rated, one_class, Answers, CURVES, WATCHED, scored, counts, sections=SECTIONS
+)

@@ -16,30 +16,34 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from ..core.task import CALIBRATED, LOG_PROBABILITY, PROBABILITY
+from ..core.errors import UserError
+from ..core.task import CALIBRATED, LOG_PROBABILITY, PROBABILITY, THRESHOLD
 from .intervals import area_spread
-from .measure import Curve, Measure, Name, TaskMeasures
+from .measure import Curve, Measure, Name, Options, TaskMeasures, Truth
 from .reliability import brier, ece, log_loss, surprise
 from .statistics import Ranking, agreement, confusion, precision_recall_curve, ranking, ratio, roc_curve
+from .threshold import RULES, choose, prevalences
 
 if TYPE_CHECKING:
     import pandas as pd
 
 ONE_CLASS = 0.98  # share of the images
+HALF = 0.5
+"""The threshold where validation cannot choose one."""
 
 METRICS = {
     "auroc": Measure("AUROC", "AUROC", headline=True, chance=0.5, spread=area_spread),
     "auprc": Measure("AUPRC", "AUPRC"),
-    "balanced_accuracy": Measure("balanced accuracy", "bal.acc", headline=True),
-    "accuracy": Measure("accuracy", "acc"),
-    "sensitivity": Measure("sensitivity", "sens", headline=True),
-    "specificity": Measure("specificity", "spec", headline=True),
-    "ppv": Measure("PPV", "PPV"),
-    "npv": Measure("NPV", "NPV"),
-    "f1": Measure("F1", "F1"),
+    "balanced_accuracy": Measure("balanced accuracy", "bal.acc", headline=True, decided=True),
+    "accuracy": Measure("accuracy", "acc", decided=True),
+    "sensitivity": Measure("sensitivity", "sens", headline=True, decided=True),
+    "specificity": Measure("specificity", "spec", headline=True, decided=True),
+    "ppv": Measure("PPV", "PPV", decided=True),
+    "npv": Measure("NPV", "NPV", decided=True),
+    "f1": Measure("F1", "F1", decided=True),
     "ece": Measure("calibration error", "ECE", higher_is_better=False, rate=False),
-    "mcc": Measure("MCC", "MCC", chance=0.0, spread=None),
-    "kappa": Measure("Cohen’s kappa", "kappa", chance=0.0, spread=None),
+    "mcc": Measure("MCC", "MCC", chance=0.0, spread=None, decided=True),
+    "kappa": Measure("Cohen’s kappa", "kappa", chance=0.0, spread=None, decided=True),
     "brier": Measure("Brier score", "Brier", higher_is_better=False, spread=None),
     "log_loss": Measure("log loss", "log loss", higher_is_better=False, spread=None),
     "sensitivity_at_90": Measure("sensitivity at 90% specificity", "sens@90"),
@@ -124,6 +128,35 @@ class Answers:
     def counts(self, weights: np.ndarray) -> np.ndarray:
         """R×K×K, truth × prediction."""
         return confusion(self.truth, self.predicted, len(self.classes), weights)
+
+
+def scored(table: pd.DataFrame, maps: None, truth: Truth, options: Options) -> pd.DataFrame:
+    """`table` with thresholds that are chosen on the rows of the validation split alone. Of two classes: column
+    threshold, and the last class is predicted where its probability is above it. Of more: threshold_<class>, of each
+    class against the rest, and the most probable class is predicted.
+
+    Raises:
+        UserError: a rule of another task; prevalences of classes that there are not.
+    """
+    if options.operating_point.rule == "normal_quantile":
+        raise UserError(
+            "params.yaml: evaluate.operating_point.rule: normal_quantile is a rule of task anomaly. Task "
+            f"classification has {', '.join(RULES)}."
+        )
+    import pandas as pd
+
+    answers, validation = Answers(table), np.asarray(table["split"] == "val")
+    shares = prevalences(options.prevalence, list(answers.ranked))
+    chosen = {
+        name: choose(score[validation], positive[validation], options.operating_point, HALF, shares[name]).threshold
+        for name, (positive, score) in answers.ranked.items()
+    }
+    if len(answers.classes) > 2:
+        return table.assign(**{f"{THRESHOLD}_{name}": threshold for name, threshold in chosen.items()})
+    (threshold,) = chosen.values()
+    called = (answers.probabilities[:, 1] > threshold).astype(int)
+    predicted = pd.Categorical.from_codes(called, categories=answers.classes)
+    return table.assign(**{"predicted": predicted, THRESHOLD: threshold})
 
 
 def measures(table: pd.DataFrame, weights: np.ndarray) -> dict[str, np.ndarray]:
@@ -238,6 +271,8 @@ def class_rates(counts: np.ndarray) -> dict[str, np.ndarray]:
     }
 
 
+SECTIONS = ("operating_point", "calibration", "decision_curve", "conformal", "abstention", "uncertainty")
 WATCHED = {"val_accuracy": "validation accuracy", "val_auroc": "validation AUROC"}
-SECTIONS = ("calibration", "decision_curve", "conformal", "abstention", "uncertainty")
-MEASURES = TaskMeasures(METRICS, measures, per_class, rated, one_class, Answers, CURVES, WATCHED, sections=SECTIONS)
+MEASURES = TaskMeasures(
+    METRICS, measures, per_class, rated, one_class, Answers, CURVES, WATCHED, scored, sections=SECTIONS
+)

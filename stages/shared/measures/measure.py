@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal, Protocol
 
@@ -33,6 +33,8 @@ class Measure:
     rate: bool = True
     """Each image is right or wrong, as in a rate or an area. False: a mean of scores between 0 and 1, which may differ
     far less from image to image than right and wrong do."""
+    decided: bool = False
+    """Computed from the predicted class, which with two classes depends on the operating point."""
     unit: str = ""
     """Of metrics that are not between 0 and 1."""
 
@@ -65,8 +67,12 @@ class Options(Protocol):
         """Share of the diagonal of an image by which a boundary may be off."""
 
     @property
-    def threshold(self) -> Rule:
-        """How scores become alarms."""
+    def operating_point(self) -> Rule:
+        """How scores become decisions."""
+
+    @property
+    def prevalence(self) -> float | Mapping[str, float] | None:
+        """Of the positives where the model is to be used, or of each class by name; None: as among the images."""
 
 
 class Decision(Protocol):
@@ -144,5 +150,5 @@ class TaskMeasures:
     """Rows -> for each class: how many images are a special case, by its name."""
     classes: Callable[[Mapping[str, Any]], list[str]] = labels
     """data/processed/meta.json -> what `answers` has classes of."""
-    sections: Sequence[str] = ()
-    """Of metrics.json, beside the metrics: what evaluate tells of this task alone."""
+    sections: tuple[str, ...] = ()
+    """Of metrics.json beside the metrics (evaluate/evidence): those without which compare cannot show a model."""

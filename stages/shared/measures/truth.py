@@ -12,6 +12,9 @@ from .measure import Decision, Truth
 if TYPE_CHECKING:
     import pandas as pd
 
+NO_TRUTH = Truth(np.zeros((0, 1, 1), np.uint8), [], lambda row: None, lambda maps, size: maps)
+"""For predictions that are a table alone."""
+
 
 class Annotated(Protocol):
     """N images, H×W pixels."""
