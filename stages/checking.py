@@ -97,6 +97,12 @@ def check_needs(raw: Mapping[str, Any]) -> None:
             f"{PARAMS}: preprocess.steps: CropToMask cuts each image to its mask, but task {task} learns to find that "
             "mask: the crop would tell the answer. Remove the step, or set task: classification."
         )
+    rule = resolve("floor", raw).evaluate.operating_point.rule
+    if rule == "normal_quantile" and task != "anomaly":
+        raise UserError(
+            f"{PARAMS}: evaluate.operating_point.rule: normal_quantile is a rule of task anomaly, and this is "
+            f"task {task}. Take youden, sensitivity, specificity or cost."
+        )
     check_columns(resolve("download", raw), images)
 
 

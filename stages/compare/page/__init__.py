@@ -9,6 +9,7 @@ advice.py     score against cost, what to use
 guidelines.py what to use, in sentences with their numbers
 questions.py  groups of models that differ in one thing, in words
 uncertainty.py  calibration, and what several kinds of uncertainty are worth
+operating.py  operating points
 features.py   the map of the features, neighbours, suspected leaks
 subgroups.py  scores of groups of the test images
 made.py       settings and environment of the trainings

@@ -26,7 +26,7 @@ from ..numbers.board import best_on_validation
 from ..numbers.comparison import Study, beside
 from ..read import BEFORE_AFTER
 from ..views import VIEWS
-from . import advice, features, paired, pictures, sentences, subgroups, where
+from . import advice, features, operating, paired, pictures, sentences, subgroups, where
 from .made import environments, own_settings, shared_settings
 from .story import tell
 from .svg import FIGURE_COLOURS, svg
@@ -87,6 +87,7 @@ def page(study: Study, figures: Mapping[str, Figure]) -> str:
         ],
         look=Look(board),
         thresholds=thresholds.of_models(models),
+        operating=operating.of_models(models),
         figure_colours=FIGURE_COLOURS,
         checklists=filled_checklists(study, story) if params.documents else [],
         environments=environments(study.ranked),
