@@ -13,6 +13,7 @@ import argparse
 import sys
 from collections.abc import Callable, Iterator, Sequence
 from functools import partial
+from itertools import combinations
 from pathlib import Path
 
 import numpy as np
@@ -22,7 +23,12 @@ from scipy import stats
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
 
+from stages.compare.numbers.delong import areas as areas_of
 from stages.compare.numbers.draws import Contrast, Draws
+from stages.compare.numbers.mcnemar import discordance
+from stages.compare.numbers.optimism import optimism
+from stages.compare.numbers.paired import holm
+from stages.compare.numbers.tiers import tiers
 from stages.shared.measures import MEASURES, segmentation
 from stages.shared.measures.intervals import draws
 from stages.shared.measures.judge import Resampling, judge
@@ -150,12 +156,18 @@ def coverage(studies: int, jobs: int) -> Iterator[tuple[str, float, float]]:
         yield name, float(((ends[:, 0] <= truth) & (truth <= ends[:, 1])).mean()), float(np.diff(ends, axis=1).mean())
 
 
-def models(areas: np.ndarray, rng: Rng, patients: int = 60, replicates: int = 1000) -> Draws:
-    """Models with these true areas, tested on the same patients: half of what moves a score is common to all."""
-    truth, of_image = cohort(patients, patients, 1)
-    common = rng.normal(size=len(truth))
+def same_patients(areas: np.ndarray, rng: Rng, patients: int = 60, images: int = 1) -> tuple[np.ndarray, ...]:
+    """Truth and patient of each image, and the scores of models with these true areas, M×N, on the same patients: half
+    of what moves a score is common to all, and to all images of a patient."""
+    truth, of_image = cohort(patients, patients, images)
+    common = rng.normal(size=2 * patients)[of_image]
     own = rng.normal(size=(len(areas), len(truth)))
-    values = np.array([distance(a) for a in areas])[:, None] * truth + 0.5**0.5 * (common + own)
+    return truth, of_image, np.array([distance(a) for a in areas])[:, None] * truth + 0.5**0.5 * (common + own)
+
+
+def models(areas: np.ndarray, rng: Rng, patients: int = 60, replicates: int = 1000) -> Draws:
+    """Their draws."""
+    truth, of_image, values = same_patients(areas, rng, patients)
     (weights,) = draws(of_image, replicates, int(rng.integers(2**31)))
     point = np.array([auroc(truth == 1, v, once(len(truth)))[0] for v in values])
     drawn = np.array([auroc(truth == 1, v, weights) for v in values])
@@ -175,6 +187,42 @@ def equal_models(count: int, rng: Rng) -> tuple[bool, bool]:
         any(excludes(low, high) for _, low, high in drawn.differences_to(best)),
         any(excludes(low, high) for _, low, high in pairs),
     )
+
+
+def paired_tests(test: str, count: int, images: int, rng: Rng) -> tuple[bool, bool]:
+    """Whether DeLong's or McNemar's test, adjusted for all pairs, tells any of so many equal models from the first; the
+    same without adjusting."""
+    truth, of_image, values = same_patients(np.full(count, 0.85), rng, images=images)
+    found = areas_of([(truth == 1, values)], of_image)
+    right, score = (values > values.mean(axis=1, keepdims=True)) == truth, found.value
+    score = score if test == "DeLong" else right.mean(axis=1)
+    pairs = list(combinations(range(count), 2))
+    if test == "DeLong":
+        differences = [found.difference(a, b) for a, b in pairs]
+        p = np.array([2 * stats.norm.sf(abs(d) / error) for d, error in differences])
+    else:
+        p = np.array([discordance(right[a], right[b], of_image).p_value for a, b in pairs])
+    with_first = [int(score.argmax()) in pair for pair in pairs]
+    return bool((holm(p)[with_first] < 1 - LEVEL).any()), bool((p[with_first] < 1 - LEVEL).any())
+
+
+def two_tiers(rng: Rng) -> tuple[bool, bool]:
+    """Three equal models and three that are worse: whether one of the first three is in a lower tier than another; the
+    same where each interval is of one pair alone."""
+    drawn = models(np.repeat([0.9, 0.7], 3), rng)
+    order = np.argsort(-drawn.point, kind="stable").tolist()
+    best = next(i for i in order if i < 3)
+    alone = (drawn.differences([Contrast([i], [best])])[0] for i in range(3))
+    return len(set(tiers(drawn, order)[:3])) > 1, any(high < 0 for _, _, high in alone)
+
+
+def first_row(count: int, rng: Rng) -> tuple[bool, bool]:
+    """Whether the value of the first of so many equal models, without its luck, claims more than their true area: its
+    95% interval lies above; the same of the value as it is."""
+    drawn = models(np.full(count, 0.85), rng)
+    best = int(drawn.point.argmax())
+    low = drawn.point[best] - stats.norm.ppf((1 + LEVEL) / 2) * drawn.replicates[best].std()
+    return low - optimism(drawn) > 0.85, low > 0.85
 
 
 def equal_strategies(seeds: int, rng: Rng) -> tuple[bool, bool]:
@@ -201,6 +249,16 @@ def false_claims(studies: int, jobs: int) -> Iterator[tuple[str, float, float]]:
     for seeds in (1, 2, 3, 5):
         about = "these trained models" if seeds == 1 else "equal strategies"
         cases.append((f"4 contrasts of {about}, seeds: {seeds}", partial(equal_strategies, seeds)))
+    cases += [
+        (
+            f"{count} equal models × {images} image{'s' * (images > 1)}, {test}",
+            partial(paired_tests, test, count, images),
+        )
+        for test in ("DeLong", "McNemar")
+        for count, images in ((6, 1), (6, 3), (15, 1))
+    ]
+    cases.append(("3 equal models above 3 others, in two tiers", two_tiers))
+    cases += [(f"value of the first of {count} equal models", partial(first_row, count)) for count in (6, 36)]
     for case, (name, study) in enumerate(cases, start=100):
         wrong, uncorrected = repeated(study, studies, jobs, case).mean(axis=0)
         yield name, wrong, uncorrected

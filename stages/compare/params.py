@@ -33,6 +33,9 @@ class Params(Settings):
     baseline reaches at its largest size."""
     samples: int = Field(6, ge=0, le=40)
     """Test images that the report shows with the prediction of every model."""
+    ensembles: bool = True
+    """Judge the mean of the calibrated probabilities of the top models of validation, and of repeats over seeds and
+    folds: reports/compare/ensembles."""
     documents: bool = True
     """Fill reports/compare/documents: model cards, checklists (CLAIM, TRIPOD+AI), slides, a PDF, references."""
 

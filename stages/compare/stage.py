@@ -34,6 +34,7 @@ def run(params: Params, job: Job) -> Result:
     figures = all_figures(study)
     html = page(study, figures)  # before the figures are saved: it fixes their layout
     files = [save(fig, out / "figures" / f"{name}.png") for name, fig in figures.items()]
+    write_ensembles(out / "ensembles", study)
     documents.write(out / "documents", study, figures, dict(zip(figures, files, strict=True)))
     files += save_maps(out / "embeddings", study)
     with atomic(out / "index.html") as partial:
@@ -46,6 +47,17 @@ def run(params: Params, job: Job) -> Result:
         datasets={"all": study.data.index},
         of_study=True,
     )
+
+
+def write_ensembles(folder: Path, study: Study) -> None:
+    """<name>/predictions.parquet and metrics.json of each."""
+    shutil.rmtree(folder, ignore_errors=True)
+    folder.mkdir(parents=True)
+    for ensemble in study.pools:
+        with atomic(folder / ensemble.name / "predictions.parquet") as partial:
+            ensemble.test.to_parquet(partial, index=False)
+        members = [str(key) for key in study.ensembles.set_index("name").loc[ensemble.name, "members"].split()]
+        write_json(folder / ensemble.name / "metrics.json", {"test": ensemble.metrics, "members": members})
 
 
 def save_maps(folder: Path, study: Study) -> list[Path]:
@@ -67,6 +79,7 @@ def write_tables(out: Path, study: Study) -> None:
         "histories": curves.of_all(study.ranked, lambda m: m.history.assign(val_score=m.history[watched])),
         "tables/paired": study.paired,
         "tables/optimism": study.optimism,
+        "tables/ensembles": study.ensembles,
         "tables/floors": for_file(study.floors.drop(columns="about", errors="ignore"), study.metric),
         "tables/pooled": for_file(study.folds, study.metric),
         "tables/learning_curves": study.laws,

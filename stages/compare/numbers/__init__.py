@@ -5,6 +5,7 @@ draws.py       one metric on every bootstrap draw: differences and their interva
 board.py       the leaderboard
 tiers.py       what the test images tell apart, in place of an order
 optimism.py    the luck in the first row, which was chosen for its value
+ensembles.py   means over the probabilities of several models
 paired.py      paired tests beside the bootstrap, of all that it compares
 delong.py      areas under the ROC curve and their covariance, by cluster
 mcnemar.py     which of two models is right more often, by cluster

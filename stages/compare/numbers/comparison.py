@@ -13,7 +13,7 @@ from ...shared.measures.measure import Measure, TaskMeasures
 from .. import read
 from ..params import Params
 from ..read import Member
-from . import embeddings, floors, guidelines, optimism, pareto, pooled, power_law, repeats
+from . import embeddings, ensembles, floors, guidelines, optimism, pareto, pooled, power_law, repeats
 from .board import leaderboard
 from .cells import Cells, cells
 from .curves import Line, mean_line
@@ -33,7 +33,7 @@ class Study:
     `votes`: these against the model's own head. `floors`: predictions without a network; `floor`: the one of them that
     validation chooses, None without any; `above`: the rows of `board` against it, by key. `paired`: tests of pairs
     (paired.py). `optimism`: the luck in the first row (optimism.py). `cells`: the models of the matrix, repeats as one.
-    `questions`: groups of models that differ in one thing.
+    `questions`: groups of models that differ in one thing. `pools`: ensembles of models, one row of `ensembles` each.
 
     In `board`, `means` and `contrasts`, the columns `value…` are of the metric that decides, `metric`."""
 
@@ -52,6 +52,8 @@ class Study:
     optimism: pd.DataFrame
     cells: Cells
     questions: pd.DataFrame
+    pools: list[ensembles.Ensemble]
+    ensembles: pd.DataFrame
 
     @property
     def metric(self) -> str:
@@ -180,6 +182,24 @@ def analyse(params: Params) -> Study:
     of_models = [table[table["kind"] == "model"] for table in (trainings, means, board)]
     own = cells(of_models[0], of_models[1], of_models[2], draws)
     groups = answers(own, members)
+    pools = ensembles.ensembles(members, draws, metric, task) if params.ensembles else []
+    joined = ensembles.table(pools, members, draws, metric)
     return Study(
-        params, data, ranked, board, means, contrasts, missing, votes, table, floor, above, tests, luck, own, groups
+        params,
+        data,
+        ranked,
+        board,
+        means,
+        contrasts,
+        missing,
+        votes,
+        table,
+        floor,
+        above,
+        tests,
+        luck,
+        own,
+        groups,
+        pools,
+        joined,
     )

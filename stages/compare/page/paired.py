@@ -16,7 +16,12 @@ def of_page(study: Study) -> dict[str, Any]:
     """What paired.j2 shows. `paired`: the rows of paired.csv by what they are against; empty without any."""
     table = study.paired
     groups = {against: rows.to_dict("records") for against, rows in table.groupby("against", sort=False)}
-    return {"paired": groups, "agreement": agrees(study), "luck": study.optimism.to_dict("records")}
+    return {
+        "paired": groups,
+        "agreement": agrees(study),
+        "luck": study.optimism.to_dict("records"),
+        "ensembles": study.ensembles.to_dict("records"),
+    }
 
 
 def agrees(study: Study) -> str:
