@@ -62,8 +62,17 @@ def measure(model: Model, images: np.ndarray, settings: Cost) -> dict[str, Any]:
             passes = timed(predict, settings.seconds)
             joules = (energy.read() - before) / (size * len(passes))
             results["latency_ms"][str(size)] = summary(passes)
-            results["energy_j"] = {"value": joules if np.isfinite(joules) else None, "source": energy.source}
+            known = joules >= 0  # NaN: not read; below 0: a counter began anew
+            results["energy_j"] = {"value": joules if known else None, "source": energy.source}
     return results
+
+
+def headlines(cost: Mapping[str, Any]) -> dict[str, float]:
+    """For MLflow, of what `measure` gives."""
+    values = {"parameters": cost["parameters"], "flops": cost["flops"], "energy_j": cost["energy_j"]["value"]}
+    for size, latency in cost["latency_ms"].items():
+        values |= {f"latency_{size}_ms": latency["value"], f"memory_{size}_mb": cost["memory_mb"][size]}
+    return {f"cost/{name}": float(value) for name, value in values.items() if value is not None}
 
 
 def name_of(device: torch.device) -> str:
@@ -169,9 +178,12 @@ def energy_meter(device: torch.device, root: Path = RAPL) -> EnergyMeter:
         if importlib.util.find_spec("pynvml") is None:
             return EnergyMeter("not readable here: the package nvidia-ml-py is not installed")
         pynvml = importlib.import_module("pynvml")
-
-        pynvml.nvmlInit()
-        handle = pynvml.nvmlDeviceGetHandleByUUID(f"GPU-{torch.cuda.get_device_properties(device).uuid}")
+        try:
+            pynvml.nvmlInit()
+            handle = pynvml.nvmlDeviceGetHandleByUUID(f"GPU-{torch.cuda.get_device_properties(device).uuid}")
+            pynvml.nvmlDeviceGetTotalEnergyConsumption(handle)
+        except pynvml.NVMLError as error:  # an older GPU, or a part of one
+            return EnergyMeter(f"not readable here: {error}")
         return EnergyMeter("NVML: the GPU", lambda: pynvml.nvmlDeviceGetTotalEnergyConsumption(handle) / 1000)
     counters = [path / "energy_uj" for path in sorted(root.glob("intel-rapl:*")) if path.name.count(":") == 1]
     if not counters:

@@ -21,6 +21,7 @@ from ..shared.model.decision import mask_of
 from ..shared.model.recipe import Recipe
 from ..shared.tasks import TASKS
 from ..shared.tasks.models import load
+from .cost import headlines as of_cost
 from .cost import measure
 from .evidence import COLUMNS, FILES, SECTIONS
 from .evidence.evidence import Evidence, headlines
@@ -54,9 +55,10 @@ def run(params: Params, job: Job) -> Result:
     write(folder, table, replace(judgement, numbers=numbers))
     for name, contents in FILES[recipe.task].items():
         write_json(folder / name, contents(evidence))
-    write_json(folder / "cost.json", measure(model, arrays.images[np.sort(rows[:32])], params.cost))
+    cost = measure(model, arrays.images[np.sort(rows[:32])], params.cost)
+    write_json(folder / "cost.json", cost)
     datasets = {use: table[table["split"] == split] for use, split in (("validation", "val"), ("test", "test"))}
-    return Result(metrics=flat(judgement.numbers) | headlines(sections), datasets=datasets)
+    return Result(metrics=flat(judgement.numbers) | headlines(sections) | of_cost(cost), datasets=datasets)
 
 
 def check_fit(recipe: Recipe, arrays: Arrays) -> None:

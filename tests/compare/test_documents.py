@@ -98,7 +98,28 @@ def test_references_are_those_of_methods_that_were_used(documents: Path) -> None
     keys = re.findall(r"^@\w+\{(\w+),$", (documents / "methods.bib").read_text(encoding="utf-8"), flags=re.M)
     assert set(keys) < set(entries())
     assert {"selvaraju2017gradcam", "newcombe2006", "kingma2015adam"} <= set(keys)
+    assert {"delong1988", "mcnemar1947", "holm1979", "guo2017calibration", "sadinle2019lac"} <= set(keys)
+    assert {"adebayo2018sanity", "petsiuk2018rise"} <= set(keys)
     assert not {"ronneberger2015unet", "roth2022patchcore", "he2016resnet"} & set(keys)
+    assert not {"platt1999", "romano2020aps", "gal2016dropout", "zeiler2014occlusion"} & set(keys)
+
+
+def test_the_checklist_says_what_was_done_beyond_the_metrics(documents: Path) -> None:
+    text = (documents / "claim_2024.md").read_text(encoding="utf-8")
+    for words in ("DeLong’s test", "Conformal sets", "shuffled weights", "temperature scaling"):
+        assert words in text, words
+    assert "is predicted above a threshold, at Youden’s point" in (documents / "tripod_ai.md").read_text("utf-8")
+
+
+def test_a_card_has_a_sentence_for_every_verdict(documents: Path) -> None:
+    board = pd.read_csv(documents.parent / "leaderboard.csv").query("kind == 'model'").set_index("key")
+    verbs = {
+        "better": "It is better than ",
+        "worse": "It is worse than ",
+        "not shown to differ": "It is not shown to differ from ",
+    }
+    for path in (documents / "cards").glob("*.md"):
+        assert verbs[board.loc[path.stem, "floor_verdict"]] in path.read_text(encoding="utf-8")
 
 
 @pytest.mark.usefixtures("blank_figures")

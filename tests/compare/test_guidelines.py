@@ -57,6 +57,8 @@ def test_a_model_that_is_shown_to_be_better_than_all_others_is_the_one_to_use():
     text = text_of(studied(cells_of([0.70, 0.72, 0.90])), "With 100")
     assert text.startswith("Use fine_tune. fine_tune is the best on validation: test score 0.8")
     assert text.endswith("All of the 2 others are shown to be worse than fine_tune.")
+    text = text_of(studied(cells_of([0.70, 0.90])), "With 100")
+    assert text.endswith("The other is shown to be worse than feature_extraction.")
 
 
 def test_where_nothing_is_shown_it_says_so_and_names_the_cheapest():

@@ -105,3 +105,4 @@ def test_the_front_and_whose_advantage_on_it_is_not_shown():
     if brute["lucky"]:
         assert table.loc["lucky", "verdict"] == "not shown to differ"
     assert fronts(planted([0.8, 0.9], names[:2], costs={"seconds": [10.0, 10.4]})).empty  # the same cost
+    assert fronts(planted([np.nan, np.nan], names[:2], costs={"seconds": [10.0, 20.0]})).empty  # no score

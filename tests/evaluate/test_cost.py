@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -79,6 +80,34 @@ def test_everything_is_measured_and_the_number_of_threads_is_put_back():
     assert result["memory_mb"]["32"] > result["memory_mb"]["1"] > 4e-6 * result["parameters"]
     assert result["machine"]["threads"] == 1
     assert result["machine"]["device"]
+
+
+def test_mlflow_gets_what_was_measured():
+    cost_of = {
+        "parameters": 5, "flops": 7, "latency_ms": {"1": {"value": 2.0}}, "memory_mb": {"1": 3.0},
+        "energy_j": {"value": None},
+    }  # fmt: skip
+    expected = {"cost/parameters": 5, "cost/flops": 7, "cost/latency_1_ms": 2, "cost/memory_1_mb": 3}
+    assert cost.headlines(cost_of) == expected
+
+
+def test_a_gpu_that_counts_no_energy_says_so(monkeypatch):
+    class NVMLError(Exception):
+        pass
+
+    def unsupported(handle):
+        raise NVMLError("Not Supported")
+
+    pynvml = SimpleNamespace(
+        NVMLError=NVMLError, nvmlInit=lambda: None, nvmlDeviceGetHandleByUUID=lambda name: name,
+        nvmlDeviceGetTotalEnergyConsumption=unsupported,
+    )  # fmt: skip
+    monkeypatch.setattr("importlib.util.find_spec", lambda name: pynvml)
+    monkeypatch.setattr("importlib.import_module", lambda name: pynvml)
+    monkeypatch.setattr(torch.cuda, "get_device_properties", lambda device: SimpleNamespace(uuid="1"))
+    meter = cost.energy_meter(torch.device("cuda"))
+    assert meter.source == "not readable here: Not Supported"
+    assert np.isnan(meter.read())
 
 
 def test_energy_is_read_where_there_is_a_counter_and_else_it_says_why(tmp_path):

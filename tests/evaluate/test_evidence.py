@@ -195,3 +195,5 @@ def test_mlflow_gets_single_numbers_and_no_tables(binary):
         conformal.section(binary)["by_class"]["coverage"]["value"]
     )
     assert all("bins" not in name and "per_class" not in name for name in logged)
+    gaps = {"columns": {}, "left_out": {}, "min_patients": 10, "comparisons": 12, "shown": 1}
+    assert headlines({"subgroups": gaps}) == {"subgroups/comparisons": 12, "subgroups/shown": 1}

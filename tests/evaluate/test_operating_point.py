@@ -10,11 +10,12 @@ import pytest
 from sklearn import metrics as sk
 
 from stages.evaluate import Params
-from stages.evaluate.evidence import SECTIONS
+from stages.evaluate.evidence import SECTIONS, abstention, uncertainty
 from stages.evaluate.evidence.evidence import Evidence, headlines
 from stages.evaluate.evidence.operating_point import of_anomalies, of_classes
 from stages.shared.core.errors import UserError
 from stages.shared.measures import MEASURES
+from stages.shared.measures.classification import Answers
 from stages.shared.measures.judge import Resampling, judge
 from stages.shared.measures.truth import NO_TRUTH
 from stages.shared.tasks.classification import predictions
@@ -83,6 +84,30 @@ def test_the_predicted_class_and_the_metrics_are_those_of_the_point():
     for name in ("sensitivity", "specificity", "accuracy", "balanced_accuracy", "f1"):
         assert section["test"][name] == pytest.approx(numbers[name]), name
     assert numbers["sensitivity"]["value"] > section["others"]["0.5"]["test"]["sensitivity"]["value"] + 0.2
+
+
+def test_what_lies_at_the_threshold_is_the_least_certain():
+    """As with log-odds: their distance from those of the threshold orders the images."""
+    own = evidence(raw())
+    test, at = own.test, float(own.table["threshold"].iloc[0])
+    odds, apart = np.log(test["prob_class_1"]) - np.log(test["prob_class_0"]), np.log(at / (1 - at))
+    confidence = Answers(test).confidence
+    assert confidence == pytest.approx(1 / (1 + np.exp(-np.abs(odds - apart))), abs=1e-5)
+    assert confidence.min() >= 0.5
+    wrong = (test["label"].astype(str) != test["predicted"].astype(str)).to_numpy()
+    section = abstention.section(own)
+    assert section["finds_errors"]["value"] == pytest.approx(sk.roc_auc_score(wrong, -np.abs(odds - apart)), abs=1e-4)
+    assert uncertainty.section(own)["confidence"] == section["finds_errors"]
+    kept = confidence >= section["limit"]
+    assert section["kept"]["accuracy"]["value"] == pytest.approx((~wrong[kept]).mean())
+    at_half = Answers(test.assign(threshold=0.5, predicted=np.where(odds > 0, "class_1", "class_0"))).confidence
+    assert at_half == pytest.approx(test[["prob_class_0", "prob_class_1"]].max(axis=1).to_numpy())
+
+
+@pytest.mark.parametrize("at", [0.0, 1.0])
+def test_confidence_is_defined_at_any_threshold(at):
+    table = raw().assign(threshold=at, prob_class_0=lambda t: 1.0 - at, prob_class_1=at, predicted="class_0")
+    assert np.isfinite(Answers(table).confidence).all()
 
 
 @pytest.mark.parametrize("rule", ["youden", "sensitivity", "specificity", "cost"])

@@ -92,6 +92,9 @@ def test_groups_are_thirds_decades_bins_and_folders_that_do_not_follow_the_label
     assert found.left_out == dict.fromkeys(("Image size", "Contrast"), "the same for all test images")
     binned = {c.name: c for c in groupings(table, {"age": [18, 65]}).columns}["meta_age"]
     assert binned.order == ["below 18", "18 to below 65", "65 and above", "not known"]
+    children = table.assign(meta_age=[0.5, 1, 2, 3, 4, 5, 6, 7, np.nan])  # no decade parts them
+    (ages_of_children,) = (c for c in groupings(children, {}).columns if c.name == "meta_age")
+    assert ages_of_children.order == ["low: up to 2", "middle: up to 4", "high: above 4", "not known"]
     with pytest.raises(UserError, match=r"evaluate.subgroups.bins: 'ages' is not known. Did you mean 'age'"):
         groupings(table, {"ages": [1]})
     with pytest.raises(UserError, match=r"bins.sex: the values are no numbers, such as F"):

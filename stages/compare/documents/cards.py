@@ -12,7 +12,11 @@ from ..text import count, number, signed, signed_span, span
 from .checklist import AUTHORS
 from .facts import Fact
 
-VERDICTS = {"better": "is better than", "worse": "is worse than", "undecided": "is not shown to differ from"}
+VERDICTS = {
+    "better": "is better than",
+    "worse": "is worse than",
+    "not shown to differ": "is not shown to differ from",
+}
 
 
 def card(study: Study, m: Member, facts: Mapping[str, Fact]) -> str:
@@ -90,7 +94,7 @@ def _beside(study: Study, row: Any) -> list[str]:
         return [place]
     own = study.above.loc[row.name]
     return [
-        f"{place} It {VERDICTS.get(own.verdict, own.verdict)} {study.floor.about['title']}, which needs no network: "
+        f"{place} It {VERDICTS[own.verdict]} {study.floor.about['title']}, which needs no network: "
         f"{signed(own.difference)} [{signed_span(own.low, own.high)}]."
     ]
 

@@ -3,7 +3,7 @@ nothing is said twice in two ways; what no file knows is not here."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -11,6 +11,7 @@ from ...shared.core.task import NEEDS
 from ..numbers import dataset, sites
 from ..numbers.board import best_on_validation
 from ..numbers.comparison import Study
+from ..page import operating, trust, uncertainty
 from ..page.made import shared_settings
 from ..page.sentences import listed
 from ..page.story import Story
@@ -169,13 +170,14 @@ def _output(study: Study) -> str:
         return "A mask of each structure."
     if study.params.task == "anomaly":
         return "A score; an alarm where it lies above a threshold that was chosen on validation images."
-    point = "operating_point" in study.ranked[0].metrics
-    rule = "The threshold was chosen on validation images." if point else "The likeliest class is predicted."
-    return f"A probability of each class. {rule}"
+    classes, where = study.ranked[0].answers.classes, operating.decided(study.ranked[0])
+    if where == operating.MOST_PROBABLE:
+        return "A probability of each class. The most probable one is predicted."
+    return f"A probability of each class. “{classes[-1]}” is predicted above a threshold, {where}."
 
 
 def _evaluation(study: Study) -> dict[str, Fact]:
-    first, places = study.ranked[0], list(sites.sites_of(study.data.index))
+    first, places, new = study.ranked[0], sites.sites_of(study.data.index), _new_sites(study)
     labels = listed([measure.label for measure in study.task.metrics.values()])
     known = study.data.validation.get("patients_known") is not False
     draws = f"{count(first.metrics['bootstrap'])} bootstrap draws of test {'patients' if known else 'images'}"
@@ -189,18 +191,18 @@ def _evaluation(study: Study) -> dict[str, Fact]:
             "methods",
             intervals=f"{level(study.board.confidence[0])} intervals from {draws}.",
             comparisons="Differences are paired on the same draws; intervals are simultaneous over all models.",
-            external="No model was tested on data of another source.",
         ),
+        **_at("sites" if new else "methods", external=_external(new)),
+        **_at("paired", paired=_paired(study)),
+        **_at("uncertainty", conformal=_conformal(study)),
         **_at(
             "subgroups", subgroups="Metrics of each subgroup, with intervals." if "subgroups" in first.metrics else None
         ),
         **_at(
             "calibration",
-            calibration="Calibration before and after a fit on validation images."
-            if "calibration" in first.metrics
-            else None,
+            calibration=_calibration(study),
         ),
-        **_at("sites", sites=f"Test scores at {len(places)} sites: {listed(places)}." if len(places) > 1 else None),
+        **_at("sites", sites=f"Test scores at {len(places)} sites: {listed(places)}." if places else None),
         **_at(
             "shortcuts",
             shortcuts="Measured before training: can the label be told from what should not matter?"
@@ -211,7 +213,53 @@ def _evaluation(study: Study) -> dict[str, Fact]:
             "models",
             explanations="Heat maps or outlines of chosen images." if any(m.cases for m in study.ranked) else None,
         ),
+        **_at("where", tested_maps=_tested_maps(study)),
     }
+
+
+def _new_sites(study: Study) -> list[str]:
+    """Sites of the test images that some model never saw."""
+    places = sites.sites_of(study.data.index)
+    seen = [sites.seen(m.summary.get("sample") or {}, places) for m in study.ranked]
+    return [name for name in places if any(name not in own for own in seen)]
+
+
+def _external(new: Sequence[str]) -> str:
+    if not new:
+        return "No model was tested on data of another source."
+    return f"Some models were tested at sites that they never saw: {listed(list(new))}. All images are of one data set."
+
+
+def _calibration(study: Study) -> str | None:
+    sections = [m.metrics["calibration"] for m in study.ranked if "calibration" in m.metrics]
+    if not sections:
+        return None
+    fitted = {uncertainty.METHODS[own["method"]] for own in sections if own["method"] != "none"}
+    if not fitted:
+        return "ECE, Brier score and log loss of the probabilities as they are: no model was calibrated."
+    return f"ECE, Brier score and log loss, before and after {listed(sorted(fitted))} on validation images."
+
+
+def _conformal(study: Study) -> str | None:
+    if "conformal" not in study.ranked[0].metrics:
+        return None
+    promised = number(study.ranked[0].metrics["conformal"]["promised"], 2)
+    return f"Conformal sets of classes are made for a coverage of {promised}. {uncertainty.covered(study.ranked)}"
+
+
+def _paired(study: Study) -> str | None:
+    if study.paired.empty:
+        return None
+    return "DeLong’s test of two AUROCs and McNemar’s of two accuracies stand beside, by cluster, adjusted by Holm."
+
+
+def _tested_maps(study: Study) -> str | None:
+    verdicts = [trust.verdict(own) for m in study.ranked for own in m.methods["methods"].values()]
+    tested = [word for word in verdicts if word != trust.UNTESTED]
+    if not tested:
+        return None
+    counts = [f"{tested.count(word)} {word}" for word in dict.fromkeys(tested)]
+    return f"Heat maps tested by deletion, insertion and shuffled weights: {'; '.join(counts)}."
 
 
 def _results(study: Study) -> dict[str, Fact]:

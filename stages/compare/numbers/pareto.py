@@ -36,7 +36,8 @@ def fronts(cells: Cells) -> pd.DataFrame:
     """For each cost that differs between cells, one row per cell, the cheapest first: `amount` of the cost; `front`: no
     other cell costs no more and scores no worse. Of cells on the front `against`: the cell it is compared with, and the
     `difference`, `low`, `high`, `verdict`; the cheapest has none. Cells without a value are left out."""
-    tables = [_front(cells, name) for name in COSTS if name in cells.table and _differs(cells.table[name])]
+    known = cells.table.dropna(subset="value")
+    tables = [_front(cells, name) for name in COSTS if name in known and _differs(known[name])]
     return pd.concat(tables, ignore_index=True) if tables else pd.DataFrame(columns=FRONT)
 
 

@@ -94,8 +94,9 @@ def _rest(study: Study, choice: Choice) -> str:
     own = _name(study, choice.chosen)
     sentences = []
     if worse:
-        which = "All" if worse == len(verdicts) > 1 else f"{worse}"
-        sentences.append(f"{which} of the {_count(len(verdicts), 'other')} {_is(worse)} shown to be worse than {own}")
+        which = f"{'All' if worse == len(verdicts) else worse} of the {_count(len(verdicts), 'other')}"
+        which = which if len(verdicts) > 1 else "The other"
+        sentences.append(f"{which} {_is(worse)} shown to be worse than {own}")
     if better:
         on_test = "better than it on the test images, which do not choose here"
         sentences.append(f"{_count(better, 'other')} {_is(better)} shown to be {on_test}")

@@ -20,13 +20,14 @@ RATE, MEAN, AREA = Measure("", ""), Measure("", "", rate=False), Measure("", "",
 
 
 def section(evidence: Evidence) -> dict[str, Any]:
-    """Confidence is the probability of the predicted class. `limit`: where the stated share of the validation images is
-    less certain; `left`: the share of the test images that is. `all`, `kept`: accuracy, sensitivity, specificity;
-    `errors_left`: share of the errors that a human gets to see. `curve`: the error rate among the most certain images,
-    by share. `aurc`: its area. `finds_errors`: AUROC of the confidence between errors and the rest."""
+    """Confidence is that of the predicted class, at the model's threshold (Answers). `limit`: where the stated share of
+    the validation images is less certain; `left`: the share of the test images that is. `all`, `kept`: accuracy,
+    sensitivity, specificity; `errors_left`: share of the errors that a human gets to see. `curve`: the error rate among
+    the most certain images, by share. `aurc`: its area. `finds_errors`: AUROC of the confidence between errors and the
+    rest."""
     answers, share = Answers(evidence.test), evidence.params.abstain
-    confidence, wrong = answers.probabilities.max(axis=1), answers.predicted != answers.truth
-    limit = at_least(Answers(evidence.validation).probabilities.max(axis=1), 1 - share)
+    confidence, wrong = answers.confidence, ~answers.right
+    limit = at_least(Answers(evidence.validation).confidence, 1 - share)
     everything, kept = np.ones(len(wrong), bool), confidence >= limit
     cuts = [confidence >= at_least(confidence, each) for each in SHARES]
     rates = Rates(

@@ -41,8 +41,10 @@ class Evidence:
 
 
 def headlines(sections: Mapping[str, Any]) -> dict[str, float]:
-    """For MLflow: the estimates of a section, and of the groups in it, but not those of classes or of lists."""
-    values: dict[str, float] = {}
+    """For MLflow: the estimates of a section, and of the groups in it, but not those of classes or of lists; of
+    subgroups, how many gaps are shown among how many comparisons."""
+    gaps = sections.get("subgroups", {})
+    values = {f"subgroups/{name}": float(gaps[name]) for name in ("comparisons", "shown") if name in gaps}
     for name, section in sections.items():
         groups = {name: section} | {f"{name}/{group}": own for group, own in section.items() if group != "per_class"}
         for place, group in groups.items():

@@ -98,7 +98,7 @@ def of_metadata(name: str, values: pd.Series, edges: Sequence[float] | None) -> 
         return named(values)
     if edges is not None:
         return between(values, edges)
-    if name == "age":
+    if name == "age" and values.max() >= 10:  # of small children a decade says nothing
         decades = range(10, 10 * (int(values.max()) // 10) + 1, 10)
         return between(values, [*decades])
     return thirds(values, ("low", "middle", "high"))

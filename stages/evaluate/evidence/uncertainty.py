@@ -73,11 +73,11 @@ def spread(each: np.ndarray) -> dict[str, np.ndarray]:
 
 
 def section(evidence: Evidence) -> dict[str, Any]:
-    """`confidence`: AUROC of the plain probability between errors and the rest. Of each kind that was asked for:
-    passes; `reason`, why it is not possible; else `finds_errors`: the same AUROC of each of MEASURES, `gain`: minus
-    that of the plain probability; `brier` of the mean, and `brier_change` from the plain one."""
+    """`confidence`: AUROC of the plain confidence (Answers) between errors and the rest. Of each kind that was asked
+    for: passes; `reason`, why it is not possible; else `finds_errors`: the same AUROC of each of MEASURES, `gain`:
+    minus that of the plain confidence; `brier` of the mean, and `brier_change` from the plain one."""
     answers, test = Answers(evidence.test), evidence.test
-    wrong, sure = answers.predicted != answers.truth, answers.probabilities.max(axis=1)
+    wrong, sure = ~answers.right, answers.confidence
     possible = [kind for kind in asked(evidence) if reason(evidence, kind) is None]
     plain, means = brier(answers.probabilities, answers.truth), {}
     for kind in possible:

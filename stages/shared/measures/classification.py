@@ -20,7 +20,7 @@ from ..core.errors import UserError
 from ..core.task import CALIBRATED, LOG_PROBABILITY, PROBABILITY, THRESHOLD
 from .intervals import area_spread
 from .measure import Curve, Measure, Name, Options, TaskMeasures, Truth
-from .reliability import brier, ece, log_loss, surprise
+from .reliability import SMALLEST, brier, ece, log_loss, surprise
 from .statistics import Ranking, agreement, confusion, precision_recall_curve, ranking, ratio, roc_curve
 from .threshold import RULES, choose, prevalences
 
@@ -92,6 +92,16 @@ class Answers:
     def right(self) -> np.ndarray:
         """N booleans."""
         return np.asarray(self.predicted == self.truth)
+
+    @property
+    def confidence(self) -> np.ndarray:
+        """N: the probability of the predicted class. Of two classes both are weighed first so that the threshold
+        becomes 0.5: what lies at the threshold is the least certain, wherever that is."""
+        if THRESHOLD not in self.table:
+            return np.asarray(np.take_along_axis(self.probabilities, self.predicted[:, None], axis=1)[:, 0])
+        at = np.clip(np.asarray(self.table[THRESHOLD], dtype=np.float64), SMALLEST, 1 - SMALLEST)
+        weighed = self.probabilities * np.stack([at, 1 - at], axis=1)
+        return np.asarray(weighed[np.arange(len(at)), self.predicted] / weighed.sum(axis=1))
 
     def _codes(self, column: str) -> np.ndarray:
         numbers = {name: k for k, name in enumerate(self.classes)}
