@@ -58,6 +58,6 @@ def write_evaluation(
     judgement = judge(table, MEASURES[task], how)
     options = Params.model_validate(numbers.get("settings", {}))
     table, sections = evidence(table, how, task, options)
-    numbers = {**judgement.numbers, **sections, **numbers}
+    numbers = {**judgement.numbers, **sections, **numbers, "settings": options.model_dump()}
     write(folder, table, replace(judgement, numbers=numbers))
     write_json(folder / "cost.json", COST)

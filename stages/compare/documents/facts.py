@@ -151,7 +151,7 @@ def _models(study: Study) -> dict[str, Fact]:
             f"{f': {chosen.key}' if chosen is not None else ''}. Test images took no part.",
         ),
         **_at("curves", output=_output(study)),
-        **_at("leaderboard", ensembles=_ensembles(study)),
+        **_at("leaderboard" if study.ensembles.empty else "ensembles", ensembles=_ensembles(study)),
     }
 
 
@@ -160,9 +160,13 @@ def _pairs(values: Mapping[str, Any]) -> str:
 
 
 def _ensembles(study: Study) -> str:
-    kinds = study.board["kind"].astype(str)
-    rows = int(kinds.str.contains("ensemble").sum())
-    return f"{rows} rows of the leaderboard are ensembles." if rows else "No ensemble."
+    if study.ensembles.empty:
+        return "No ensemble."
+    better = int((study.ensembles["verdict"] == "better").sum())
+    return (
+        f"Means of calibrated probabilities of several models: {len(study.ensembles)}, of which {better or 'none'} "
+        f"{'are' if better > 1 else 'is'} shown to be better than the best member on validation."
+    )
 
 
 def _output(study: Study) -> str:

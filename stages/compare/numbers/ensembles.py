@@ -4,8 +4,9 @@ top    the models that are not shown to be worse on the validation images than t
 seeds  the repeats of one training over seeds
 folds  the same over folds, each with other validation images
 
-The predicted class is the one with the highest mean. An ensemble is compared with the member that is best on its own
-validation images. It cannot be chosen, and it is no row of the leaderboard: no folder of models/ holds it.
+Its operating point is chosen as that of a model, on the mean over the validation images; of folds, on each image's
+probability by the member that it validates. An ensemble is compared with the member that is best on its own validation
+images. It cannot be chosen, and it is no row of the leaderboard: no folder of models/ holds it.
 """
 
 from __future__ import annotations
@@ -17,12 +18,13 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from ...shared.core.paths import report_dir
+from ...shared.core.judging import Judging
 from ...shared.core.task import CALIBRATED, LOG_PROBABILITY, OF_ANSWERS, PROBABILITY
 from ...shared.measures.intervals import draws as cluster_draws
 from ...shared.measures.judge import Resampling, estimates
 from ...shared.measures.measure import TaskMeasures
 from ...shared.measures.statistics import once
+from ...shared.measures.truth import NO_TRUTH
 from ..read import Member
 from .draws import Contrast, Draws
 
@@ -50,7 +52,7 @@ def ensembles(members: Sequence[Member], draws: Draws, metric: str, task: TaskMe
     for name, kind, parts in groups(members, models, draws, metric, task):
         if len(parts) > 1:
             best = best_of(members, parts, draws, metric)
-            test = pooled([members[i].test for i in parts])
+            test = predictions([members[i] for i in parts], kind, task)
             how = Resampling(*(members[best].metrics[key] for key in ("bootstrap", "confidence", "seed")))
             metrics, drawn = estimates(
                 lambda weights, test=test: task.compute(test, weights),  # type: ignore[misc]
@@ -58,6 +60,17 @@ def ensembles(members: Sequence[Member], draws: Draws, metric: str, task: TaskMe
             )  # fmt: skip
             found.append(Ensemble(name, kind, tuple(parts), best, test, metrics, drawn))
     return found
+
+
+def predictions(members: Sequence[Member], kind: str, task: TaskMeasures) -> pd.DataFrame:
+    """Of the test images, at a point that the validation images chose."""
+    apart = [validation(m) for m in members]
+    own = pd.concat([pooled([part]) for part in apart]) if kind == "folds" else pooled(apart)
+    both = pd.concat([own, pooled([m.test for m in members])], ignore_index=True)
+    settings = members[0].metrics["settings"]
+    options = Judging.model_validate({name: settings[name] for name in Judging.model_fields})
+    decided = task.scored(both, None, NO_TRUTH, options)
+    return decided[decided["split"] == "test"].reset_index(drop=True)
 
 
 def is_calibrated(column: object) -> bool:
@@ -116,8 +129,7 @@ def top(members: Sequence[Member], models: Sequence[int], draws: Draws, metric: 
 
 
 def validation(m: Member) -> pd.DataFrame:
-    table = pd.read_parquet(report_dir("evaluate", m.key) / "predictions.parquet")
-    return table[table["split"] == "val"].sort_values("path", ignore_index=True)
+    return m.validation.sort_values("path", ignore_index=True)
 
 
 def table(found: Sequence[Ensemble], members: Sequence[Member], draws: Draws, metric: str) -> pd.DataFrame:
@@ -128,7 +140,7 @@ def table(found: Sequence[Ensemble], members: Sequence[Member], draws: Draws, me
         return pd.DataFrame(columns=["name"])
     both = replace(
         draws,
-        point=np.r_[draws.point, [e.metrics[metric]["value"] for e in found]],
+        point=np.r_[draws.point, np.array([e.metrics[metric]["value"] for e in found], float)],  # None: NaN
         replicates=np.vstack([draws.replicates, *(e.drawn[metric] for e in found)]),
     )
     count = len(draws.point)
