@@ -61,6 +61,10 @@ def test_a_card_has_the_numbers_that_evaluate_wrote(documents: Path) -> None:
             value, low, high = (numbers[name][end] for end in ("value", "low", "high"))
             assert f"| {label} | {value:.3f} | {low:.3f}–{high:.3f} |" in text
         assert "Not a medical device" in text
+        point = json.loads((documents.parents[1] / "evaluate" / path.stem / "metrics.json").read_text())
+        threshold = point["operating_point"]["threshold"]
+        assert f"is predicted where the score is above {threshold:.3f}, at Youden’s point" in text
+        assert f"{point['calibration']['before']['ece']['value']:.3f} and " in text
         assert text.count("To be answered by the authors") == 3
 
 

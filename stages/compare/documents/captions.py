@@ -3,16 +3,22 @@
 from __future__ import annotations
 
 from ..numbers.comparison import Study
+from ..numbers.questions import QUESTIONS
 
 TITLES = {
     "data_efficiency": "How many training images",
     "intervals": "Every model with its interval",
     "gains": "Gain over the baseline",
     "above_floor": "Above what needs no network",
+    "pareto": "Score against cost",
+    **{f"question_{question.name}": question.title for question in QUESTIONS},
     "roc": "ROC curves on the test images",
     "precision_recall": "Precision–recall curves on the test images",
     "precision_recall_f1": "Precision, recall and F1",
     "confusion": "Confusion matrices on the test images",
+    "reliability": "Probabilities before and after calibration",
+    "decision_curves": "Net benefit over the threshold probability",
+    "risk_coverage": "Errors among the most certain images",
     "cases": "Scores of every test image",
     "histograms": "Scores of normal images and of others",
     "samples": "The same test images, read by every model",

@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from ..numbers.comparison import Study
+from ..page import operating
 from ..read import Member
 from ..text import count, number, signed, signed_span, span
 from .checklist import AUTHORS
@@ -47,7 +48,15 @@ def card(study: Study, m: Member, facts: Mapping[str, Fact]) -> str:
     lines += ["", "## Data", ""]
     lines += [f"- {facts[name].text}" for name in ("flow", "partition", "disjoint", "preprocessing") if name in facts]
     lines += ["", *_open("where the images come from, how labels were made, which groups are missing")]
-    lines += ["", "## How well it does on the test images", "", *_metrics(study, row), "", *_beside(study, row)]
+    lines += [
+        "",
+        "## How well it does on the test images",
+        "",
+        *_metrics(study, row),
+        "",
+        *_point(m),
+        *_beside(study, row),
+    ]
     lines += ["", "## What to beware of", "", *_warnings(study, row, facts)]
     lines += ["", *_open("ethical questions, and who answers for the model")]
     lines += ["", "## Files", "", *_list(_files(m)), ""]
@@ -83,6 +92,20 @@ def _metrics(study: Study, row: Any) -> list[str]:
     for name, measure in study.task.metrics.items():
         lines.append(f"| {measure.label} | {number(row[name])} | {span(row[f'{name}_low'], row[f'{name}_high'])} |")
     return lines
+
+
+def _point(m: Member) -> list[str]:
+    """Where the numbers of predicted classes hold, and how far the probabilities are off."""
+    own, calibration, lines = operating.points(m), m.metrics.get("calibration"), []
+    if len(own) == 1:
+        threshold = f"{number(own[0]['threshold'])}, {operating.decided(m)}"
+        lines.append(f"“{own[0]['class']}” is predicted where the score is above {threshold}.")
+    if calibration:
+        before, after = (number(calibration[state]["ece"]["value"]) for state in ("before", "after"))
+        lines.append(
+            f"Calibration error (ECE) before and after calibration on validation images: {before} and {after}."
+        )
+    return [" ".join(lines), ""] if lines else []
 
 
 def _beside(study: Study, row: Any) -> list[str]:
