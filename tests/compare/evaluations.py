@@ -13,6 +13,7 @@ from stages.evaluate import Params
 from stages.evaluate.evidence import COLUMNS, SECTIONS, subgroups
 from stages.evaluate.evidence.evidence import Evidence
 from stages.shared.core.files import write_json
+from stages.shared.core.task import CALIBRATED, IN_SET
 from stages.shared.measures import MEASURES
 from stages.shared.measures.judge import Resampling, judge, write
 
@@ -43,7 +44,8 @@ def described(table: pd.DataFrame) -> pd.DataFrame:
 def evidence(
     table: pd.DataFrame, how: Resampling = HOW, task: str = "classification", options: Params | None = None
 ) -> tuple[pd.DataFrame, dict[str, Any]]:
-    """The table with the columns that evaluate adds, and the sections."""
+    """The table with the columns that evaluate adds, in place of those that it has, and the sections."""
+    table = table[[name for name in table if not str(name).startswith((CALIBRATED, IN_SET))]]
     own = Evidence(options or Params(), table, how, None, None, None, np.arange(len(table)))  # type: ignore[arg-type]
     for columns in COLUMNS[task]:
         own = replace(own, table=own.table.join(columns(own)))

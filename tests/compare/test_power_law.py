@@ -7,6 +7,7 @@ import pandas as pd
 import pytest
 from scipy.optimize import curve_fit
 
+from stages.compare.numbers.cells import cells
 from stages.compare.numbers.pareto import fronts
 from stages.compare.numbers.power_law import curves, fit, target
 from stages.compare.numbers.worth import worth
@@ -106,3 +107,17 @@ def test_the_front_and_whose_advantage_on_it_is_not_shown():
         assert table.loc["lucky", "verdict"] == "not shown to differ"
     assert fronts(planted([0.8, 0.9], names[:2], costs={"seconds": [10.0, 10.4]})).empty  # the same cost
     assert fronts(planted([np.nan, np.nan], names[:2], costs={"seconds": [10.0, 20.0]})).empty  # no score
+
+
+def test_the_time_for_one_image_is_the_median_of_a_backbone_and_has_a_front():
+    own = planted([0.9, 0.8, 0.7], [("fine_tune", 1), ("scratch", 1), ("large", 1)])
+    names = {"backbone": ["small", "small", "big"], "strategy": ["fine_tune", "scratch", "scratch"], "samples": "full"}
+    means = own.table.assign(**names)
+    keys = [f"{row.backbone}-{row.strategy}-full" for row in means.itertuples()]
+    models = means[["backbone"]].assign(key=keys, seconds=10.0, latency_1_ms=[1.0, 3.0, 20.0])
+    trainings = own.trainings.assign(
+        **{name: np.repeat(means[name].to_numpy(), 3) for name in ("backbone", "strategy")}
+    )
+    joined = cells(trainings, means, models, own.draws)
+    assert joined.table["latency_1_ms"].tolist() == [2, 2, 20]
+    assert set(fronts(joined)["cost"]) == {"latency_1_ms"}  # every training took as long

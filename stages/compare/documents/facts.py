@@ -150,7 +150,7 @@ def _models(study: Study) -> dict[str, Fact]:
             selection="Epoch and model were chosen on validation images"
             f"{f': {chosen.key}' if chosen is not None else ''}. Test images took no part.",
         ),
-        **_at("curves", output=_output(study)),
+        **_at("operating" if operating.decided(study.ranked[0]) else "curves", output=_output(study)),
         **_at("leaderboard" if study.ensembles.empty else "ensembles", ensembles=_ensembles(study)),
     }
 
@@ -254,7 +254,7 @@ def _conformal(study: Study) -> str | None:
 def _paired(study: Study) -> str | None:
     if study.paired.empty:
         return None
-    return "DeLong’s test of two AUROCs and McNemar’s of two accuracies stand beside, by cluster, adjusted by Holm."
+    return "Also DeLong’s test of two AUROCs and McNemar’s of two accuracies, by cluster, p values adjusted by Holm."
 
 
 def _tested_maps(study: Study) -> str | None:
@@ -262,8 +262,8 @@ def _tested_maps(study: Study) -> str | None:
     tested = [word for word in verdicts if word != trust.UNTESTED]
     if not tested:
         return None
-    counts = [f"{tested.count(word)} {word}" for word in dict.fromkeys(tested)]
-    return f"Heat maps tested by deletion, insertion and shuffled weights: {'; '.join(counts)}."
+    counts = [f"“{word}” {tested.count(word)}" for word in dict.fromkeys(tested)]
+    return f"Heat maps tested by deletion, insertion and shuffled weights; verdicts: {', '.join(counts)}."
 
 
 def _results(study: Study) -> dict[str, Fact]:

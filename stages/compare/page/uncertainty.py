@@ -73,8 +73,8 @@ def covered(models: Sequence[Member]) -> str:
         sum(1 for c in coverage if c["low"] > promised),
     )
     return (
-        f"On the test images, {below} of {len(coverage)} models are shown to cover less than {number(promised, 2)} and "
-        f"{above} more; the intervals of the others include it."
+        f"On the test images, {below} of {len(coverage)} models {'is' if below == 1 else 'are'} shown to cover less "
+        f"than {number(promised, 2)}, and {above} to cover more; the intervals of the others include it."
     )
 
 
