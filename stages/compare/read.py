@@ -19,7 +19,7 @@ from ..shared.core.paths import Key
 from ..shared.measures.measure import TaskMeasures
 
 BEFORE_AFTER = "before_after.png"  # of preprocess
-SECTIONS = ["subgroups"]  # of metrics.json, beside the metrics; a task has more
+SECTIONS = ["subgroups", "failures"]  # of metrics.json, beside the metrics; a task has more
 KNN = "+knn"  # behind the name of a strategy: neighbours vote in the features of its model
 Kind = Literal["model", "neighbours"]
 """What answers: a model of the matrix, or neighbours that vote in its features. What the latter say of a training is

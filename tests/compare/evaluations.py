@@ -50,7 +50,8 @@ def evidence(
     for columns in COLUMNS[task]:
         own = replace(own, table=own.table.join(columns(own)))
     groups = subgroups.compared(own.test, MEASURES[task], subgroups.COMPUTE[task], how, 10, {})
-    return own.table, {"subgroups": groups} | {name: SECTIONS[task][name](own) for name in MEASURES[task].sections}
+    names = ("failures", *MEASURES[task].sections)
+    return own.table, {"subgroups": groups} | {name: SECTIONS[task][name](own) for name in names}
 
 
 def write_evaluation(

@@ -120,7 +120,26 @@ def test_the_page_says_what_a_careful_reader_asks(any_html: str) -> None:
 
 def test_the_page_has_every_model_once_with_its_gallery(html: str) -> None:
     assert len(re.findall(r'<details class="model"', html)) == int(re.search(r"(\d) models compared", html)[1])
-    assert html.count('<figure class="case">') == html.count("Heat map of the same image")
+    models = html.partition('<section id="models"')[2]
+    assert models.count('<figure class="case">') == models.count("Heat map of the same image") > 0
+
+
+def test_the_page_shows_the_surest_errors_of_the_model_that_validation_chose(
+    compared: dict[str, Path], projects: dict[str, Path]
+) -> None:
+    board = pd.read_csv(compared["binary"] / "leaderboard.csv")
+    (key,) = board.loc[board["chosen"], "key"]
+    table = pd.read_parquet(projects["binary"] / "reports/evaluate" / key / "predictions.parquet")
+    wrong = table[(table["split"] == "test") & (table["predicted"].astype(str) != table["label"].astype(str))]
+    confidence = wrong["prob_normal"].where(wrong["predicted"] == "normal", wrong["prob_pneumonia"])
+    surest = wrong.assign(confidence=confidence).sort_values("confidence", ascending=False)[:12]
+    page = (compared["binary"] / "index.html").read_text(encoding="utf-8")
+    (section,) = re.findall(r'<section id="failures">.*?</section>', page, re.DOTALL)
+    assert re.findall(r'class="where">([^<]+)<', section) == list(surest["path"])
+    assert f"<b>{key}</b>" in section
+    assert f"wrong about {len(wrong)} of {(table['split'] == 'test').sum()} test images" in section
+    assert section.count('class="reminders"') == len(surest)
+    assert '<a href="#failures">' in page
 
 
 def test_repeats_have_a_section_with_their_means_and_fold_the_long_leaderboard(repeats: Path) -> None:

@@ -11,6 +11,7 @@ questions.py  groups of models that differ in one thing, in words
 uncertainty.py  calibration, and what several kinds of uncertainty are worth
 operating.py  operating points
 features.py   the map of the features, neighbours, suspected leaks
+failures.py   the errors that the chosen model was surest of
 subgroups.py  scores of groups of the test images
 made.py       settings and environment of the trainings
 svg.py        figures as SVG

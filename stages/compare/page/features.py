@@ -95,17 +95,17 @@ def _sheet(data: Data, rows: np.ndarray, columns: int) -> Image.Image:
     return sheet
 
 
-def _thumb(path: str, data: Data) -> dict[str, str]:
+def thumb(path: str, data: Data, side: int = SMALL) -> dict[str, str]:
     row = data.index.index[data.index["path"] == path][0]
     image = Image.fromarray(np.asarray(data.images[row]).squeeze())
-    return {"path": path, "label": str(data.index["label"][row]), "image": pictures.data_uri(image, SMALL)}
+    return {"path": path, "label": str(data.index["label"][row]), "image": pictures.data_uri(image, side)}
 
 
 def _pair(row: Mapping[str, Any], data: Data) -> dict[str, Any]:
-    return {**row, "first": _thumb(str(row["path"]), data), "second": _thumb(str(row["other"]), data)}
+    return {**row, "first": thumb(str(row["path"]), data), "second": thumb(str(row["other"]), data)}
 
 
 def reminders(m: Member, path: str, data: Data) -> list[dict[str, Any]]:
     """The training images that a test image is most like: path, label, image, cosine."""
     rows = m.neighbours[m.neighbours["path"] == path].sort_values("rank")
-    return [{**_thumb(str(row.neighbour), data), "cosine": float(row.cosine)} for row in rows.itertuples()]
+    return [{**thumb(str(row.neighbour), data), "cosine": float(row.cosine)} for row in rows.itertuples()]

@@ -26,7 +26,7 @@ from ..numbers.board import best_on_validation
 from ..numbers.comparison import Study, beside
 from ..read import BEFORE_AFTER
 from ..views import VIEWS
-from . import advice, features, operating, paired, pictures, sentences, subgroups, where
+from . import advice, failures, features, operating, paired, pictures, sentences, subgroups, where
 from .made import environments, own_settings, shared_settings
 from .story import tell
 from .svg import FIGURE_COLOURS, svg
@@ -102,6 +102,7 @@ def page(study: Study, figures: Mapping[str, Figure]) -> str:
         rest=others[COLUMNS:],
         **features.of_page(study, models),
         **subgroups.of_page(study),
+        **failures.of_page(study),
         **where.of_page(study, models),
         **cost.of_page(study.ranked),
         pooled=study.folds.to_dict("records"),

@@ -21,6 +21,11 @@ from .shared_cases import Case, picture
 
 CLASSES = "Classes"
 CARD = "Scores of the test images, ROC curve, and training history where there is one"
+FAILURES: Mapping[str, str] = {
+    "title": "Most confident errors",
+    "sentence": "Misses and false alarms with the scores that are farthest from the threshold.",
+    "seen": "Map of the anomaly on",
+}
 NEXT = 1000  # normal images, of the card
 
 
@@ -36,14 +41,10 @@ def figures(study: Study) -> dict[str, Figure]:
 
 def sheet(study: Study, rows: Sequence[int], models: Mapping[str, Member]) -> Figure:
     def answer(m: Member, case: Case) -> tuple[Image.Image, str]:
-        return overlay(m, case), verdict(case)
+        return seen(m, case), verdict(case)
 
     note = "maps of the anomaly; number: score of the image"
     return shared_cases.sheet(models, lambda case: str(case["label"]), answer, note)
-
-
-def overlay(m: Member, case: Case) -> Image.Image:
-    return pictures.overlay(picture(m, case, "image"), picture(m, case, "heatmap"))
 
 
 def verdict(case: Case) -> str:
@@ -91,7 +92,7 @@ def of_page(study: Study, rows: Sequence[int]) -> dict[str, Any]:
 
     def cell(m: Member, case: Case) -> dict[str, Any]:
         return {
-            "uri": pictures.data_uri(overlay(m, case)),
+            "uri": pictures.data_uri(seen(m, case)),
             "score": score(case["score"]),
             "alarm": case["alarm"],
             "right": case["alarm"] == case["anomalous"],
@@ -112,6 +113,15 @@ def below_chance(study: Study, m: Member) -> list[dict[str, Any]]:
     ]  # fmt: skip
 
 
+def failure(case: Mapping[str, Any]) -> str:
+    kind = "false alarm" if case["alarm"] else "missed"
+    return f"✗ {kind}, score {score(case['score'])}, threshold {score(case['score'] - case['above_threshold'])}"
+
+
+def seen(m: Member, case: Case) -> Image.Image:
+    return pictures.overlay(picture(m, case, "image"), picture(m, case, "heatmap"))
+
+
 def of_model(study: Study, m: Member) -> dict[str, Any]:
     kinds: dict[bool, list[dict[str, Any]]] = {False: [], True: []}
     for case in m.cases:
@@ -127,7 +137,7 @@ def shown_case(m: Member, case: Case) -> dict[str, Any]:
         "score": score(case["score"]),
         "right": case["alarm"] == case["anomalous"],
         "image": pictures.data_uri(picture(m, case, "image")),
-        "heat": pictures.data_uri(overlay(m, case)),
+        "heat": pictures.data_uri(seen(m, case)),
         "drawn": pictures.data_uri(picture(m, case, "reconstruction")) if "reconstruction" in case else "",
     }
 

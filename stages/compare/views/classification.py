@@ -8,6 +8,7 @@ from typing import Any
 
 import pandas as pd
 from matplotlib.figure import Figure
+from PIL import Image
 
 from ...shared.core import paths
 from ..figures import board, curves, examples, reliability
@@ -19,6 +20,11 @@ from ..read import Member
 
 CLASSES = "Classes"
 CARD = "Training history, ROC and precision–recall curve"
+FAILURES: Mapping[str, str] = {
+    "title": "Most confident errors",
+    "sentence": "Wrong predictions with the highest probability of the predicted class.",
+    "seen": "Heat map for the predicted class of",
+}
 
 
 def figures(study: Study) -> dict[str, Figure]:
@@ -63,12 +69,20 @@ def of_page(study: Study, rows: Sequence[int]) -> dict[str, Any]:
     return uncertainty.of_page(study)
 
 
+def failure(case: Mapping[str, Any]) -> str:
+    return f"✗ predicted {case['predicted']}, {case['confidence']:.2f}"
+
+
+def seen(m: Member, case: Mapping[str, Any]) -> Image.Image:
+    folder = paths.report_dir("explain", m.key)
+    return pictures.overlay(pictures.read(folder / case["image"]), pictures.read(folder / case["heatmap"]))
+
+
 def of_model(study: Study, m: Member) -> dict[str, Any]:
     folder = paths.report_dir("explain", m.key)
     cases = []
     for case in m.cases:
-        image = pictures.read(folder / case["image"])
-        heat = pictures.overlay(image, pictures.read(folder / case["heatmap"]))
+        image, heat = pictures.read(folder / case["image"]), seen(m, case)
         alike = [] if case["correct"] else features.reminders(m, case["path"], study.data)
         cases.append({**case, "image": pictures.data_uri(image), "heat": pictures.data_uri(heat), "alike": alike})
     return {"confusion": confusion(m).tolist(), "cases": cases}

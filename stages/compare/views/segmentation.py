@@ -21,6 +21,11 @@ from .shared_cases import Case, picture
 
 CLASSES = "Structures"
 CARD = "Training history, and the share of test images up to each Dice and distance"
+FAILURES: Mapping[str, str] = {
+    "title": "Lowest Dice",
+    "sentence": "Images with the lowest Dice, the mean over their structures.",
+    "seen": "Outlines of the truth (blue) and of the prediction (orange) on",
+}
 COLUMNS = ("dice", "iou", "hd95", "surface_dice", "dice_original")  # of a model's table of structures
 KINDS = {"best": "Best", "median": "Median", "worst": "Worst"}
 
@@ -60,6 +65,14 @@ def of_page(study: Study, rows: Sequence[int]) -> dict[str, Any]:
         return {"dice": case["dice"], "uri": pictures.data_uri(picture(m, case, "overlay"))}
 
     return {"outlines": shared_cases.table([study.by_key[key] for key in study.shown["key"]], cell)}
+
+
+def failure(case: Mapping[str, Any]) -> str:
+    return f"Dice {case['dice']:.3f}"
+
+
+def seen(m: Member, case: Case) -> Image.Image:
+    return picture(m, case, "overlay")
 
 
 def of_model(study: Study, m: Member) -> dict[str, Any]:

@@ -8,6 +8,7 @@ from typing import Any, Protocol
 
 import pandas as pd
 from matplotlib.figure import Figure
+from PIL import Image
 
 from ..numbers.comparison import Study
 from ..read import Member
@@ -20,6 +21,9 @@ class View(Protocol):
     """What the outputs of a model are called."""
     CARD: str
     """What the figure of one model shows, in words."""
+
+    FAILURES: Mapping[str, str]
+    """Of the worst predictions of a model: title, sentence, and what `seen` shows."""
 
     def figures(self, study: Study) -> dict[str, Figure]:
         """By the name of their file."""
@@ -35,6 +39,12 @@ class View(Protocol):
 
     def of_page(self, study: Study, rows: Sequence[int]) -> dict[str, Any]:
         """What its templates want beside what all get. `rows`: of the test images that the page shows."""
+
+    def failure(self, case: Mapping[str, Any]) -> str:
+        """What the model said, in words. `case`: of the section `failures` of metrics.json."""
+
+    def seen(self, m: Member, case: Mapping[str, Any]) -> Image.Image:
+        """What explain drew of a case of the model."""
 
     def of_model(self, study: Study, m: Member) -> dict[str, Any]:
         """What model.j2 wants of a model that figures show."""

@@ -11,6 +11,7 @@ subgroups.py       is it equally good for all groups of images?
 groups.py          these groups: sites, metadata, folders, kinds of files
 gaps.py            differences between groups, with intervals that hold for all at once
 uncertainty.py     does an uncertainty from several predictions find the errors?
+failures.py        which images does it get most wrong?
 passes.py          these predictions: with dropout, and of augmented views
 """
 
@@ -21,7 +22,7 @@ from typing import Any
 
 import pandas as pd
 
-from . import abstention, calibration, conformal, decision_curve, operating_point, subgroups, uncertainty
+from . import abstention, calibration, conformal, decision_curve, failures, operating_point, subgroups, uncertainty
 from .evidence import Evidence
 
 SECTIONS: dict[str, dict[str, Callable[[Evidence], Mapping[str, Any]]]] = {
@@ -33,9 +34,14 @@ SECTIONS: dict[str, dict[str, Callable[[Evidence], Mapping[str, Any]]]] = {
         "abstention": abstention.section,
         "subgroups": subgroups.section,
         "uncertainty": uncertainty.section,
+        "failures": failures.of_classes,
     },
-    "segmentation": {"subgroups": subgroups.section},
-    "anomaly": {"operating_point": operating_point.of_anomalies, "subgroups": subgroups.section},
+    "segmentation": {"subgroups": subgroups.section, "failures": failures.of_masks},
+    "anomaly": {
+        "operating_point": operating_point.of_anomalies,
+        "subgroups": subgroups.section,
+        "failures": failures.of_alarms,
+    },
 }
 """By task, then by the name in metrics.json."""
 

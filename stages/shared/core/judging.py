@@ -102,6 +102,8 @@ class Judging(Settings):
     """Classification: more than one prediction of each image."""
     subgroups: Subgroups = Subgroups()
     """Scores of groups of the test images: by site, metadata, folder, size, brightness and contrast."""
+    failures: Annotated[int, Field(ge=0)] = 12
+    """Most confident errors among the test images to list; of segmentation, images with the lowest Dice."""
     cost: Cost = Cost()
     """Time, memory and arithmetic of a prediction (cost.json)."""
 
