@@ -7,6 +7,7 @@ from collections.abc import Mapping
 import pandas as pd
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
+from matplotlib.ticker import FuncFormatter, LogLocator, NullLocator
 
 from ...shared.figures.style import MUTED, PAPER
 from ..numbers.pareto import Cost
@@ -35,8 +36,12 @@ def fronts(table: pd.DataFrame, costs: Mapping[str, Cost], label: str, level: fl
             )  # fmt: skip
             if row.front and len(look.backbones) > 1:
                 ax.annotate(row.backbone, (row.amount, row.value), (6, -10), textcoords="offset points", fontsize=7)
-        if rows.amount.max() > SEVERAL * rows.amount.min():
+        times = rows.amount.max() / rows.amount.min()
+        if times > SEVERAL:
             ax.set_xscale("log")
+            ax.xaxis.set_major_locator(LogLocator(subs=(1, 2, 3, 5) if times < 10 else (1, 3) if times < 100 else (1,)))
+            ax.xaxis.set_major_formatter(FuncFormatter(lambda x, _: f"{x:,.0f}" if x >= 1 else f"{x:g}"))
+            ax.xaxis.set_minor_locator(NullLocator())
         ax.margins(x=0.12)
         ax.set_xlabel(f"{cost.label}, {cost.unit}" if cost.unit else cost.label)
         ax.grid()

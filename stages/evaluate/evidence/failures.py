@@ -12,7 +12,8 @@ from .evidence import Evidence
 
 def of_classes(evidence: Evidence) -> dict[str, Any]:
     """`images`: of the test split; `errors`: how many are wrong; `cases`: the most confident of these, in this order.
-    Confidence is the probability of the predicted class. Of two classes it may be below 0.5: a threshold decides."""
+    Confidence is the probability of the predicted class. Of two classes it may be below 0.5: a threshold decides.
+    It is not weighed by that threshold as where a model abstains: readers see it beside the image."""
     answers = classification.Answers(evidence.test)
     confidence = np.take_along_axis(answers.probabilities, answers.predicted[:, None], axis=1)[:, 0]
     rows = largest(np.where(answers.right, np.nan, confidence), evidence.params.failures)
