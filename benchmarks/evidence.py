@@ -171,8 +171,8 @@ def occlusion(_: argparse.Namespace) -> None:
 
 def dropout(_: argparse.Namespace) -> None:
     import torch
-    from stages.evaluate.evidence.passes import dropping, with_dropout
 
+    from stages.evaluate.evidence.passes import dropping, with_dropout
     from stages.shared.model.predict import as_tensor
 
     passes = 20
