@@ -84,6 +84,7 @@ def test_of_equal_validation_scores_the_first_in_the_matrix_is_chosen_whatever_t
     def member(at: int) -> SimpleNamespace:
         value = lambda split, name, end="value": {"val": 1.0, "test": 0.8 + 0.05 * at}[split]  # noqa: E731
         about = {"key": Key("cnn", f"s{at}", "full"), "kind": "model", "summary": {}, "metrics": {"one_class": None}}
+        about["cost"] = {}
         return SimpleNamespace(**about, value=value)
 
     point = np.array([0.8, 0.85, 0.9])

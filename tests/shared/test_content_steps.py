@@ -184,7 +184,9 @@ SERVED = [
     {"mode": "grey", "keep_aspect": True, "interpolation": "lanczos", "steps_on": "resized"},
     {"mode": "rgb", "keep_aspect": False, "interpolation": "cubic", "steps_on": "original"},
 ])  # fmt: skip
-def test_a_served_model_sees_the_array_of_the_preprocess_stage(slice_, tmp_path, steps: list, settings: dict):
+def test_a_served_model_sees_the_array_of_the_preprocess_stage(
+    slice_, tmp_path, monkeypatch, steps: list, settings: dict
+):
     """From the recipe as it is written, and from the bytes of the files."""
     from stages.preprocess.arrays import ImageFile, write_arrays
     from stages.preprocess.earlier import Earlier
@@ -192,11 +194,12 @@ def test_a_served_model_sees_the_array_of_the_preprocess_stage(slice_, tmp_path,
     from stages.shared.images.archive import Archive, write_archive
     from stages.shared.tracking.serving_model import ServedModel
 
+    monkeypatch.chdir(tmp_path)  # rows of earlier runs lie there
     image, mask = png(slice_), png(np.where(slice_ > 100, 255, 0).astype(np.uint8))
     write_archive(tmp_path / "raw.zip", [("a.png", image), ("mask.png", mask)])
     spec = PreprocessSpec(size=[40, 56], steps=steps, **settings)
     file = ImageFile("a.png", "", [MaskFile("mask.png", 1, invert=False, threshold=127)])
-    write_arrays(tmp_path, Archive(tmp_path / "raw.zip"), [file], Preprocessor(spec), Earlier(spec, tmp_path))
+    write_arrays(tmp_path, Archive(tmp_path / "raw.zip"), [file], Preprocessor(spec), Earlier(spec))
     served = ServedModel()
     served.preprocess = Preprocessor(PreprocessSpec.model_validate_json(spec.model_dump_json()))
     seen = served.read(0, base64.b64encode(image).decode(), base64.b64encode(mask).decode())
