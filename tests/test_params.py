@@ -110,7 +110,7 @@ WRONG = [
         "gone.safetensors",
         r"backbones\.small_cnn\.weights: gone\.safetensors: no such file",
     ),
-    ("compare.replicates", 1000, r"compare: replicates: unknown key. evaluate.bootstrap decides now"),
+    ("compare.replicates", 1000, r"compare: replicates: this key is gone. evaluate.bootstrap decides now"),
 ]
 
 

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from typing import Any
 
 from pydantic import Field, model_validator
 
 from ..shared.core.matrix import Matrix
-from ..shared.core.settings import Settings
+from ..shared.core.settings import Settings, without
 from ..shared.core.task import TaskName
 
 
@@ -42,9 +41,7 @@ class Params(Settings):
     @model_validator(mode="before")
     @classmethod
     def _no_bootstrap_here(cls, values: Any) -> Any:
-        if isinstance(values, Mapping) and "replicates" in values:
-            raise ValueError(
-                "replicates: unknown key. evaluate.bootstrap decides now how many bootstrap draws there are; set that "
-                "and remove this line."
-            )
-        return values
+        return without(
+            values, "replicates",
+            "evaluate.bootstrap decides now how many bootstrap draws there are; set that and remove this line.",
+        )  # fmt: skip

@@ -6,7 +6,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field, field_validator, model_validator
 
-from ..shared.core.settings import Settings
+from ..shared.core.settings import Settings, without
 
 MethodName = Literal[
     "grad_cam",
@@ -55,11 +55,7 @@ class Params(Settings):
     @model_validator(mode="before")
     @classmethod
     def _one_method_before(cls, values: Any) -> Any:
-        if isinstance(values, dict) and "method" in values:
-            raise ValueError(
-                f"method: is called methods now, and is a list. Write methods: [{values['method']}] in its place."
-            )
-        return values
+        return without(values, "method", "It is a list now, called methods: write methods: [{value}] in its place.")
 
     @field_validator("methods", "shares")
     @classmethod

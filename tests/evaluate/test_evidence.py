@@ -7,7 +7,6 @@ from dataclasses import replace
 from typing import Any
 
 import numpy as np
-import pandas as pd
 import pytest
 from sklearn import metrics as sk
 
@@ -19,23 +18,15 @@ from stages.shared.measures.calibration import Calibration
 from stages.shared.measures.judge import Resampling
 from stages.shared.tasks.classification import predictions
 
+from . import made_up
+
 HOW = Resampling(200, 0.95, seed=0)
 
 
 def evidence(classes: int = 2, images: int = 400, validation: int = 150, **params: Any) -> Evidence:
     """A model that is too sure; two images a patient. With the columns that evaluate adds."""
     rng = np.random.default_rng(4)
-    truth = rng.integers(classes, size=images // 2).repeat(2)
-    names = [f"class_{k}" for k in range(classes)]
-    index = pd.DataFrame(
-        {
-            "path": [f"{i:04d}.png" for i in range(images)],
-            "label": pd.Categorical.from_codes(truth, names),
-            "patient": [f"p{i // 2}" for i in range(images)],
-            "group": np.arange(images) // 2,
-            "split": np.where(np.arange(images) < validation, "val", "test"),
-        }
-    )
+    index, truth, names = made_up.images(images, classes, validation, rng)
     logits = 3 * (rng.normal(size=(images, classes)) + 1.0 * np.eye(classes)[truth])
     values = np.exp(logits)
     table = predictions(index, values / values.sum(axis=1, keepdims=True), names)

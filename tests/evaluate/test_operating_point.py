@@ -20,23 +20,15 @@ from stages.shared.measures.judge import Resampling, judge
 from stages.shared.measures.truth import NO_TRUTH
 from stages.shared.tasks.classification import predictions
 
+from . import made_up
+
 HOW = Resampling(200, 0.95, seed=0)
 
 
 def raw(classes: int = 2, images: int = 400) -> pd.DataFrame:
     """A model whose probabilities are too low for every class but the first; two images a patient, 150 validate."""
     rng = np.random.default_rng(4)
-    truth = rng.integers(classes, size=images // 2).repeat(2)
-    names = [f"class_{k}" for k in range(classes)]
-    index = pd.DataFrame(
-        {
-            "path": [f"{i:04d}.png" for i in range(images)],
-            "label": pd.Categorical.from_codes(truth, names),
-            "patient": [f"p{i // 2}" for i in range(images)],
-            "group": np.arange(images) // 2,
-            "split": np.where(np.arange(images) < 150, "val", "test"),
-        }
-    )
+    index, truth, names = made_up.images(images, classes, 150, rng)
     logits = rng.normal(size=(images, classes)) + 1.5 * np.eye(classes)[truth] + 2.5 * np.eye(classes)[0]
     values = np.exp(logits)
     return predictions(index, values / values.sum(axis=1, keepdims=True), names).assign(split=index["split"])

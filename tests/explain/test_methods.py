@@ -38,7 +38,9 @@ def test_params_names_every_method() -> None:
 
 
 def test_the_setting_of_one_method_says_what_it_is_called_now() -> None:
-    with pytest.raises(UserError, match=r"explain: method: is called methods now.*Write methods: \[grad_cam\]"):
+    with pytest.raises(
+        UserError, match=r"explain: method: this key is gone.*called methods: write methods: \[grad_cam\]"
+    ):
         parse(Params, {"method": "grad_cam"}, "explain")
 
 

@@ -5,9 +5,9 @@ from __future__ import annotations
 import pandas as pd
 from matplotlib.figure import Figure
 
-from ...shared.figures.style import INK, figure
+from ...shared.figures.style import figure
 from ..text import level
-from .style import DOTTED, Look
+from .style import Look, rows_around_zero
 
 
 def above(board: pd.DataFrame, differences: pd.DataFrame, label: str, floor: str, look: Look) -> Figure:
@@ -19,13 +19,7 @@ def above(board: pd.DataFrame, differences: pd.DataFrame, label: str, floor: str
         colour = look.colour[row.strategy]
         ax.plot([own.low, own.high], [y, y], color=colour, linewidth=2.2, solid_capstyle="butt")
         ax.plot(own.difference, y, look.mark[row.sample][0], color=colour, markersize=7)
-    ax.axvline(0, **DOTTED)
-    ax.set_yticks(range(len(board)), [look.name(row) for row in board.itertuples()])
-    ax.tick_params(axis="y", length=0, labelcolor=INK)
-    ax.set(
-        ylim=(len(board) - 0.4, -0.6),
-        xlabel=f"test {label} minus that of the floor ({floor}), {level(board.confidence.iloc[0])} interval",
-    )
-    ax.spines["left"].set_visible(False)
-    ax.grid(axis="x")
+    names = [look.name(row) for row in board.itertuples()]
+    coverage = level(board.confidence.iloc[0])
+    rows_around_zero(ax, names, f"test {label} minus that of the floor ({floor}), {coverage} interval")
     return fig

@@ -7,7 +7,7 @@ from matplotlib.figure import Figure
 
 from ...shared.figures.style import GOOD, INK, MUTED, figure
 from ..text import level as coverage
-from .style import DOTTED
+from .style import rows_around_zero
 
 
 def question(rows: pd.DataFrame, sides: tuple[str, str], label: str, level: float, bounded: bool) -> Figure:
@@ -20,17 +20,9 @@ def question(rows: pd.DataFrame, sides: tuple[str, str], label: str, level: floa
         colour = INK if pooled else MUTED if row.verdict == "not shown to differ" else GOOD
         ax.plot([row.low, row.high], [y, y], color=colour, linewidth=2.2, solid_capstyle="butt")
         ax.plot(row.difference, y, "D" if pooled else "o", color=colour, markersize=7)
-    ax.axvline(0, **DOTTED)
+    names = ["all" if row.within == "all" else f"{row.within}, {row.sample}" for row in rows.itertuples()]
+    rows_around_zero(ax, names, f"mean test {label}: {sides[0]} minus {sides[1]}, {coverage(level)} interval")
     low, high = ax.get_xlim()
     if bounded:  # few seeds give intervals that are wider than any difference can be
         ax.set_xlim(max(low, -1), min(high, 1))
-    names = ["all" if row.within == "all" else f"{row.within}, {row.sample}" for row in rows.itertuples()]
-    ax.set_yticks(range(len(rows)), names)
-    ax.tick_params(axis="y", length=0, labelcolor=INK)
-    ax.set(
-        ylim=(len(rows) - 0.4, -0.6),
-        xlabel=f"mean test {label}: {sides[0]} minus {sides[1]}, {coverage(level)} interval",
-    )
-    ax.spines["left"].set_visible(False)
-    ax.grid(axis="x")
     return fig

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from ...shared.figures.style import MUTED, figure, sample_marks, strategy_colours
+from ...shared.figures.style import INK, MUTED, figure, sample_marks, strategy_colours
 from ..read import KNN
 
 DOTTED: dict[str, Any] = {"color": MUTED, "linewidth": 0.8, "linestyle": (0, (2, 3))}
@@ -34,6 +35,16 @@ class Look:
         parts = [row.backbone] if len(self.backbones) > 1 else []
         parts += [row.strategy] if len(self.strategies) > 1 or not parts else []
         return ", ".join(parts + ([row.sample] if len(self.samples) > 1 else []))
+
+
+def rows_around_zero(ax: Axes, names: Sequence[str], label: str) -> None:
+    """The axes of a figure of differences, one named row each, the first on top."""
+    ax.axvline(0, **DOTTED)
+    ax.set_yticks(range(len(names)), names)
+    ax.tick_params(axis="y", length=0, labelcolor=INK)
+    ax.set(ylim=(len(names) - 0.4, -0.6), xlabel=label)
+    ax.spines["left"].set_visible(False)
+    ax.grid(axis="x")
 
 
 def panels(count: int, width: float, height: float, **grid: Any) -> tuple[Figure, list[Axes]]:

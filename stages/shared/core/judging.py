@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from typing import Annotated, Any, Literal
 
 from pydantic import Field, model_validator
 
-from .settings import Settings
+from .settings import Settings, without
 
 Share = Annotated[float, Field(gt=0, lt=1)]
 
@@ -110,9 +109,8 @@ class Judging(Settings):
     @model_validator(mode="before")
     @classmethod
     def _no_threshold(cls, values: Any) -> Any:
-        if isinstance(values, Mapping) and "threshold" in values:
-            raise ValueError(
-                "threshold: unknown key. evaluate.operating_point decides now how thresholds are chosen, for "
-                "classification as well: move rule and false_alarms there and remove this line."
-            )
-        return values
+        return without(
+            values, "threshold",
+            "evaluate.operating_point decides now how thresholds are chosen, for classification as well: move rule and "
+            "false_alarms there and remove this line.",
+        )  # fmt: skip

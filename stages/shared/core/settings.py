@@ -20,6 +20,14 @@ class Settings(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False, use_attribute_docstrings=True)
 
 
+def without(values: Any, key: str, remedy: str) -> Any:
+    """For a validator before all others: refuses a key that an older version had. `remedy`: what to write in its place;
+    {value} stands for what it was set to."""
+    if isinstance(values, Mapping) and key in values:
+        raise ValueError(f"{key}: this key is gone. {remedy.format(value=values[key])}")
+    return values
+
+
 def _compiles(value: str) -> str:
     try:
         re.compile(value)
