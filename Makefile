@@ -56,10 +56,11 @@ ui: $(STAMP) ## show the runs in MLflow; prints the address of the list of model
 
 COMPILE := $(BIN)/uv pip compile --universal --python-version 3.11 --no-header --no-emit-index-url --no-emit-find-links
 
-lock: $(DEV_STAMP) ## write requirements.txt and requirements-dev.txt anew
+lock: $(DEV_STAMP) ## write all requirements*.txt anew
 	$(COMPILE) requirements.in -o requirements.txt
-	@# monai asks for torch, which requirements.txt brings, with CUDA or without
-	echo torch | $(COMPILE) requirements-dev.in --excludes - -o requirements-dev.txt
+	@# some ask for torch, which requirements.txt brings, with CUDA or without
+	for extra in ray slurm openvino dev; do \
+	  echo torch | $(COMPILE) requirements-$$extra.in --excludes - -o requirements-$$extra.txt || exit 1; done
 
 clean: ## delete what the pipeline made (DVC's cache and MLflow's store stay)
 	rm -rf data/raw.zip data/manifest.parquet data/processed reports

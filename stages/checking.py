@@ -271,3 +271,12 @@ def _check_images(raw: Mapping[str, Any], key: Key) -> None:
             f"{PARAMS}: preprocess.size: {list(images.height_width)}: backbones.{key.backbone} takes {side} and "
             f"nothing else. Set preprocess.size: {side}, or take that backbone out of matrix.backbone."
         )
+
+
+def members(keys: list[Key]) -> list[Key]:
+    """Raises UserError when there are none."""
+    if not keys:
+        raise UserError(
+            f"{PARAMS}: matrix: empty, so there is nothing to compare. `dvc repro preprocess` runs the rest."
+        )
+    return keys

@@ -12,7 +12,6 @@ python -m stages ui [--port P]                                     the runs in M
 from __future__ import annotations
 
 import argparse
-import json
 import sys
 import time
 import traceback
@@ -21,7 +20,8 @@ from typing import Any
 
 from pydantic import BaseModel
 
-from . import backbones_table, checking, estimate, presets, study
+from . import backbones_table, checking, estimate, presets, study, tools
+from .parallel import dvc_lock
 from .shared.core import settings
 from .shared.core.allocator import keep_freed_memory
 from .shared.core.errors import UserError
@@ -32,8 +32,6 @@ from .shared.core.paths import PARAMS, Key, model_dir, project_root
 from .shared.core.process import Terminated, is_main, sigterm_raises
 from .shared.core.progress import clock
 from .shared.tracking.store import check_usable, store
-
-WRITING = 1.0  # seconds, more than DVC needs to write its list of what runs
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -104,9 +102,7 @@ def arguments_of(argv: Sequence[str] | None) -> argparse.Namespace:
     ui = commands.add_parser("ui", help="Show the runs in MLflow.")
     ui.add_argument("--port", type=int, default=5000, help="of this machine; default: 5000")
     ui.set_defaults(action=show_ui)
-    many = commands.add_parser("parallel", help="Run the whole pipeline, several models at a time.")
-    many.add_argument("--jobs", type=int, help="models at a time; default: one per GPU, or one per core")
-    many.set_defaults(action=run_parallel)
+    tools.add_commands(commands)
     return parser.parse_args(argv)
 
 
@@ -118,6 +114,7 @@ def run_stage(arguments: argparse.Namespace) -> None:
     key = Key(arguments.backbone, arguments.strategy, arguments.sample) if stage in study.PER_MEMBER else None
     raw, since = settings.read(), time.monotonic()
     keys = checking.check_all(raw)
+    tools.check(raw)
     resolved = study.resolve(stage, raw, key)
     if key is not None:  # a stage that computes with a network
         checking.check_data(raw)
@@ -168,45 +165,9 @@ def check(arguments: argparse.Namespace) -> None:
         checking.check_data(settings.read())
         return
     raw = settings.read()
-    keys = members(checking.check_all(raw, anew=True))
+    keys = checking.members(checking.check_all(raw, anew=True))
+    tools.check(raw)
     checking.check_source(raw)
     check_usable(store()[0])
-    check_lock()
+    dvc_lock.check()
     print(f"{PARAMS}: fine. {len(keys)} models: {', '.join(map(str, keys))}.")
-
-
-def check_lock() -> None:
-    """Raises UserError when the file in which DVC notes what runs was cut off: every DVC command would stop there."""
-    path = project_root() / ".dvc/tmp/rwlock"
-    for seconds in (WRITING, 0.0):
-        try:
-            json.loads(path.read_text() if path.exists() else "{}")
-            return
-        except ValueError:
-            time.sleep(seconds)  # DVC may be writing it
-    raise UserError(
-        f"{path}: damaged: a DVC process was killed while it wrote the file. When no other DVC runs here, delete "
-        "the file and run this again; nothing is lost."
-    )
-
-
-def members(keys: list[Key]) -> list[Key]:
-    """Raises UserError when there are none."""
-    if not keys:
-        raise UserError(
-            f"{PARAMS}: matrix: empty, so there is nothing to compare. `dvc repro preprocess` runs the rest."
-        )
-    return keys
-
-
-def run_parallel(arguments: argparse.Namespace) -> None:
-    if arguments.jobs is not None and arguments.jobs < 1:
-        raise UserError(f"--jobs: {arguments.jobs}: give 1 or more, the number of models to train at a time.")
-    from .parallel import driver, stamp
-
-    if stamp.show_if_up_to_date():
-        return
-    check_lock()
-    raw = settings.read()
-    members(checking.check(raw))
-    driver.run_study(raw, study.parse_matrix(raw), arguments.jobs)

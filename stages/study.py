@@ -8,16 +8,18 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from types import ModuleType
-from typing import Any
+from typing import Any, TypeVar
 
 from . import compare, download, embed, evaluate, explain, floor, preprocess, train, validate
 from .shared.core.errors import UserError, unknown
 from .shared.core.matrix import Matrix
 from .shared.core.paths import PARAMS, Key
-from .shared.core.settings import parse
+from .shared.core.settings import Settings, parse
 from .train.params.backbone import Backbone
 from .train.params.sample import Sample
 from .train.params.strategies import Strategy
+
+ToolParams = TypeVar("ToolParams", bound=Settings)
 
 STAGES: dict[str, ModuleType] = {
     "download": download,
@@ -41,7 +43,9 @@ OUTER = {
     "strategy": "strategies.{strategy}",
     "sample": "samples.{sample}",
 }
-SECTIONS = ("task", "seed", "matrix", *TABLES, *STAGES)
+TOOLS = ("parallel",)
+"""Commands above the stages (tools.py) with a section of their own. One that is missing has its defaults."""
+SECTIONS = ("task", "seed", "matrix", *TABLES, *STAGES, *TOOLS)
 
 
 def outer_fields(stage: str) -> list[str]:
@@ -94,6 +98,11 @@ def section(values: Mapping[str, Any], name: str, where: str = "") -> Mapping[st
     if not isinstance(value, Mapping):
         raise UserError(f"{PARAMS}: {where or name}: expected a section of settings, found {value!r}.")
     return value
+
+
+def tool_settings(model: type[ToolParams], raw: Mapping[str, Any], name: str) -> ToolParams:
+    """The section of one of TOOLS, as its Params."""
+    return parse(model, section(raw, name) if name in raw else {}, name)
 
 
 def source_in_words(raw: Mapping[str, Any]) -> str:

@@ -6,6 +6,7 @@ import sys
 import pytest
 
 from stages import commands as entry
+from stages.parallel import dvc_lock
 from stages.shared.core.errors import UserError
 
 
@@ -47,20 +48,20 @@ def test_windows_is_refused_in_words(monkeypatch, capsys):
 
 
 def test_a_lock_file_of_dvc_that_was_cut_off_is_named_with_the_remedy(workspace, monkeypatch):
-    monkeypatch.setattr(entry, "WRITING", 0.0)
+    monkeypatch.setattr(dvc_lock, "WRITING", 0.0)
     path = workspace / ".dvc/tmp/rwlock"
-    entry.check_lock()
+    dvc_lock.check()
     path.parent.mkdir(parents=True)
     path.write_text('{"read": {}, "write": {}}')
-    entry.check_lock()
+    dvc_lock.check()
     path.write_text("")
     with pytest.raises(UserError, match=r"rwlock: damaged: .*delete the file and run this again"):
-        entry.check_lock()
+        dvc_lock.check()
 
 
 def test_a_lock_file_that_dvc_is_just_writing_is_read_again(workspace, monkeypatch):
     path = workspace / ".dvc/tmp/rwlock"
     path.parent.mkdir(parents=True)
     path.write_text("")
-    monkeypatch.setattr(entry.time, "sleep", lambda _: path.write_text("{}"))
-    entry.check_lock()
+    monkeypatch.setattr(dvc_lock.time, "sleep", lambda _: path.write_text("{}"))
+    dvc_lock.check()

@@ -7,10 +7,12 @@ stage computes, keep them apart. A plain `dvc repro` then has nothing to do.
 Threads are divided among the jobs, and sums in another order may differ in their last bits: a model trained on one
 thread may differ slightly from the same one trained on two, as it does between machines.
 
+command.py   the command, and the settings
 driver.py    the whole: the stages before the models, the models, the stages behind them, the last message
 stamp.py     is there anything to do
 machine.py   cores and GPUs, divided among the jobs
 member.py    one member as a process of DVC, and what its log says
+dvc_lock.py  is the file sound in which DVC notes what runs
 dvc.py       DVC, with a quicker way to note what a stage has done
 schedule.py  so many processes at a time; how all of them end
 display.py   what happens, in words

@@ -1,0 +1,43 @@
+"""`python -m stages parallel`, and the section `parallel` of params.yaml.
+
+Not in __init__, because a command that the server runs imports that, and has no time for pydantic."""
+
+from __future__ import annotations
+
+import argparse
+from typing import Annotated, Any
+
+from pydantic import Field
+
+from ..shared.core.errors import UserError
+from ..shared.core.settings import Settings
+
+
+class Params(Settings):
+    """How `make run` runs the members of the matrix."""
+
+    jobs: Annotated[int, Field(ge=1)] | None = None
+    """Models at a time; null: one per GPU, or one per core."""
+
+
+def add_commands(commands: Any) -> None:
+    many = commands.add_parser("parallel", help="Run the whole pipeline, several models at a time.")
+    many.add_argument("--jobs", type=int, help="models at a time; default: parallel.jobs of params.yaml")
+    many.set_defaults(action=run)
+
+
+def run(arguments: argparse.Namespace) -> None:
+    """Make what params.yaml asks for, unless it is all there."""
+    if arguments.jobs is not None and arguments.jobs < 1:
+        raise UserError(f"--jobs: {arguments.jobs}: give 1 or more, the number of models to train at a time.")
+    from .. import checking, study
+    from ..shared.core import settings
+    from . import driver, dvc_lock, stamp
+
+    if stamp.show_if_up_to_date():
+        return
+    dvc_lock.check()
+    raw = settings.read()
+    checking.members(checking.check(raw))
+    jobs = arguments.jobs or study.tool_settings(Params, raw, "parallel").jobs
+    driver.run_study(raw, study.parse_matrix(raw), jobs)
