@@ -7,6 +7,7 @@ python -m stages use <preset> [--small] [--images FOLDER]          write a prese
 python -m stages backbones                                         write docs/backbones.md anew
 python -m stages summary                                           the leaderboard, once more
 python -m stages ui [--port P]                                     the runs in MLflow
+python -m stages export [KEY] [--format openvino] [--int8]         a model for servers: models/onnx/<key>
 """
 
 from __future__ import annotations

@@ -101,6 +101,8 @@ class Recipe(Settings):
     decision: Decision | None = None
     """null: there is nothing to choose."""
     weights_sha256: str
+    onnx_sha256: str | None = None
+    """Of the exported network, in an export's own recipe (`python -m stages export`). null: it was not exported."""
 
     def write(self, folder: Path) -> None:
         write_json(folder / "recipe.json", self.model_dump(mode="json"))

@@ -1,0 +1,62 @@
+"""An export beside the model that it was made of, on real images.
+
+Shapes: n images, K classes.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+import torch
+
+from ...shared.core.progress import progress
+from ...shared.exported.export import Answers, answers
+from ...shared.exported.session import Session
+from ...shared.measures.calibration import Calibration, log_softmax
+from ...shared.model.model import Model
+from ...shared.model.predict import as_tensor, batches
+
+
+@torch.no_grad()
+def trained(model: Model, calibration: Calibration, images: np.ndarray) -> Answers:
+    """What the model itself says, on the processor: a graphics card may round to 10 bits. Calibrated as evaluate does,
+    not by the graph. `maps` are left out."""
+    model = model.eval().cpu()
+    logits, features = [], []
+    for rows in batches(np.arange(len(images)), 16):
+        x = model.normalise(as_tensor(images[rows]))
+        encoded = model.encode(x)
+        features.append(encoded[0].numpy())
+        logits.append(model.decode(encoded, (x.shape[2], x.shape[3])).numpy())
+    both = np.concatenate(logits)
+    probabilities = calibration.apply(log_softmax(both.astype(np.float64)))
+    return Answers(both, probabilities, np.concatenate(features))
+
+
+def differences(reference: Answers, session: Session, images: np.ndarray, sizes: Sequence[int]) -> Mapping[str, float]:
+    """Largest absolute difference of each output, over all images in batches of each of these sizes. Of `maps`: of
+    their means over the cells from the logits. Not a number where the export gives one."""
+    largest = dict.fromkeys(session.outputs, 0.0)
+    chunks = [rows for size in sizes for rows in batches(np.arange(len(images)), size)]
+    for rows in progress(chunks, desc="certify", unit="batches", leave=False):
+        own = answers(session, images[rows])
+        for name in ("logits", "probabilities", "features"):
+            gap = np.abs(getattr(own, name).astype(np.float64) - getattr(reference, name)[rows]).max()
+            largest[name] = float(np.maximum(largest[name], gap))  # max() would lose a NaN
+        if own.maps is not None:
+            gap = np.abs(own.maps.mean(axis=(2, 3), dtype=np.float64) - reference.logits[rows]).max()
+            largest["maps"] = float(np.maximum(largest["maps"], gap))
+    return largest
+
+
+def spread(probabilities: np.ndarray) -> float:
+    """Largest minus smallest probability of a class, n×K: of the class where that is largest."""
+    return float(np.ptp(probabilities, axis=0).max())
+
+
+def evenly(rows: np.ndarray, count: int) -> np.ndarray:
+    """At most so many of the rows, spread over all of them."""
+    if len(rows) <= count:
+        return rows
+    return rows[np.linspace(0, len(rows) - 1, count).round().astype(int)]

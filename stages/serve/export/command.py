@@ -1,0 +1,33 @@
+"""`python -m stages export`."""
+
+from __future__ import annotations
+
+import argparse
+from typing import Any
+
+
+def add_commands(commands: Any) -> None:
+    export = commands.add_parser(
+        "export", help="Write a trained model for servers, as models/onnx/<key>, and certify that it answers alike."
+    )
+    export.add_argument("key", nargs="?", help="a folder of models/; default: the model that validation chose")
+    export.add_argument("--format", choices=("onnx", "openvino"), help="default: onnx; openvino needs an extra")
+    export.add_argument("--int8", action="store_true", help="OpenVINO with 8-bit integers: smaller, often quicker")
+    export.set_defaults(action=run)
+
+
+def run(arguments: argparse.Namespace) -> None:
+    from ...shared.core import settings
+    from ...shared.core.errors import UserError
+    from ...shared.exported.chosen import chosen_key
+    from ...study import resolve, tool_settings
+    from ..params import Params
+    from . import make
+
+    if arguments.int8 and arguments.format == "onnx":
+        raise UserError("--int8: written for OpenVINO alone. Leave --format out, or say --format openvino.")
+    precision = "int8" if arguments.int8 else "float32"
+    runtime = "openvino" if arguments.int8 else arguments.format or "onnx"
+    raw = settings.read()
+    metric = resolve("compare", raw).sort_by
+    make.export(arguments.key or chosen_key(), tool_settings(Params, raw, "serve"), metric, runtime, precision)

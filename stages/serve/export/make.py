@@ -1,0 +1,174 @@
+"""The export of one model: read, written beside its place, certified, moved there whole."""
+
+from __future__ import annotations
+
+import shutil
+import sys
+import time
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+import pandas as pd
+import torch
+
+from ...shared.arrays.arrays import Arrays, load_arrays
+from ...shared.core.errors import UserError, unknown
+from ...shared.core.files import sha256
+from ...shared.core.matrix import repro
+from ...shared.core.progress import clock
+from ...shared.core.task import PROBABILITY
+from ...shared.exported.certificate import BATCHES, ONNX, TOLERANCE, Certificate
+from ...shared.exported.export import ROOT, Answers
+from ...shared.exported.session import Session, open_session
+from ...shared.measures.calibration import Calibration
+from ...shared.model.model import Model
+from ...shared.model.recipe import Recipe
+from ...shared.tasks.models import load
+from ..params import Params
+from . import certify, gather, graph
+from .convert import convert
+
+Runtime = Literal["onnx", "openvino"]
+Precision = Literal["float32", "int8"]
+OF_WEIGHTS = 0.02
+"""How far evaluate's probabilities may be from the model's: a graphics card may compute with 10 bits. Those of other
+weights are further away."""
+
+
+@dataclass(frozen=True)
+class Source:
+    """A trained model, and what is known of it. `table`: predictions.parquet. `test`: rows of the arrays."""
+
+    model: Model
+    recipe: Recipe
+    arrays: Arrays
+    metrics: Mapping[str, Any]
+    table: pd.DataFrame
+    calibration: Calibration
+    test: np.ndarray
+
+    @property
+    def images(self) -> np.ndarray:
+        """Those that certify, uint8 n×H×W×C."""
+        return np.asarray(self.arrays.images[self.test])
+
+
+def export(key: str, params: Params, metric: str, runtime: Runtime = "onnx", precision: Precision = "float32") -> Path:
+    """models/onnx/<key>. `metric`: the one that decides. What is there stays until the new one is certified.
+
+    Raises:
+        UserError: the model, its evaluation or its images are missing or do not belong together; the network cannot be
+            written; the export does not answer as the model does.
+    """
+    since = time.monotonic()
+    source = read(key, params)
+    reference = certify.trained(source.model, source.calibration, source.images)
+    check_evaluation(source, reference)
+    rules = gather.rules(source.metrics, source.table, metric, params.reading)
+    with whole(ROOT / key) as folder:
+        say(f"writing {source.recipe.architecture.name} as one ONNX file, which takes 10 to 60 seconds")
+        write_network(source, folder / ONNX)
+        source.recipe.model_copy(update={"onnx_sha256": sha256(folder / ONNX)}).write(folder)
+        rules.write(folder)
+        session = open_session(folder, runtime)
+        train, validation = gather.training_rows(key)
+        gather.training(session, source.arrays, train, validation, params.export.reference).write(folder)
+        say(f"comparing {len(source.test)} test images with torch, in batches of {', '.join(map(str, BATCHES))}")
+        certificate = certified(source, reference, session, folder, runtime, precision)
+        if not certificate.passed:
+            raise UserError(f"models/{key}: not exported: {certificate.reason()}.")
+        certificate.write(folder)
+    say(
+        f"{ROOT / key} is certified: no probability differs by more than {certificate.largest_difference:.0e}; "
+        f"done in {clock(time.monotonic() - since)}"
+    )
+    return ROOT / key
+
+
+def read(key: str, params: Params) -> Source:
+    folder = Path("models") / key
+    if not (folder / "recipe.json").exists():
+        keys = [path.parent.name for path in Path("models").glob("*/recipe.json")]
+        raise (
+            unknown("export: models", key, keys) if keys else UserError("models: none is trained yet. Run `make run`.")
+        )
+    model, recipe = load(folder)
+    if recipe.task != "classification":
+        raise UserError(
+            f"models/{key}: its task is {recipe.task}, and only classifiers can be exported. `mlflow models serve` "
+            "serves it with torch (docs/mlflow.md)."
+        )
+    metrics, table = gather.evaluation(key)
+    arrays = load_arrays()
+    if recipe.data != arrays.fingerprint:
+        raise UserError(
+            f"models/{key}: was trained on other arrays than those in data/processed, so nothing can be compared. "
+            f"Run {repro('evaluate', key)}."
+        )
+    test = certify.evenly(arrays.rows("test"), params.export.certified)
+    return Source(model, recipe, arrays, metrics, table, gather.calibration(metrics), test)
+
+
+def check_evaluation(source: Source, reference: Answers) -> None:
+    """Raises UserError when evaluate judged other weights, then its thresholds and calibration are of another model."""
+    judged = source.table.set_index("path")[[PROBABILITY + name for name in source.recipe.classes]]
+    paths = source.arrays.index["path"].iloc[source.test]
+    known = judged.index.is_unique and paths.isin(judged.index).all()
+    if not known or np.abs(judged.loc[paths].to_numpy() - reference.scores).max() > OF_WEIGHTS:
+        raise UserError(
+            f"reports/evaluate/{source.recipe.key}: is about other weights than those in models/{source.recipe.key}. "
+            f"Run {repro('evaluate', source.recipe.key, force=True)}."
+        )
+
+
+def write_network(source: Source, path: Path) -> None:
+    two = np.ascontiguousarray(source.images[:2])
+    served = graph.Served(
+        source.model, source.calibration, len(source.recipe.classes), graph.pooled(source.model, two)
+    )  # fmt: skip
+    convert(served, torch.from_numpy(two), served.outputs, path, source.recipe.architecture.name)
+
+
+def certified(
+    source: Source, reference: Answers, session: Session, folder: Path, runtime: Runtime, precision: Precision
+) -> Certificate:
+    """Of a folder in which all else lies."""
+    differences = certify.differences(reference, session, source.images, BATCHES)
+    if not all(np.isfinite(value) for value in differences.values()):
+        raise UserError(f"models/{source.recipe.key}: not exported: {runtime} gives numbers that are not finite.")
+    return Certificate(
+        key=source.recipe.key, runtime=runtime, precision=precision,
+        files={path.name: sha256(path) for path in sorted(folder.iterdir())},
+        weights_sha256=source.recipe.weights_sha256, onnx_sha256=sha256(folder / ONNX), images=len(source.test),
+        batches=BATCHES, largest_difference=differences["probabilities"], differences=dict(differences),
+        probabilities_spread=certify.spread(reference.probabilities), tolerance=TOLERANCE, versions=versions(),
+        made_at=datetime.now(UTC).isoformat(timespec="seconds"),
+    )  # fmt: skip
+
+
+def versions() -> dict[str, str]:
+    return {name: version(name) for name in ("torch", "onnx", "onnxruntime")}
+
+
+@contextmanager
+def whole(folder: Path) -> Iterator[Path]:
+    """An empty folder, which takes the place of `folder` on success and goes on any failure."""
+    partial = folder.with_name(f".{folder.name}.partial")
+    shutil.rmtree(partial, ignore_errors=True)  # of an export that was killed
+    partial.mkdir(parents=True)
+    try:
+        yield partial
+        shutil.rmtree(folder, ignore_errors=True)
+        partial.rename(folder)
+    finally:
+        shutil.rmtree(partial, ignore_errors=True)
+
+
+def say(message: str) -> None:
+    print(f"export: {message}", file=sys.stderr)

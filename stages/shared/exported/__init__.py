@@ -1,0 +1,10 @@
+"""An exported model, models/onnx/<key>, read and run without torch, MLflow or pandas.
+
+export.py       Export: the folder, checked; bytes -> answers -> decisions
+session.py      ONNX Runtime or OpenVINO, whichever the export was certified with
+certificate.py  certificate.json: how far the export is from the trained model, and the digests of its files
+decision.py     decision.json: thresholds, prediction sets, abstention, and on whom they were tested
+reading.py      what an answer means in plain words (settings)
+training.py     training.npz: the images it learned from, as features and facts
+chosen.py       the model that validation chose
+"""
