@@ -1,4 +1,4 @@
-"""What evaluate and train left about a model -> decision.json, training.npz.
+"""What evaluate and train left about a model -> decision.json, training.npz, held_out.npz.
 
 Shapes: N images that trained or validated, M described.
 """
@@ -137,7 +137,27 @@ def training_rows(key: str) -> tuple[np.ndarray, np.ndarray]:
 
 
 def training(session: Session, arrays: Arrays, train: np.ndarray, validation: np.ndarray, most: int) -> Training:
-    """`train`, `validation`: rows of the arrays. `most`: training images to describe.
+    """`train`, `validation`: rows of the arrays. `most`: training images to describe."""
+    described = some(len(train), most)
+    return describe(session, arrays, {"train": train, "val": validation}, described, "features of training images")
+
+
+def held_out(session: Session, arrays: Arrays, validation: np.ndarray, most: int) -> Training:
+    """The images that no weight learned from, validation and test: what new images are compared with. A model is surer
+    of those that it learned from, and that would look like drift."""
+    rows = {"val": validation, "test": arrays.rows("test")}
+    described = some(sum(map(len, rows.values())), most)
+    return describe(session, arrays, rows, described, "features of held-out images")
+
+
+def some(images: int, most: int) -> np.ndarray:
+    return np.sort(np.random.default_rng(0).permutation(images)[:most])
+
+
+def describe(
+    session: Session, arrays: Arrays, splits: Mapping[str, np.ndarray], described: np.ndarray, desc: str
+) -> Training:
+    """`splits`: rows of the arrays. `described`: those whose features are kept, by their place in all of these.
 
     Raises:
         UserError: the manifest is missing, or of other images.
@@ -150,21 +170,20 @@ def training(session: Session, arrays: Arrays, train: np.ndarray, validation: np
         raise UserError(
             f"{MANIFEST}: damaged, or of an earlier version ({error}). Run `dvc repro -f validate`."
         ) from None
-    rows = np.concatenate([train, validation])
+    rows = np.concatenate([*splits.values()])
     index = arrays.index.iloc[rows]
     if absent := int((~index["path"].isin(manifest.index)).sum()):
         raise UserError(f"{MANIFEST}: lacks {absent} of {len(rows)} images of the arrays. Run `dvc repro preprocess`.")
     facts = manifest.loc[index["path"]]
-    described = np.sort(np.random.default_rng(0).permutation(len(train))[:most])
     features, probabilities = [], []
-    for part in progress(batches(rows[described], 32), desc="features of training images", unit="batches", leave=False):
+    for part in progress(batches(rows[described], 32), desc=desc, unit="batches", leave=False):
         own = answers(session, arrays.images[part])
         features.append(own.features.astype(np.float16))
         probabilities.append(own.probabilities)
     return Training(
         patients=index["patient"].to_numpy(str),
         sha256=facts["sha256"].to_numpy(str),
-        splits=np.repeat(["train", "val"], [len(train), len(validation)]),
+        splits=np.repeat([*splits], [len(own) for own in splits.values()]),
         labels=index["label"].astype(str).to_numpy(str),
         described=described,
         features=np.concatenate(features),

@@ -26,6 +26,7 @@ from ...shared.core.task import PROBABILITY
 from ...shared.exported.certificate import BATCHES, ONNX, TOLERANCE, Certificate
 from ...shared.exported.export import ROOT, Answers
 from ...shared.exported.session import Session, open_session
+from ...shared.exported.training import HELD_OUT
 from ...shared.measures.calibration import Calibration
 from ...shared.model.model import Model
 from ...shared.model.recipe import Recipe
@@ -79,6 +80,7 @@ def export(key: str, params: Params, metric: str, runtime: Runtime = "onnx", pre
         session = open_session(folder, runtime)
         train, validation = gather.training_rows(key)
         gather.training(session, source.arrays, train, validation, params.export.reference).write(folder)
+        gather.held_out(session, source.arrays, validation, params.export.reference).write(folder, HELD_OUT)
         say(f"comparing {len(source.test)} test images with torch, in batches of {', '.join(map(str, BATCHES))}")
         certificate = certified(source, reference, session, folder, runtime, precision)
         if not certificate.passed:

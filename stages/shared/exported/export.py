@@ -18,7 +18,7 @@ from . import certificate as certificates
 from .certificate import Certificate
 from .decision import Decision, Rules
 from .session import Session, open_session
-from .training import Training
+from .training import HELD_OUT, Training
 
 ROOT = Path("models/onnx")
 
@@ -84,6 +84,11 @@ class Export:
     def training(self) -> Training:
         """The images it learned from."""
         return Training.read(self.folder, f"Run `python -m stages export {self.folder.name}`.")
+
+    @cached_property
+    def held_out(self) -> Training:
+        """Those of validation and test."""
+        return Training.read(self.folder, f"Run `python -m stages export {self.folder.name}`.", HELD_OUT)
 
     def preprocess(self, data: bytes, name: str, mask: bytes | None = None) -> np.ndarray:
         """The bytes of an image file -> uint8 H×W×C, as the images that it learned from. `name`: in messages.

@@ -1,6 +1,7 @@
-"""training.npz: the images that a model learned from, without pixels or names of files.
+"""training.npz: the images that a model learned from, without pixels or names of files. held_out.npz: those that it was
+validated and tested on, with which new images are compared.
 
-Shapes: N images that trained or validated, M of them described, F features, K classes.
+Shapes: N images, M of them described, F features, K classes.
 """
 
 from __future__ import annotations
@@ -15,7 +16,7 @@ import numpy as np
 from ..core.errors import UserError
 from ..core.files import atomic
 
-FILE = "training.npz"
+FILE, HELD_OUT = "training.npz", "held_out.npz"
 FACTS = ("brightness", "contrast", "sharpness", "width", "height")
 """What validate measures of a file: mean and standard deviation of its grey levels, variance of the Laplacian, px."""
 _FACT = "fact_"
@@ -23,10 +24,11 @@ _FACT = "fact_"
 
 @dataclass(frozen=True)
 class Training:
-    """Of all N: patients as in the index, sha256 of the files, splits (train or val; both shaped the model), labels.
+    """Of all N: patients as in the index, sha256 of the files, splits, labels. In training.npz the splits are train and
+    val, which both shaped the model; in held_out.npz val and test.
 
-    Of the M rows that `described` numbers, training images alone: features float16 M×F, calibrated probabilities
-    float32 M×K, facts (FACTS) float64 M each, and rows of data/processed when it was exported.
+    Of the M rows that `described` numbers, in training.npz training images alone: features float16 M×F, calibrated
+    probabilities float32 M×K, facts (FACTS) float64 M each, and rows of data/processed when it was exported.
     """
 
     patients: np.ndarray
@@ -39,16 +41,16 @@ class Training:
     facts: Mapping[str, np.ndarray]
     rows: np.ndarray
 
-    def write(self, folder: Path) -> None:
-        arrays = {name: value for name, value in vars(self).items() if name != "facts"}
-        arrays |= {_FACT + name: values for name, values in self.facts.items()}
-        with atomic(folder / FILE) as partial, partial.open("wb") as file:
+    def write(self, folder: Path, name: str = FILE) -> None:
+        arrays = {field: value for field, value in vars(self).items() if field != "facts"}
+        arrays |= {_FACT + fact: values for fact, values in self.facts.items()}
+        with atomic(folder / name) as partial, partial.open("wb") as file:
             np.savez(file, **arrays)
 
     @classmethod
-    def read(cls, folder: Path, remedy: str) -> Training:
+    def read(cls, folder: Path, remedy: str, name: str = FILE) -> Training:
         """Raises UserError when the file is missing or damaged."""
-        path = folder / FILE
+        path = folder / name
         try:
             with np.load(path, allow_pickle=False) as stored:
                 arrays = dict(stored)
@@ -56,5 +58,5 @@ class Training:
             raise UserError(f"{path}: missing. {remedy}") from None
         except (OSError, ValueError, zipfile.BadZipFile) as error:
             raise UserError(f"{path}: damaged ({error}). {remedy}") from None
-        facts = {name.removeprefix(_FACT): arrays.pop(name) for name in list(arrays) if name.startswith(_FACT)}
+        facts = {key.removeprefix(_FACT): arrays.pop(key) for key in list(arrays) if key.startswith(_FACT)}
         return cls(**arrays, facts=facts)
