@@ -8,6 +8,10 @@ python -m stages backbones                                         write docs/ba
 python -m stages summary                                           the leaderboard, once more
 python -m stages ui [--port P]                                     the runs in MLflow
 python -m stages export [KEY] [--format openvino] [--int8]         a model for servers: models/onnx/<key>
+python -m stages gate [KEY]                                        an exported model against the champion
+python -m stages promote [--anyway REASON]                         make it the champion
+python -m stages rollback [--to VERSION]                           back to the previous one
+python -m stages log                                               who was champion, since when and why
 """
 
 from __future__ import annotations
@@ -42,11 +46,11 @@ def main(argv: Sequence[str] | None = None) -> int:
     return exit_code(lambda: arguments.action(arguments))
 
 
-def exit_code(action: Callable[[], None]) -> int:
-    """Run the action; an error or an interruption becomes a message and an exit code."""
+def exit_code(action: Callable[[], int | None]) -> int:
+    """Run the action, whose answer may be an exit code; an error or an interruption becomes a message and one."""
     try:
         with sigterm_raises():
-            action()
+            return action() or 0
     except UserError as error:
         return complain(error)
     except OSError as error:
@@ -59,7 +63,6 @@ def exit_code(action: Callable[[], None]) -> int:
     except Terminated:
         print("Terminated. `dvc repro` goes on from here; a training, from its last whole epoch.", file=sys.stderr)
         return 143
-    return 0
 
 
 def unexpected(error: Exception) -> UserError:

@@ -12,10 +12,10 @@ from collections.abc import Mapping
 from types import ModuleType
 from typing import Any
 
-from . import serve, study
+from . import registry, serve, study
 from .parallel import command as parallel
 
-TOOLS: dict[str, ModuleType] = {"parallel": parallel, "serve": serve}  # in the order of the help
+TOOLS: dict[str, ModuleType] = {"parallel": parallel, "serve": serve, "registry": registry}  # in the order of the help
 
 
 def add_commands(commands: Any) -> None:

@@ -9,12 +9,12 @@ from scipy import stats
 from sklearn.metrics import recall_score, roc_auc_score
 
 from benchmarks.subgroups import study
-from stages.evaluate.evidence.gaps import Score, gap
-from stages.evaluate.evidence.groups import groupings
 from stages.evaluate.evidence.subgroups import COMPUTE, compared
 from stages.evaluate.images import describe
 from stages.shared.core.errors import UserError
 from stages.shared.measures import MEASURES
+from stages.shared.measures.gaps import Score, gap
+from stages.shared.measures.groupings import groupings
 from stages.shared.measures.intervals import support
 from stages.shared.measures.judge import Resampling
 from stages.shared.measures.measure import Measure

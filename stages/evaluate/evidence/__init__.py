@@ -7,9 +7,7 @@ calibration.py     can a probability be taken at its word?
 decision_curve.py  would acting on it help?
 conformal.py       which classes cannot be ruled out?
 abstention.py      what if the least certain images are left to a human?
-subgroups.py       is it equally good for all groups of images?
-groups.py          these groups: sites, metadata, folders, kinds of files
-gaps.py            differences between groups, with intervals that hold for all at once
+subgroups.py       is it equally good for all groups of images (measures/groupings.py)?
 uncertainty.py     does an uncertainty from several predictions find the errors?
 failures.py        which images does it get most wrong?
 passes.py          these predictions: with dropout, and of augmented views

@@ -11,13 +11,13 @@ import numpy as np
 import pandas as pd
 
 from ...shared.measures import MEASURES, anomaly, classification, segmentation
+from ...shared.measures.gaps import Gap, Score, gaps
+from ...shared.measures.groupings import Grouping, groupings
 from ...shared.measures.intervals import support
 from ...shared.measures.judge import Resampling, estimates, number
 from ...shared.measures.measure import TaskMeasures
 from ...shared.measures.statistics import auroc, ratio
 from .evidence import Evidence
-from .gaps import Gap, Score, gaps
-from .groups import Grouping, groupings
 
 Name = tuple[str, str, str]
 """Column, group, metric."""

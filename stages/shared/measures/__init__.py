@@ -4,7 +4,10 @@ measure.py         what a metric is called and which way is better; what a task 
 truth.py           the masks that predictions are judged by
 statistics.py      threshold curves, confusion counts
 intervals.py       bootstrap draws of patients, intervals from them
+noninferiority.py  is it at least as good as another model, but for a margin? how many patients would decide?
 judge.py           a table of predictions -> metrics with intervals, and their draws
+gaps.py            differences between two groups or two models, with intervals that hold for all at once
+groupings.py       groups of the test images: sites, metadata, folders, kinds of files
 calibration.py     from probabilities to calibrated ones
 reliability.py     how far probabilities are from what happens
 benefit.py         what acting on a probability is worth

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 import mlflow
 import pandas as pd
 from mlflow.models import ModelSignature
+from mlflow.models.model import ModelInfo
 from mlflow.types import ColSpec, DataType, Schema, TensorSpec
 
 from ..arrays.preprocessing import Preprocessor
@@ -26,18 +27,21 @@ REQUIREMENTS = (
 )  # fmt: skip
 
 
-def log_model(folder: Path) -> None:
-    """Log models/<key> to the active run, so that `mlflow models serve` answers requests for it."""
+def log_model(folder: Path, export: Path | None = None) -> ModelInfo:
+    """Log models/<key> to the active run, so that `mlflow models serve` answers requests for it. `export`: a folder
+    that is to lie beside it, under its own name."""
     recipe = Recipe.read(folder)
-    mlflow.pyfunc.log_model(
+    beside = {} if export is None else {"export": str(export)}
+    logged: ModelInfo = mlflow.pyfunc.log_model(
         name=recipe.key,
         python_model=str(Path(__file__).with_name("serving_model.py")),
-        artifacts={"model": str(folder)},
+        artifacts={"model": str(folder), **beside},
         code_paths=[str(CODE)],
         signature=signature(recipe),
         input_example=input_example(recipe),
         pip_requirements=requirements(recipe),
     )
+    return logged
 
 
 def requirements(recipe: Recipe) -> list[str]:

@@ -93,26 +93,11 @@ def recording(
     Raises:
         UserError: the tracking server or the database cannot be used, before any work is done.
     """
-    uri, artifacts = store()
+    uri, _ = store()
     check_usable(uri)
     recorder = Recorder(worker_for(uri))
-    revision, experiment = commit(), os.environ.get("DVC_EXP_NAME")
-    workspace = f"workspace@{(revision or 'no commit')[:9]}"
-    identity = {"commit": revision, "dvc_experiment": experiment}  # ties a run to git and DVC
     try:
-        recorder._send(
-            {
-                "experiment": experiment_name(),
-                "artifacts": artifacts,
-                "parent": experiment or ", ".join(filter(None, [title, workspace])),
-                "identity": {name: value for name, value in identity.items() if value},
-                "stage": stage,
-                "key": vars(key) if key else None,
-                "params": params,
-                "study": study or {},
-                "about": about,
-            }
-        )
+        recorder._send(first_message(stage, key, params, study, about, title))
         if not uri.startswith("sqlite:"):
             recorder._wait_for("started")  # a server can refuse in many ways: know it before an hour of training
         yield recorder
@@ -120,6 +105,26 @@ def recording(
         recorder._abandon()
         raise
     recorder._finish()
+
+
+def first_message(
+    stage: str, key: Key | None, params: Mapping[str, Any], study: Mapping[str, Any] | None, about: str, title: str
+) -> dict[str, Any]:
+    """What opens a run (worker.py: open_run); see `recording`."""
+    revision, experiment = commit(), os.environ.get("DVC_EXP_NAME")
+    workspace = f"workspace@{(revision or 'no commit')[:9]}"
+    identity = {"commit": revision, "dvc_experiment": experiment}  # ties a run to git and DVC
+    return {
+        "experiment": experiment_name(),
+        "artifacts": store()[1],
+        "parent": experiment or ", ".join(filter(None, [title, workspace])),
+        "identity": {name: value for name, value in identity.items() if value},
+        "stage": stage,
+        "key": vars(key) if key else None,
+        "params": params,
+        "study": study or {},
+        "about": about,
+    }
 
 
 def worker_for(uri: str) -> Connection:

@@ -81,7 +81,17 @@ def resolve(uri: str, address: str) -> tuple[str, str]:
 
 
 def weights_of(name: str, version: str, address: str) -> Path:
-    """Downloaded beside its final place and moved there whole."""
+    files = sorted(download(name, version, address).rglob(WEIGHTS))
+    if len(files) != 1:
+        raise UserError(
+            f"models:/{name}/{version}: has {len(files)} files called {WEIGHTS}; a model of this project has one. "
+            "Choose a version that `python -m stages train` logged."
+        )
+    return files[0]
+
+
+def download(name: str, version: str, address: str) -> Path:
+    """The folder of a version's files. Downloaded beside its final place and moved there whole."""
     import mlflow
 
     # a version's number begins again in another registry: its address is part of the place
@@ -95,13 +105,7 @@ def weights_of(name: str, version: str, address: str) -> Path:
             mlflow.set_tracking_uri(address)
             mlflow.artifacts.download_artifacts(f"models:/{name}/{version}", dst_path=str(partial))
             os.replace(partial, folder)
-    files = sorted(folder.rglob(WEIGHTS))
-    if len(files) != 1:
-        raise UserError(
-            f"models:/{name}/{version}: has {len(files)} files called {WEIGHTS}; a model of this project has one. "
-            "Choose a version that `python -m stages train` logged."
-        )
-    return files[0]
+    return folder
 
 
 if __name__ == "__main__":

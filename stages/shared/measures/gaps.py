@@ -13,8 +13,8 @@ from typing import TypeVar
 
 import numpy as np
 
-from ...shared.measures.intervals import Support, joint_probability, percentile_interval, rate_interval
-from ...shared.measures.measure import Measure
+from .intervals import Support, joint_probability, percentile_interval, rate_interval
+from .measure import Measure
 
 K = TypeVar("K", bound=Hashable)
 CHUNK = 256  # differences in memory at once

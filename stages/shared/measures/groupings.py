@@ -13,9 +13,9 @@ from pathlib import PurePosixPath
 import numpy as np
 import pandas as pd
 
-from ...shared.core import metadata
-from ...shared.core.errors import UserError, unknown
-from ...shared.core.paths import PARAMS
+from ..core import metadata
+from ..core.errors import UserError, unknown
+from ..core.paths import PARAMS
 
 MOST = 20  # groups of a column; with more, such as one folder a patient, there is nothing to compare
 FEW = 6  # distinct numbers that are groups of their own

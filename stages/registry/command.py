@@ -1,0 +1,206 @@
+"""`python -m stages gate | promote | rollback | log`."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
+
+from ..shared.core.errors import UserError
+from ..shared.core.settings import read
+from ..study import source_in_words, tool_settings
+from .params import Params
+
+if TYPE_CHECKING:
+    from ..shared.exported.export import Export
+    from ..shared.tracking.aliases import Registry, Version
+    from .decision import Decision
+    from .gate import Contender
+
+
+def add_commands(commands: Any) -> None:
+    gate = commands.add_parser("gate", help="Judge an exported model against the champion: promote, reject, undecided.")
+    gate.add_argument("key", nargs="?", help="of the candidate, exported; default: the model that validation chose")
+    gate.set_defaults(action=run_gate)
+    promote = commands.add_parser("promote", help="Make the model that passed the gate the champion.")
+    promote.add_argument("--anyway", default="", metavar="REASON", help="against the gate's verdict, for this reason")
+    promote.add_argument("--why", default="", help="a remark for the log")
+    promote.set_defaults(action=run_promote)
+    rollback = commands.add_parser("rollback", help="Back to the previous champion.")
+    rollback.add_argument("--to", metavar="VERSION", help="to this version instead")
+    rollback.add_argument("--why", default="", help="a remark for the log")
+    rollback.set_defaults(action=run_rollback)
+    log = commands.add_parser("log", help="Who was champion, since when and why.")
+    log.set_defaults(action=run_log)
+
+
+def run_gate(arguments: argparse.Namespace) -> int:
+    decision = gate(arguments.key)
+    return decision.exit_code
+
+
+def gate(key: str | None = None, raw: Mapping[str, Any] | None = None) -> Decision:
+    """Judge a candidate; print the decision, write reports/gate, and append it to the log.
+
+    Raises:
+        UserError: it is not exported, the registry cannot be reached, or data/ is not there.
+    """
+    from ..shared.exported.chosen import chosen_key
+    from ..shared.exported.export import Export
+    from . import log, report
+    from .gate import EXPORTS, Contender, Rules, decide
+
+    rules = Rules.of(raw if raw is not None else read())
+    candidate = Contender(Export.read(EXPORTS / (key or chosen_key())))
+    champion = champion_of(rules.params.name)
+    decision = decide(candidate, champion, rules)
+    report.write(decision)
+    if champion is None or decision.candidate.digest != champion.model.digest:
+        log.append(
+            log.stamped(
+                event="gate", state="decided", name=decision.name, verdict=decision.verdict, reason=decision.reason,
+                candidate=decision.candidate, champion=decision.champion, test=decision.test,
+            )
+        )  # fmt: skip
+    for line in report.lines(decision):
+        print(line)
+    print(f"Report: {report.PAGE}. {NEXT[decision.verdict]}")
+    return decision
+
+
+NEXT = {
+    "promote": "To put it in use: python -m stages promote",
+    "reject": "The champion stays.",
+    "undecided": "The champion stays until there are more test patients.",
+}
+
+
+def champion_of(name: str) -> Contender | None:
+    """None where there is none yet."""
+    from ..shared.exported.export import Export
+    from ..shared.tracking.aliases import is_empty
+    from .gate import Contender
+    from .promote import CHAMPION
+
+    if is_empty():
+        return None
+    registry = opened(name)
+    champion = registry.alias(CHAMPION)
+    if champion is None:
+        return None
+    folder = registry.export(champion)
+    try:
+        return Contender(Export.read(folder), champion.number)
+    except UserError as error:
+        reason = str(error).partition(" Run ")[0]
+        raise UserError(
+            f"Champion, version {champion.number} of {name}: {reason} Delete {folder.parents[1]}, and it is downloaded "
+            "again; if it stays so, go back: python -m stages rollback"
+        ) from None
+
+
+def opened(name: str) -> Registry:
+    """The registry, after what was begun is finished."""
+    from ..shared.tracking.aliases import open_registry
+    from .promote import one_at_a_time, settle
+
+    registry = open_registry(name)
+    with one_at_a_time(name):
+        for line in settle(registry):
+            print(line, file=sys.stderr)
+    return registry
+
+
+def run_promote(arguments: argparse.Namespace) -> None:
+    promote(arguments.anyway, arguments.why)
+
+
+def promote(anyway: str = "", why: str = "", raw: Mapping[str, Any] | None = None) -> Version:
+    """Make the candidate of reports/gate the champion; its version.
+
+    Raises:
+        UserError: as promote.promote; the export is not the one that was judged.
+    """
+    from ..shared.exported.export import Export
+    from . import promote as change
+    from .decision import FILE, Decision
+    from .gate import EXPORTS, digest
+
+    raw = read() if raw is None else raw
+    decision = Decision.read()
+    check_name(decision, raw)
+    export = Export.read(EXPORTS / decision.candidate.key)
+    if digest(export) != decision.candidate.digest:
+        raise UserError(f"{export.folder}: not the model that {FILE} judged. Run `python -m stages gate` again.")
+    registry = opened(decision.name)
+    version = change.promote(registry, decision, lambda: registered(registry, export, decision, raw), anyway, why)
+    print(f"Champion of {registry.name}: version {version.number}, {version.key}. Commit champions.jsonl.")
+    return version
+
+
+def check_name(decision: Decision, raw: Mapping[str, Any]) -> None:
+    name = tool_settings(Params, raw, "registry").name
+    if decision.name != name:
+        raise UserError(
+            f"reports/gate was written for {decision.name}, and registry.name is {name}. Run `python -m stages gate`."
+        )
+
+
+def registered(registry: Registry, export: Export, decision: Decision, raw: Mapping[str, Any]) -> Version:
+    """The candidate's version; a new one where the registry does not have it."""
+    from .. import study
+    from ..shared.core.paths import Key, model_dir
+    from ..shared.tracking.recording import first_message
+
+    if version := registry.same(decision.candidate.digest):
+        return version
+    print(f"registering {export.recipe.key} …", file=sys.stderr)
+    key = Key(*export.recipe.key.split("-"))
+    settings = {name: section for name, section in raw.items() if name not in study.TABLES}
+    params = {"gate": {"verdict": decision.verdict, "metric": decision.metric, **decision.judged}}
+    about, title = "The model that passed the gate, with its export.", f"{raw['task']}, {source_in_words(raw)}"
+    first = first_message("register", key, params, settings, about, title)
+    return registry.register(model_dir(key), export.folder, decision.candidate.digest, first)
+
+
+def run_rollback(arguments: argparse.Namespace) -> int:
+    from ..shared.tracking.aliases import open_registry
+    from . import promote as change
+
+    name = tool_settings(Params, read(), "registry").name
+    try:
+        registry = open_registry(name)
+    except UserError as error:
+        target, news = change.note_rollback(name, arguments.to, arguments.why)
+        print(
+            f"{error}\nThe rollback to version {target.version}, {target.key}, is {'' if news else 'already '}noted in "
+            "champions.jsonl. It is NOT in effect yet: servers follow the registry. The next gate, promote, rollback "
+            "or log that reaches the registry makes it.",
+            file=sys.stderr,
+        )
+        return 1
+    champion, changed = change.rollback(registry, arguments.to, arguments.why)
+    done = "is champion again. Commit champions.jsonl." if changed else "is the champion already; nothing was changed."
+    print(f"{name}: version {champion.number}, {champion.key}, {done}")
+    return 0
+
+
+def run_log(arguments: argparse.Namespace) -> None:
+    """Every entry, then the aliases as the registry has them."""
+    from ..shared.tracking.aliases import is_empty
+    from . import log
+    from .promote import CHALLENGER, CHAMPION, PREVIOUS
+
+    name = tool_settings(Params, read(), "registry").name
+    entries = log.read(name)
+    if not entries:
+        print(f"{log.NAME}: nothing yet of {name}. Judge a model: python -m stages gate")
+    for line in log.lines(entries):
+        print(line)
+    if is_empty():
+        return
+    registry = opened(name)
+    for alias in (CHAMPION, PREVIOUS, CHALLENGER):
+        if version := registry.alias(alias):
+            print(f"{alias}: version {version.number}, {version.key}")

@@ -1,0 +1,170 @@
+"""The registered model of one name: its versions, and the aliases that say which of them is in use.
+
+A registered version holds the model as MLflow serves it and, in the folder `export`, the export that Lightbox serves.
+MLflow is imported when a registry is opened.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import tempfile
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from filelock import FileLock
+
+from ..core.errors import UserError, unknown
+from ..core.paths import project_root
+from .registry import download
+from .store import QUIET, check_usable, hide_password, store
+
+EXPORT = "export"  # the folder of a version's artifacts
+DIGEST = "digest"  # the tag by which a version is found again
+
+
+@dataclass(frozen=True)
+class Version:
+    """`number`: as MLflow counts them, from 1. `key`, `digest`: of the model; empty: registered by hand."""
+
+    number: str
+    key: str
+    digest: str
+    tags: Mapping[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Registry:
+    """`client`: MLflow's."""
+
+    name: str
+    address: str
+    client: Any
+
+    def alias(self, alias: str) -> Version | None:
+        """The version that the alias points at; None where there is no such alias, or no model of this name yet."""
+        with refusals(self.address):
+            model = self._model()
+            number = model.aliases.get(alias) if model else None
+            return None if number is None else self.version(str(number))
+
+    def version(self, number: str) -> Version:
+        """Raises UserError when there is none of this number."""
+        with refusals(self.address):
+            entries = self.client.search_model_versions(f"name = '{self.name}'")
+            found = {str(entry.version): entry for entry in entries}
+            if number not in found:
+                raise unknown(f"{self.name}: versions", number, found)
+            tags = dict(found[number].tags)
+            return Version(number, tags.get("key", ""), tags.get(DIGEST, ""), tags)
+
+    def point(self, alias: str, number: str) -> None:
+        """One write, which is whole or not at all; the last of two at once wins."""
+        with refusals(self.address):
+            self.client.set_registered_model_alias(self.name, alias, number)
+
+    def forget(self, alias: str) -> None:
+        with refusals(self.address):
+            self.client.delete_registered_model_alias(self.name, alias)
+
+    def tag(self, number: str, tag: str, value: str) -> None:
+        with refusals(self.address):
+            self.client.set_model_version_tag(self.name, number, tag, value)
+
+    def same(self, digest: str) -> Version | None:
+        """The newest version of this model."""
+        with refusals(self.address):
+            entries = self.client.search_model_versions(f"name = '{self.name}' and tags.{DIGEST} = '{digest}'")
+            numbers = sorted(int(entry.version) for entry in entries)
+        return self.version(str(numbers[-1])) if numbers else None
+
+    def export(self, version: Version) -> Path:
+        """The folder of a version's export on this machine; downloaded once.
+
+        Raises:
+            UserError: it was registered without one.
+        """
+        with refusals(self.address):
+            folder = download(self.name, version.number, self.address)
+        found = [path.parent for path in sorted(folder.rglob("certificate.json")) if path.parent.name == EXPORT]
+        if len(found) != 1:
+            raise UserError(
+                f"models:/{self.name}/{version.number}: was registered without its export, so it cannot be judged or "
+                "served. Remove the alias in MLflow (`make ui`, Models), and let `python -m stages promote` register a "
+                "model: it brings the export."
+            )
+        return found[0]
+
+    def register(self, model: Path, export: Path, digest: str, first: Mapping[str, Any]) -> Version:
+        """A new version, from models/<key> and models/onnx/<key>. `first`: what opens its run (recording.py)."""
+        import mlflow
+
+        from .package import log_model
+        from .worker import open_run, prepare
+
+        prepare(self.address)
+        with refusals(self.address), tempfile.TemporaryDirectory() as folder:
+            copy = Path(folder) / EXPORT
+            shutil.copytree(export, copy)
+            open_run(first)
+            try:
+                info = log_model(model, copy)
+                tags = {"key": export.name, DIGEST: digest}
+                entry = mlflow.register_model(info.model_uri, self.name, tags=tags)
+            except BaseException:
+                mlflow.end_run("FAILED")
+                raise
+            mlflow.end_run()
+        return Version(str(entry.version), export.name, digest, tags)
+
+    def _model(self) -> Any:
+        """None where nothing of this name is registered."""
+        from mlflow.exceptions import MlflowException
+        from mlflow.protos.databricks_pb2 import RESOURCE_DOES_NOT_EXIST, ErrorCode
+
+        try:
+            return self.client.get_registered_model(self.name)
+        except MlflowException as error:
+            if error.error_code == ErrorCode.Name(RESOURCE_DOES_NOT_EXIST):
+                return None
+            raise
+
+
+def open_registry(name: str) -> Registry:
+    """The registry of MLFLOW_TRACKING_URI, or the local one, which is made if there is none.
+
+    Raises:
+        UserError: it cannot be reached.
+    """
+    address, _ = store()
+    check_usable(address)
+    os.environ.update({**QUIET, **os.environ})  # before MLflow is imported
+    lock = project_root() / ".lightbox" / "mlflow.lock"  # several processes at once crash in a fresh store's migrations
+    lock.parent.mkdir(parents=True, exist_ok=True)
+    with refusals(address), FileLock(lock):
+        from mlflow import MlflowClient
+
+        return Registry(name, address, MlflowClient(address, address))
+
+
+def is_empty() -> bool:
+    """There is no registry yet: asked without MLflow, which takes seconds to import."""
+    address, _ = store()
+    return address.startswith("sqlite:///") and not Path(address.removeprefix("sqlite:///")).exists()
+
+
+@contextmanager
+def refusals(address: str) -> Iterator[None]:
+    """MLflow's errors as ones for people."""
+    try:
+        yield
+    except UserError:
+        raise
+    except Exception as error:
+        if type(error).__module__.partition(".")[0] not in ("mlflow", "requests", "sqlalchemy"):
+            raise
+        shown = hide_password(address)
+        raise UserError(f"MLflow refused: {str(error).replace(address, shown)} Registry: {shown}.") from None
