@@ -501,7 +501,7 @@ def test_the_cores_of_a_container_are_its_quota(tmp_path, monkeypatch, groups, f
 
 def test_the_time_left_is_that_of_the_models_so_far(workspace, monkeypatch):
     slots = share(2, [], 2)
-    shown = display.Display(KEYS, slots)
+    shown = display.Display(KEYS, len(slots), "two at a time")
     assert shown.left() == ""
     monkeypatch.setattr(display.time, "monotonic", lambda: 100.0)
     shown.ended = {KEYS[0]: Outcome(KEYS[0], 60.0, {"train": "0:50"}), KEYS[1]: Outcome(KEYS[1], 1.0, {})}

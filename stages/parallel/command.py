@@ -1,23 +1,14 @@
-"""`python -m stages parallel`, and the section `parallel` of params.yaml.
+"""`python -m stages parallel`.
 
 Not in __init__, because a command that the server runs imports that, and has no time for pydantic."""
 
 from __future__ import annotations
 
 import argparse
-from typing import Annotated, Any
-
-from pydantic import Field
+from typing import Any
 
 from ..shared.core.errors import UserError
-from ..shared.core.settings import Settings
-
-
-class Params(Settings):
-    """How `make run` runs the members of the matrix."""
-
-    jobs: Annotated[int, Field(ge=1)] | None = None
-    """Models at a time; null: one per GPU, or one per core."""
+from .params import Params
 
 
 def add_commands(commands: Any) -> None:
@@ -39,5 +30,5 @@ def run(arguments: argparse.Namespace) -> None:
     dvc_lock.check()
     raw = settings.read()
     checking.members(checking.check(raw))
-    jobs = arguments.jobs or study.tool_settings(Params, raw, "parallel").jobs
-    driver.run_study(raw, study.parse_matrix(raw), jobs)
+    own = study.tool_settings(Params, raw, "parallel")
+    driver.run_study(raw, study.parse_matrix(raw), own, arguments.jobs or own.jobs)

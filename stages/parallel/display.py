@@ -14,29 +14,33 @@ from ..shared.core.paths import Key
 from ..shared.core.progress import clock
 from .machine import Slot
 from .member import LOGS, Outcome, last_line, outcome_of
+from .schedule import Place
 
 
 class Display:
-    """Prints a line when a job starts or ends, and keeps the outcomes. `live` shows the running jobs in a terminal."""
+    """Prints a line when a job starts or ends, and keeps the outcomes. `live` shows the running jobs in a terminal.
 
-    def __init__(self, keys: Sequence[Key], slots: Sequence[Slot]) -> None:
-        self.keys, self.jobs = keys, len(slots)
+    jobs: how many at a time; 0: not known, as on a cluster, so the time left is not told. title: the first line.
+    """
+
+    def __init__(self, keys: Sequence[Key], jobs: int, title: str) -> None:
+        self.keys, self.jobs = keys, jobs
         self.ended: dict[Key, Outcome] = {}
-        self.running: dict[Key, tuple[Slot, float]] = {}
+        self.running: dict[Key, tuple[Place, float]] = {}
         self.console = Console(stderr=True)
         self.live = Live(console=self.console, get_renderable=self.live_lines, refresh_per_second=1, transient=True)
-        self.say(opening(len(keys), slots))
+        self.say(title)
 
     @property
     def outcomes(self) -> list[Outcome]:
         return [self.ended[key] for key in self.keys if key in self.ended]
 
-    def started(self, key: Key, slot: Slot) -> None:
-        self.running[key] = (slot, time.monotonic())
+    def started(self, key: Key, place: Place) -> None:
+        self.running[key] = (place, time.monotonic())
         if not self.console.is_terminal:
-            self.say(f"{'':7} {key}: started{f' on {slot.name}' if slot.name else ''}")
+            self.say(f"{'':7} {key}: started{f' on {place.name}' if place.name else ''}")
 
-    def finished(self, key: Key, slot: Slot, code: int, seconds: float) -> None:
+    def finished(self, key: Key, place: Place, code: int, seconds: float) -> None:
         del self.running[key]
         self.ended[key] = outcome = outcome_of(key, code, seconds)
         self.say(f"{f'{len(self.ended)}/{len(self.keys)}':>7} {describe(outcome)}{self.left()}")
@@ -47,7 +51,7 @@ class Display:
         """The time that the other models will take, if they take as long as those before them."""
         seconds = [outcome.seconds for outcome in self.ended.values() if outcome.ran]
         models = len(self.keys) - len(self.ended)
-        if not seconds or not models:
+        if not self.jobs or not seconds or not models:
             return ""
         each, now = statistics.mean(seconds), time.monotonic()
         work = each * models - sum(min(each, now - since) for _, since in self.running.values())
@@ -57,8 +61,8 @@ class Display:
         """A line per running job, cut at the width of the terminal, and one for the whole."""
         now = time.monotonic()
         texts = [
-            f"{slot.name:>7} {key} {clock(now - since)}  {last_line(key)}"
-            for key, (slot, since) in list(self.running.items())
+            f"{place.name:>7} {key} {clock(now - since)}  {last_line(key)}"
+            for key, (place, since) in list(self.running.items())
         ]
         texts.append(f"{len(self.ended)} of {len(self.keys)} models done{self.left()}")
         return Group(*(Text(text, no_wrap=True, overflow="ellipsis") for text in texts))

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import shutil
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import ExitStack
+from functools import partial
 from typing import Any
 
 from .. import compare, study
@@ -13,18 +15,22 @@ from ..shared.core.hardware import cores
 from ..shared.core.matrix import Matrix
 from ..shared.core.paths import PARAMS, Key, report_dir
 from . import machine, member, schedule, server, stamp
-from .display import Display
+from .cluster import head
+from .display import Display, opening
 from .machine import Slot
 from .member import Outcome
+from .params import Params
 from .schedule import Interruptions
 
 STAGES = list(study.STAGES)
 BEFORE = STAGES[STAGES.index(study.PER_MEMBER[0]) - 1]  # DVC brings what lies before it up to date as well
 AFTER = STAGES[STAGES.index(study.PER_MEMBER[-1]) + 1 :]
+Train = Callable[[Mapping[str, str], Interruptions], list[Outcome]]  # all models, given the environment
 
 
-def run_study(raw: Mapping[str, Any], matrix: Matrix, jobs: int | None) -> None:
-    """Make everything that params.yaml asks for, `jobs` models at a time; None: one per GPU, or one per core.
+def run_study(raw: Mapping[str, Any], matrix: Matrix, settings: Params, jobs: int | None) -> None:
+    """Make everything that params.yaml asks for, `jobs` models at a time; None: one per GPU, or one per core; on a
+    cluster, as many as it takes.
 
     Raises:
         UserError: models failed; the others are trained and compared.
@@ -33,30 +39,44 @@ def run_study(raw: Mapping[str, Any], matrix: Matrix, jobs: int | None) -> None:
     with schedule.interruptions() as received:
         own = [study.resolve("download", raw).folder.path, study.resolve("validate", raw).expectations]
         inputs = stamp.inputs(own)
-        slots = slots_for(raw, matrix.keys(), jobs)
-        with server.running(member.environment(slots[0]), modules(raw, matrix.keys())) as environment:
-            make(matrix, slots, environment, received)
+        with ExitStack() as stack:
+            if settings.launcher == "local":
+                slots = slots_for(raw, matrix.keys(), jobs)
+                train: Train = partial(side_by_side, matrix, slots)
+            else:
+                check_devices(raw, matrix.keys()[0], settings)
+                slots = machine.share(1, [], cores())
+                train = partial(head.train, stack.enter_context(head.ready(settings)), matrix, jobs)
+            environment = stack.enter_context(server.running(member.environment(slots[0]), modules(raw, matrix.keys())))
+            make(matrix.keys(), train, environment, received)
         if stamp.inputs(own) == inputs:  # nobody has edited a file meanwhile
             stamp.remember(own, len(matrix.keys()))
         compare.show()
 
 
-def make(matrix: Matrix, slots: Sequence[Slot], environment: Mapping[str, str], received: Interruptions) -> None:
-    """All stages, in the order of the pipeline; the models side by side."""
+def make(keys: Sequence[Key], train: Train, environment: Mapping[str, str], received: Interruptions) -> None:
+    """All stages, in the order of the pipeline."""
     if schedule.wait(schedule.spawn([sys.executable, "-m", "stages", "check"], environment), received):
         raise UserError(f"{PARAMS}: not valid, see above; nothing was run.")
     repro([BEFORE], environment, received, f"The stages up to {BEFORE} failed, so no model was started.")
     if schedule.wait(schedule.spawn([sys.executable, "-m", "stages", "check", "--arrays"], environment), received):
         raise UserError(f"{PARAMS}: not for these images, see above; no model was started.")
+    if failed := [outcome for outcome in train(environment, received) if outcome.failed]:
+        finish_without(failed, len(keys), environment, received)
+    compared(environment, received, "All models are trained")
+
+
+def side_by_side(
+    matrix: Matrix, slots: Sequence[Slot], environment: Mapping[str, str], received: Interruptions
+) -> list[Outcome]:
+    """All models on this machine, one per slot at a time."""
     keys = matrix.keys()
-    display = Display(keys, slots)
+    display = Display(keys, len(slots), opening(len(keys), slots))
     with display.live:
         schedule.run_all(
             keys, slots, lambda key, slot: member.start(key, matrix, slot.environment(environment)), display, received
         )
-    if failed := [outcome for outcome in display.outcomes if outcome.failed]:
-        finish_without(failed, len(keys), environment, received)
-    compared(environment, received, "All models are trained")
+    return display.outcomes
 
 
 def modules(raw: Mapping[str, Any], keys: Sequence[Key]) -> list[str]:
@@ -74,6 +94,22 @@ def slots_for(raw: Mapping[str, Any], keys: Sequence[Key], jobs: int | None) -> 
     on_cpu = trainer.accelerator == "cpu" or (trainer.accelerator == "auto" and sys.platform != "darwin")
     jobs = jobs or (len(gpus) // each if gpus else machine.side_by_side() if on_cpu and not chosen else 1)
     return machine.share(max(1, min(jobs, len(keys))), gpus, cores(), each)
+
+
+def check_devices(raw: Mapping[str, Any], key: Key, settings: Params) -> None:
+    """Raises UserError when a model needs more than the cluster is asked for."""
+    trainer, gpus = study.resolve("train", raw, key).trainer, settings.cluster.gpus
+    if trainer.num_nodes > 1:
+        raise UserError(
+            f"{PARAMS}: train.trainer.num_nodes is {trainer.num_nodes}: a worker trains its model on one node. Set it "
+            "to 1, or parallel.launcher to local."
+        )
+    wanted = len(trainer.devices) if isinstance(trainer.devices, list) else trainer.devices
+    if trainer.accelerator == "gpu" and gpus < wanted:
+        raise UserError(
+            f"{PARAMS}: train.trainer asks for {wanted} GPU{'s' * (wanted != 1)}, and parallel.cluster.gpus is {gpus}. "
+            f"Set it to {wanted}, or train.trainer.accelerator to auto."
+        )
 
 
 def repro(arguments: Sequence[str], environment: Mapping[str, str], received: Interruptions, otherwise: str) -> None:
