@@ -1,5 +1,5 @@
 .DEFAULT_GOAL := help
-.PHONY: help setup run test lint ui lock clean
+.PHONY: help setup run test lint ui app lock clean
 
 PYTHON ?= python3
 VENV := .venv
@@ -53,6 +53,9 @@ lint: $(DEV_STAMP) ## fix what the linter can fix
 
 ui: $(STAMP) ## show the runs in MLflow; prints the address of the list of models
 	@$(ACTIVATE) python -m stages ui
+
+app: $(STAMP) ## a page in the browser on which the chosen model reads images
+	@$(ACTIVATE) python -m stages app
 
 COMPILE := $(BIN)/uv pip compile --universal --python-version 3.11 --no-header --no-emit-index-url --no-emit-find-links
 

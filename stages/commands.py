@@ -12,6 +12,7 @@ python -m stages gate [KEY]                                        an exported m
 python -m stages promote [--anyway REASON]                         make it the champion
 python -m stages rollback [--to VERSION]                           back to the previous one
 python -m stages log                                               who was champion, since when and why
+python -m stages app [--port P] [--folder EXPORT]                  a page on which the model reads images
 """
 
 from __future__ import annotations
