@@ -16,7 +16,7 @@ from ...shared.model.model import Model
 from ...shared.model.predict import as_tensor, batches
 
 BATCH = 32  # images
-PIXELS = {"cpu": 2**18}  # of all images of a pass where a method changes each image many times: they stay in the cache
+PIXELS = {"cpu": 2**18}  # of all images of a pass where a method changes each image many times: the cache holds them
 MANY_PIXELS = 2**24  # of an accelerator: 2 GB of activations or so
 
 
