@@ -26,7 +26,8 @@ def main() -> None:
 
 def table(board: pd.DataFrame, contrasts: pd.DataFrame) -> str:
     """One row per strategy and share of the patients: ranges over seeds, and the verdict on its mean."""
-    groups = board.assign(share=board["sample"].str.partition("_")[0]).groupby(["share", "strategy"])
+    trained = board[board["kind"] == "model"]
+    groups = trained.assign(share=trained["sample"].str.partition("_")[0]).groupby(["share", "strategy"])
     rows = []
     for (_, strategy), models in groups:
         images = models["train_images"]
