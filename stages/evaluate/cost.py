@@ -176,22 +176,22 @@ def energy_meter(device: torch.device, root: Path = RAPL) -> EnergyMeter:
     """Of the GPU, or of the whole processor with all that runs on it."""
     if device.type == "cuda":
         if importlib.util.find_spec("pynvml") is None:
-            return EnergyMeter("not readable here: the package nvidia-ml-py is not installed")
+            return EnergyMeter("not readable here (the package nvidia-ml-py is not installed)")
         pynvml = importlib.import_module("pynvml")
         try:
             pynvml.nvmlInit()
             handle = pynvml.nvmlDeviceGetHandleByUUID(f"GPU-{torch.cuda.get_device_properties(device).uuid}")
             pynvml.nvmlDeviceGetTotalEnergyConsumption(handle)
         except pynvml.NVMLError as error:  # an older GPU, or a part of one
-            return EnergyMeter(f"not readable here: {error}")
+            return EnergyMeter(f"not readable here ({error})")
         return EnergyMeter("NVML: the GPU", lambda: pynvml.nvmlDeviceGetTotalEnergyConsumption(handle) / 1000)
     counters = [path / "energy_uj" for path in sorted(root.glob("intel-rapl:*")) if path.name.count(":") == 1]
     if not counters:
-        return EnergyMeter("not readable here: no counter in /sys/class/powercap")
+        return EnergyMeter("not readable here (no counter in /sys/class/powercap)")
     try:
         rapl(counters)
     except OSError as error:
-        return EnergyMeter(f"not readable here: {error.strerror} ({counters[0]})")
+        return EnergyMeter(f"not readable here ({counters[0]}: {error.strerror})")
     return EnergyMeter("RAPL: the whole processor, with all that runs on it", lambda: rapl(counters))
 
 
