@@ -28,7 +28,7 @@ COST = {
         "32": {"value": 40.0, "low": 39.0, "high": 44.0, "passes": 5},
     },
     "memory_mb": {"1": 2.2, "32": 13.9},
-    "energy_j": {"value": None, "source": "not readable here: no counter in /sys/class/powercap"},
+    "energy_j": {"value": None, "source": "not readable here (no counter in /sys/class/powercap)"},
     "machine": {"device": "a processor", "threads": 1},
 }
 

@@ -106,14 +106,14 @@ def test_a_gpu_that_counts_no_energy_says_so(monkeypatch):
     monkeypatch.setattr("importlib.import_module", lambda name: pynvml)
     monkeypatch.setattr(torch.cuda, "get_device_properties", lambda device: SimpleNamespace(uuid="1"))
     meter = cost.energy_meter(torch.device("cuda"))
-    assert meter.source == "not readable here: Not Supported"
+    assert meter.source == "not readable here (Not Supported)"
     assert np.isnan(meter.read())
 
 
 def test_energy_is_read_where_there_is_a_counter_and_else_it_says_why(tmp_path):
     missing = cost.energy_meter(CPU, tmp_path)
     assert np.isnan(missing.read())
-    assert missing.source == "not readable here: no counter in /sys/class/powercap"
+    assert missing.source == "not readable here (no counter in /sys/class/powercap)"
     for name, value in (("intel-rapl:0", 3_000_000), ("intel-rapl:1", 500_000), ("intel-rapl:0:0", 9)):
         (tmp_path / name).mkdir()
         (tmp_path / name / "energy_uj").write_text(f"{value}\n")
