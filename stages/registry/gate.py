@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -101,7 +101,7 @@ def decide(candidate: Contender, champion: Contender | None, rules: Rules) -> De
     worn = wear(entries, today, pair, rules.params.alpha)
     verdict = verdict_of(criteria)
     return Decision(
-        name=rules.params.name, verdict=verdict, reason=reason(verdict, criteria, champion is not None), candidate=own,
+        name=rules.params.name, verdict=verdict, reason=reason(verdict, criteria), candidate=own,
         champion=old, metric=rules.metric, criteria=criteria,
         notes=[*notes(champion, left_out, len(test), rules.params, worn), *shortcuts()], test=today, judged=judged,
         dropped=left_out, wear=worn, settings=rules.params.model_dump(mode="json"),
@@ -160,14 +160,13 @@ def of_history(own: Model, entries: Sequence[Entry]) -> list[Criterion]:
     ]  # fmt: skip
 
 
-def reason(verdict: str, criteria: Iterable[Criterion], has_champion: bool) -> str:
+def reason(verdict: str, criteria: Sequence[Criterion]) -> str:
     """One or two sentences."""
     of = {answer: [c.name for c in criteria if c.answer == answer] for answer in ("pass", "fail", "undecided")}
     if verdict == "reject":
         return f"It fails in: {', '.join(of['fail'])}."
     if verdict == "promote":
-        among = "" if has_champion else " There is no champion yet, so it was held against floors alone."
-        return f"It passes all {len(of['pass'])} questions.{among}"
+        return f"It passes all {len(of['pass'])} questions."
     needed = max((c.positives_needed for c in criteria if c.positives_needed is not None), default=None)
     more = f" About {needed} more test patients with the disease would decide, if both models are equally good."
     more = "" if needed is None else more
