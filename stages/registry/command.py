@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 def add_commands(commands: Any) -> None:
     gate = commands.add_parser("gate", help="Judge an exported model against the champion: promote, reject, undecided.")
     gate.add_argument("key", nargs="?", help="of the candidate, exported; default: the model that validation chose")
+    gate.add_argument("--challenger", action="store_true", help="register it as `challenger`, unless it is rejected")
     gate.set_defaults(action=run_gate)
     promote = commands.add_parser("promote", help="Make the model that passed the gate the champion.")
     promote.add_argument("--anyway", default="", metavar="REASON", help="against the gate's verdict, for this reason")
@@ -37,6 +38,8 @@ def add_commands(commands: Any) -> None:
 
 def run_gate(arguments: argparse.Namespace) -> int:
     decision = gate(arguments.key)
+    if arguments.challenger and decision.verdict != "reject":
+        challenge(decision)
     return decision.exit_code
 
 
@@ -139,6 +142,20 @@ def promote(anyway: str = "", why: str = "", raw: Mapping[str, Any] | None = Non
     return version
 
 
+def challenge(decision: Decision, raw: Mapping[str, Any] | None = None) -> Version:
+    """Register the candidate and point `challenger` at it: for servers that let it answer in the shadow."""
+    from ..shared.exported.export import Export
+    from .gate import EXPORTS
+    from .promote import CHALLENGER, one_at_a_time
+
+    raw, registry = read() if raw is None else raw, opened(decision.name)
+    with one_at_a_time(registry.name):
+        version = registered(registry, Export.read(EXPORTS / decision.candidate.key), decision, raw)
+        registry.point(CHALLENGER, version.number)
+    print(f"Challenger of {registry.name}: version {version.number}, {version.key}.")
+    return version
+
+
 def check_name(decision: Decision, raw: Mapping[str, Any]) -> None:
     name = tool_settings(Params, raw, "registry").name
     if decision.name != name:
@@ -165,10 +182,15 @@ def registered(registry: Registry, export: Export, decision: Decision, raw: Mapp
 
 
 def run_rollback(arguments: argparse.Namespace) -> int:
-    from ..shared.tracking.aliases import open_registry
+    from ..shared.tracking.aliases import is_empty, open_registry
     from . import promote as change
 
     name = tool_settings(Params, read(), "registry").name
+    if is_empty():
+        raise UserError(
+            "There is no registry here: no mlflow.db, and MLFLOW_TRACKING_URI is not set. Set it to the server that "
+            "has the champion, or run this in the repository that promoted it."
+        )
     try:
         registry = open_registry(name)
     except UserError as error:

@@ -187,10 +187,10 @@ def notes(
                 f"{own.images} of {images_today} images judged neither model."
             )
     if worn.decisions:
-        sets = f", {worn.exact} of them on exactly these images" if worn.exact != worn.decisions else ""
         lines.append(
-            f"These test images have decided {worn.decisions} times before{sets}. The probability that at least one of "
-            f"these decisions let a model pass that is worse by a whole margin may be up to {worn.passes_by_luck:.0%}."
+            f"Earlier decisions on these test images: {worn.exact}; on sets that share at least half of them: "
+            f"{worn.similar}. If all candidates were worse by a whole margin, at least one would have passed by luck "
+            f"with a probability of up to {worn.passes_by_luck:.0%}."
         )
     if worn.decisions >= params.wear:
         lines.append("The test images are worn: collect new test patients before the next promotion.")

@@ -32,7 +32,7 @@ class Params(Settings):
     calibration: Margin = 0.1
     """Largest calibration error (ECE) beyond what chance gives a perfect model on as many images."""
     latency_ms: Annotated[float, Field(gt=0)] = 1000.0
-    """Longest median time of one image, from its bytes to the answer, on one core of the machine that judges."""
+    """Longest median time of one image, from its bytes to the answer, on the machine that judges."""
     alpha: Annotated[float, Field(gt=0, lt=0.5)] = 0.05
     """Probability that a model which is worse by a whole margin passes that question."""
     power: Share = 0.8
