@@ -8,6 +8,7 @@ python -m stages backbones                                         write docs/ba
 python -m stages summary                                           the leaderboard, once more
 python -m stages ui [--port P]                                     the runs in MLflow
 python -m stages export [KEY] [--format openvino] [--int8]         a model for servers: models/onnx/<key>
+python -m stages serve [--port P] [--folder EXPORT | --champion]    answer HTTP requests with it
 python -m stages gate [KEY]                                        an exported model against the champion
 python -m stages promote [--anyway REASON]                         make it the champion
 python -m stages rollback [--to VERSION]                           back to the previous one

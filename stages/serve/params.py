@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Annotated
 
-from pydantic import Field
+from pydantic import Field, PositiveFloat
 
 from ..shared.core.settings import Settings
 from ..shared.exported.reading import Reading
@@ -28,6 +28,36 @@ class Export(Settings):
     loss, on the same test patients, stays below this."""
 
 
+class Http(Settings):
+    """How `python -m stages serve` answers. A key that every request needs is no setting, because params.yaml lies in
+    git: the environment variable LIGHTBOX_API_KEY."""
+
+    host: str = "127.0.0.1"
+    """Address to listen on; 127.0.0.1: this machine alone. 0.0.0.0: every machine that can reach this one."""
+    port: Annotated[int, Field(ge=0, lt=2**16)] = 8000
+    """0: any that is free."""
+    follow: Annotated[str, Field(pattern=r"^models:/[^/@]+@[^/@]+$")] | None = "models:/lightbox@champion"
+    """The model of MLflow's registry that answers, by its alias; null: the one that validation chose, without a look
+    into the registry."""
+    poll: PositiveFloat = 30
+    """Seconds between two looks into the registry."""
+    window_ms: Annotated[float, Field(ge=0, le=1000)] = 5
+    """How long the model waits for images of other requests that are being decoded, to predict them together."""
+    batch: Annotated[int, Field(ge=1)] = 32
+    """Images in one call of the model, at most."""
+    body_mb: PositiveFloat = 32
+    """MiB of a request, at most."""
+    megapixels: Annotated[float, Field(gt=0, le=89)] = 50
+    """Of an image, at most (no image of more than 89 is read anywhere). From its header, before anything is decoded."""
+    seconds: PositiveFloat = 30
+    """For a request to arrive in."""
+    waiting: Annotated[int, Field(ge=1)] = 128
+    """Requests with an image at a time, at most; others are told to come again."""
+    log: bool = True
+    """Write features, probabilities and a few facts about each image to .lightbox/served, for `python -m stages drift`;
+    never images or names."""
+
+
 class Params(Settings):
     """How models are exported and served."""
 
@@ -35,3 +65,5 @@ class Params(Settings):
     """`python -m stages export`."""
     reading: Reading = Reading()
     """What an answer means, in plain words. Goes into the export, and so with a model into the registry."""
+    http: Http = Http()
+    """`python -m stages serve`."""

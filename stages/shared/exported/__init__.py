@@ -7,4 +7,6 @@ decision.py     decision.json: thresholds, prediction sets, abstention, and on w
 reading.py      what an answer means in plain words (settings)
 training.py     training.npz: the images it learned from, as features and facts; held_out.npz: those it did not
 chosen.py       the model that validation chose
+facts.py        what is measured of an image as it comes
+served.py       what a server remembers of the images it has seen: features and facts, no image
 """

@@ -1,0 +1,159 @@
+"""`python -m stages serve`."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    import socket
+
+    from ..params import Http
+    from .follower import Follower
+    from .models import Models
+
+KEY = "LIGHTBOX_API_KEY"
+FIRST_WORD = 60.0  # seconds for the registry to be heard; MLflow takes some to be imported
+
+
+def add_commands(commands: Any) -> None:
+    serve = commands.add_parser("serve", help="Answer HTTP requests with an exported model.")
+    serve.add_argument("--host", help="address to listen on; default: serve.http.host of params.yaml")
+    serve.add_argument("--port", type=int, help="default: serve.http.port of params.yaml; 0: any that is free")
+    what = serve.add_mutually_exclusive_group()
+    what.add_argument("--folder", type=Path, help="serve this export (models/onnx/<key>), whatever the registry says")
+    what.add_argument("--champion", action="store_true", help="serve the champion only; wait until there is one")
+    serve.set_defaults(action=run)
+
+
+def run(arguments: argparse.Namespace) -> None:
+    from ...shared.core.process import Terminated
+
+    settings, follower = settings_of(arguments), None
+    say = logger()
+    with listening(settings.host, settings.port) as listener:
+        try:
+            models, metrics = make_models(settings, arguments.folder, arguments.champion)
+            if arguments.folder:
+                models.serve(arguments.folder)
+            else:
+                follower = follow(models, settings, arguments.champion)
+            key = os.environ.get(KEY) or None
+            if key is None and settings.host not in ("127.0.0.1", "::1", "localhost"):
+                say.warning("every machine that reaches %s may ask; set %s to ask for a key", settings.host, KEY)
+            listen(models, metrics, settings, key, listener)
+        except (KeyboardInterrupt, Terminated):
+            pass  # the ways to end it
+        finally:
+            if follower:
+                follower.stop()
+
+
+def settings_of(arguments: argparse.Namespace) -> Http:
+    """Of params.yaml, and what the command line says beside it."""
+    from ...shared.core import settings
+    from ...shared.core.errors import UserError
+    from ...study import tool_settings
+    from ..params import Params
+
+    own = tool_settings(Params, settings.read(), "serve").http
+    port = own.port if arguments.port is None else arguments.port
+    if not 0 <= port < 2**16:
+        raise UserError(f"--port: {port}: give 0 to 65535.")
+    if arguments.champion and own.follow is None:
+        raise UserError(
+            "--champion: params.yaml says serve.http.follow: null. Name a model there, such as "
+            "models:/lightbox@champion."
+        )
+    return own.model_copy(update={"port": port, "host": arguments.host or own.host})
+
+
+def make_models(settings: Http, folder: Path | None, champion_only: bool) -> tuple[Models, Any]:
+    from ...shared.core.paths import project_root
+    from ..service import Service
+    from .chosen import chosen_export
+    from .metrics import Metrics
+    from .models import Models
+
+    pixels = int(settings.megapixels * 1e6)
+    metrics = Metrics()
+    models = Models(
+        metrics,
+        lambda folder, version: Service.open(folder, version, pixels),
+        None if champion_only or folder else chosen_export,
+        project_root() / ".lightbox" / "serve" / "champion.json",
+    )
+    return models, metrics
+
+
+def follow(models: Models, settings: Http, champion_only: bool) -> Follower | None:
+    """The first model, and who brings the next ones."""
+    from ...shared.core.errors import UserError
+    from .chosen import chosen_export
+    from .follower import Follower
+
+    if settings.follow is None:
+        folder = chosen_export()
+        models.serve(folder, str(folder))
+        return None
+    follower = Follower(settings.follow, settings.poll, models.hear)
+    follower.start()
+    if not champion_only:
+        models.wait(FIRST_WORD)
+        if models.service is None and models.registry is not None and models.refused is not None:
+            reason = models.refused.reason  # nobody is champion, and there is no other model
+            follower.stop()
+            raise UserError(reason)
+    return follower
+
+
+def listening(host: str, port: int) -> socket.socket:
+    """Raises UserError when the address is taken, or none of this machine."""
+    import socket
+
+    from ...shared.core.errors import UserError
+
+    listener = socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET)
+    listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    try:
+        listener.bind((host, port))
+    except OSError as error:
+        listener.close()
+        raise UserError(
+            f"{host}:{port}: cannot listen there ({error.strerror}). Take another port: python -m stages serve --port "
+            f"{port + 1}"
+        ) from None
+    return listener
+
+
+def listen(models: Models, metrics: Any, settings: Http, key: str | None, listener: socket.socket) -> None:
+    """Until Ctrl-C or SIGTERM; what is under way is answered first."""
+    import uvicorn
+
+    from ...shared.exported import served
+    from .app import make_app
+
+    app = make_app(models, metrics, settings, key, served.folder() if settings.log else None)
+    # no access log: it would keep the addresses of those who ask
+    config = uvicorn.Config(
+        app, log_level="warning", access_log=False, timeout_graceful_shutdown=30, server_header=False
+    )
+    host, port = listener.getsockname()[:2]
+    logger().info("http://%s:%d/docs shows what can be asked. Ctrl-C ends it.", host, port)
+    uvicorn.Server(config).run(sockets=[listener])
+
+
+def logger() -> Any:
+    """Times and messages, to the standard error."""
+    import logging
+
+    handler = logging.StreamHandler(sys.stderr)
+    handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(message)s"))
+    log = logging.getLogger("lightbox.serve")
+    log.setLevel(logging.INFO)
+    log.handlers, log.propagate = [handler], False
+    logging.getLogger("python_multipart").setLevel(logging.CRITICAL)  # it repeats bytes of what was sent
+    return log
