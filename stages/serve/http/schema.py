@@ -139,7 +139,6 @@ EXAMPLE = {
             "made_at": "2026-11-26T12:00:00Z",
         },
     },
-    "heatmap": None,
     "warning": WARNING,
 }
 
