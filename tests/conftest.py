@@ -77,13 +77,14 @@ def write_processed(
 
 
 def write_manifest(folder: Path, paths: pd.Series, side: int) -> None:
-    """manifest.parquet with what evaluate reads of it; brightness and contrast are made up."""
+    """manifest.parquet with what evaluate and export read of it; the facts and digests are made up."""
     rng = np.random.default_rng(len(paths))
     facts = {"brightness": rng.normal(100, 20, len(paths)), "contrast": rng.normal(50, 5, len(paths))}
+    facts |= {"sharpness": rng.normal(300, 50, len(paths)), "sha256": [f"{row:064x}" for row in range(len(paths))]}
     pd.DataFrame({"path": paths, "width": side, "height": side, **facts}).to_parquet(folder / "manifest.parquet")
 
 
-@pytest.fixture
+@pytest.fixture(scope="session")
 def make_processed() -> Callable[..., None]:
     return write_processed
 
@@ -95,7 +96,7 @@ def processed(workspace: Path) -> Path:
     return workspace / "data" / "processed"
 
 
-@pytest.fixture
+@pytest.fixture(scope="session")
 def train_params() -> Callable[..., Any]:
     """Params of a quick training; keyword arguments replace fields, e.g. epochs=1 or strategy={"plan": …}."""
     from stages.train import Params

@@ -8,12 +8,19 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 
 import numpy as np
+import pandas as pd
 import torch
 
+from ...shared.arrays.arrays import Arrays
 from ...shared.core.progress import progress
+from ...shared.core.task import PROBABILITY
+from ...shared.exported.certificate import Sensitivity
+from ...shared.exported.decision import Decision, Rules
 from ...shared.exported.export import Answers, answers
 from ...shared.exported.session import Session
 from ...shared.measures.calibration import Calibration, log_softmax
+from ...shared.measures.judge import Resampling, estimates
+from ...shared.measures.statistics import ratio
 from ...shared.model.model import Model
 from ...shared.model.predict import as_tensor, batches
 
@@ -59,4 +66,36 @@ def evenly(rows: np.ndarray, count: int) -> np.ndarray:
     """At most so many of the rows, spread over all of them."""
     if len(rows) <= count:
         return rows
-    return rows[np.linspace(0, len(rows) - 1, count).round().astype(int)]
+    return np.asarray(rows[np.linspace(0, len(rows) - 1, count).round().astype(int)])
+
+
+def sensitivity(rules: Rules, session: Session, arrays: Arrays, table: pd.DataFrame, margin: float) -> Sensitivity:
+    """At the operating point, of all test images whose class is not the first. `table`: predictions.parquet."""
+    test = table[(table["split"] == "test") & (table["label"].astype(str) != rules.classes[0])]
+    place = pd.Series(np.arange(len(arrays.index)), arrays.index["path"])
+    before = rules.decide(test[[PROBABILITY + name for name in rules.classes]].to_numpy())
+    chunks = progress(batches(place[test["path"]].to_numpy(), 32), desc="sensitivity", unit="batches", leave=False)
+    scores = np.concatenate([answers(session, arrays.images[rows]).scores for rows in chunks])
+    after = rules.decide(scores)
+    return lost(called(before), called(after), test["group"].to_numpy(), margin)
+
+
+def called(decisions: Sequence[Decision]) -> np.ndarray:
+    """Booleans."""
+    return np.array([decision.above_threshold for decision in decisions])
+
+
+def lost(before: np.ndarray, after: np.ndarray, clusters: np.ndarray, margin: float) -> Sensitivity:
+    """`before`, `after`: whether each of n positive images is called, booleans.
+
+    The interval is that of the share that was called and no longer is. What is newly called does not count, so the loss
+    is never underrated. With no such image its end is above 0 all the same: the fewer patients, the higher.
+    """
+    gone = before & ~after
+    estimated, _ = estimates(
+        lambda weights: {"gone": ratio(weights.astype(np.float64) @ gone, weights.sum(axis=1))}, clusters,
+        Resampling(10_000, 0.95, 0), {"gone": [np.ones(len(gone), bool)]},
+    )  # fmt: skip
+    high = estimated["gone"]["high"]
+    loss = float(before.mean() - after.mean())
+    return Sensitivity(positives=len(gone), loss=loss, high=1.0 if high is None else high, margin=margin)

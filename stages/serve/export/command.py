@@ -19,6 +19,7 @@ def add_commands(commands: Any) -> None:
 def run(arguments: argparse.Namespace) -> None:
     from ...shared.core import settings
     from ...shared.core.errors import UserError
+    from ...shared.exported.certificate import Precision, Runtime
     from ...shared.exported.chosen import chosen_key
     from ...study import resolve, tool_settings
     from ..params import Params
@@ -26,8 +27,8 @@ def run(arguments: argparse.Namespace) -> None:
 
     if arguments.int8 and arguments.format == "onnx":
         raise UserError("--int8: written for OpenVINO alone. Leave --format out, or say --format openvino.")
-    precision = "int8" if arguments.int8 else "float32"
-    runtime = "openvino" if arguments.int8 else arguments.format or "onnx"
+    precision: Precision = "int8" if arguments.int8 else "float32"
+    runtime: Runtime = "openvino" if arguments.int8 else arguments.format or "onnx"
     raw = settings.read()
     metric = resolve("compare", raw).sort_by
     make.export(arguments.key or chosen_key(), tool_settings(Params, raw, "serve"), metric, runtime, precision)

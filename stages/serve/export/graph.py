@@ -137,7 +137,8 @@ class Isotonic(nn.Module):
     def line(self, x: Tensor, m: int) -> Tensor:
         start, width, rise, first = (getattr(self, f"{name}_{m}") for name in ("start", "width", "rise", "first"))
         share = ((x[:, None] - start) / width).clamp(0, 1)  # of each segment that lies below x
-        return (share * rise).sum(dim=1) + first
+        y: Tensor = (share * rise).sum(dim=1) + first
+        return y
 
 
 CALIBRATED = {"temperature": Temperature, "none": Temperature, "platt": Platt, "isotonic": Isotonic}

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from importlib.metadata import version
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -23,7 +23,17 @@ from ...shared.core.files import sha256
 from ...shared.core.matrix import repro
 from ...shared.core.progress import clock
 from ...shared.core.task import PROBABILITY
-from ...shared.exported.certificate import BATCHES, ONNX, TOLERANCE, Certificate
+from ...shared.exported.certificate import (
+    BATCHES,
+    LEAST_SPREAD,
+    ONNX,
+    TOLERANCE,
+    Certificate,
+    Precision,
+    Runtime,
+    constant,
+)
+from ...shared.exported.decision import Rules
 from ...shared.exported.export import ROOT, Answers
 from ...shared.exported.session import Session, open_session
 from ...shared.exported.training import HELD_OUT
@@ -31,12 +41,10 @@ from ...shared.measures.calibration import Calibration
 from ...shared.model.model import Model
 from ...shared.model.recipe import Recipe
 from ...shared.tasks.models import load
-from ..params import Params
-from . import certify, gather, graph
+from ..params import Export, Params
+from . import certify, gather, graph, openvino
 from .convert import convert
 
-Runtime = Literal["onnx", "openvino"]
-Precision = Literal["float32", "int8"]
 OF_WEIGHTS = 0.02
 """How far evaluate's probabilities may be from the model's: a graphics card may compute with 10 bits. Those of other
 weights are further away."""
@@ -71,21 +79,28 @@ def export(key: str, params: Params, metric: str, runtime: Runtime = "onnx", pre
     source = read(key, params)
     reference = certify.trained(source.model, source.calibration, source.images)
     check_evaluation(source, reference)
-    rules = gather.rules(source.metrics, source.table, metric, params.reading)
+    if (spread := certify.spread(reference.probabilities)) < LEAST_SPREAD:
+        raise UserError(f"models/{key}: not exported: {constant(len(source.test), spread)}.")
+    rules, rows = gather.rules(source.metrics, source.table, metric, params.reading), gather.training_rows(key)
     with whole(ROOT / key) as folder:
         say(f"writing {source.recipe.architecture.name} as one ONNX file, which takes 10 to 60 seconds")
         write_network(source, folder / ONNX)
         source.recipe.model_copy(update={"onnx_sha256": sha256(folder / ONNX)}).write(folder)
         rules.write(folder)
+        train, validation = rows
+        if runtime == "openvino":
+            say(f"writing it for OpenVINO, {precision}")
+            chosen = certify.evenly(train, params.export.int8_images)
+            openvino.write(folder, precision, np.asarray(source.arrays.images[chosen]), is_transformer(source.model))
         session = open_session(folder, runtime)
-        train, validation = gather.training_rows(key)
-        gather.training(session, source.arrays, train, validation, params.export.reference).write(folder)
-        gather.held_out(session, source.arrays, validation, params.export.reference).write(folder, HELD_OUT)
         say(f"comparing {len(source.test)} test images with torch, in batches of {', '.join(map(str, BATCHES))}")
-        certificate = certified(source, reference, session, folder, runtime, precision)
+        certificate = certified(source, reference, session, folder, rules, params.export, (runtime, precision))
         if not certificate.passed:
             raise UserError(f"models/{key}: not exported: {certificate.reason()}.")
-        certificate.write(folder)
+        gather.training(session, source.arrays, train, validation, params.export.reference).write(folder)
+        gather.held_out(session, source.arrays, validation, params.export.reference).write(folder, HELD_OUT)
+        files = {path.name: sha256(path) for path in sorted(folder.iterdir())}
+        certificate.model_copy(update={"files": files}).write(folder)
     say(
         f"{ROOT / key} is certified: no probability differs by more than {certificate.largest_difference:.0e}; "
         f"done in {clock(time.monotonic() - since)}"
@@ -131,31 +146,41 @@ def check_evaluation(source: Source, reference: Answers) -> None:
 
 def write_network(source: Source, path: Path) -> None:
     two = np.ascontiguousarray(source.images[:2])
-    served = graph.Served(
-        source.model, source.calibration, len(source.recipe.classes), graph.pooled(source.model, two)
-    )  # fmt: skip
+    pooled = graph.pooled(source.model, two)
+    served = graph.Served(source.model, source.calibration, len(source.recipe.classes), pooled)
     convert(served, torch.from_numpy(two), served.outputs, path, source.recipe.architecture.name)
 
 
 def certified(
-    source: Source, reference: Answers, session: Session, folder: Path, runtime: Runtime, precision: Precision
-) -> Certificate:
-    """Of a folder in which all else lies."""
+    source: Source, reference: Answers, session: Session, folder: Path, rules: Rules, settings: Export,
+    kind: tuple[Runtime, Precision],
+) -> Certificate:  # fmt: skip
+    """Without the digests of the files that are still to come."""
+    runtime, precision = kind
     differences = certify.differences(reference, session, source.images, BATCHES)
     if not all(np.isfinite(value) for value in differences.values()):
         raise UserError(f"models/{source.recipe.key}: not exported: {runtime} gives numbers that are not finite.")
+    tolerance, loss = TOLERANCE, None
+    if precision == "int8":
+        tolerance = settings.int8_tolerance
+        loss = certify.sensitivity(rules, session, source.arrays, source.table, settings.int8_margin)
     return Certificate(
-        key=source.recipe.key, runtime=runtime, precision=precision,
-        files={path.name: sha256(path) for path in sorted(folder.iterdir())},
+        key=source.recipe.key, runtime=runtime, precision=precision, files={},
         weights_sha256=source.recipe.weights_sha256, onnx_sha256=sha256(folder / ONNX), images=len(source.test),
         batches=BATCHES, largest_difference=differences["probabilities"], differences=dict(differences),
-        probabilities_spread=certify.spread(reference.probabilities), tolerance=TOLERANCE, versions=versions(),
-        made_at=datetime.now(UTC).isoformat(timespec="seconds"),
+        probabilities_spread=certify.spread(reference.probabilities), tolerance=tolerance, sensitivity=loss,
+        versions=versions(runtime, precision), made_at=datetime.now(UTC).isoformat(timespec="seconds"),
     )  # fmt: skip
 
 
-def versions() -> dict[str, str]:
-    return {name: version(name) for name in ("torch", "onnx", "onnxruntime")}
+def is_transformer(model: Model) -> bool:
+    """Whether it has attention between tokens: some ranges are then chosen in another way."""
+    return any(layer.layout == "tokens" for layer in model.backbone.map_layers.values())
+
+
+def versions(runtime: Runtime, precision: Precision) -> dict[str, str]:
+    names = ["torch", "onnx", "onnxruntime"] if runtime == "onnx" else ["torch", "onnx", "openvino"]
+    return {name: version(name) for name in [*names, *(["nncf"] if precision == "int8" else [])]}
 
 
 @contextmanager

@@ -16,6 +16,8 @@ from ..core.files import read_json, sha256, write_json
 from ..core.settings import Settings
 
 FILE = "certificate.json"
+Runtime = Literal["onnx", "openvino"]
+Precision = Literal["float32", "int8"]
 ONNX = "model.onnx"
 BATCHES = (1, 2, 5)
 TOLERANCE = 1e-4
@@ -38,8 +40,8 @@ class Certificate(Settings):
     """What was compared, with what result."""
 
     key: str
-    runtime: Literal["onnx", "openvino"]
-    precision: Literal["float32", "int8"]
+    runtime: Runtime
+    precision: Precision
     files: dict[str, str]
     """SHA-256 of every other file of the folder, by name."""
     weights_sha256: str
@@ -77,11 +79,7 @@ class Certificate(Settings):
     def reason(self) -> str:
         """Why it did not pass."""
         if self.probabilities_spread < LEAST_SPREAD:
-            return (
-                f"all {self.images} test images get the same probabilities (they differ by "
-                f"{self.probabilities_spread:.1g}), so nothing can be compared. Train the model longer, or choose "
-                "another one"
-            )
+            return constant(self.images, self.probabilities_spread)
         if not self.largest_difference <= self.tolerance:
             return (
                 f"a probability differs by {self.largest_difference:.1g} from the trained model's, and at most "
@@ -96,6 +94,14 @@ class Certificate(Settings):
 
     def write(self, folder: Path) -> None:
         write_json(folder / FILE, self.model_dump(mode="json"))
+
+
+def constant(images: int, spread: float) -> str:
+    """Why a model that always says the same is not exported."""
+    return (
+        f"all {images} test images get the same probabilities (they differ by {spread:.1g}), so agreement would show "
+        "nothing. Train it longer, or choose another model"
+    )
 
 
 def read(folder: Path, remedy: str) -> Certificate:

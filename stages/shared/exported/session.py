@@ -10,7 +10,7 @@ import numpy as np
 
 from ..core.errors import UserError
 from ..core.hardware import cores
-from .certificate import ONNX
+from .certificate import ONNX, Runtime
 
 OPENVINO = "model.xml"
 INPUT = "images"
@@ -63,7 +63,7 @@ class OpenVino:
         return {output.any_name: results[output] for output in self._model.outputs}
 
 
-def open_session(folder: Path, runtime: str, threads: int | None = None) -> Session:
+def open_session(folder: Path, runtime: Runtime, threads: int | None = None) -> Session:
     """`threads`: of one call; None: all cores that this process may use."""
     if runtime == "openvino":
         return OpenVino(folder / OPENVINO, threads)
