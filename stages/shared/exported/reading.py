@@ -12,5 +12,5 @@ class Reading(Settings):
     """A class that is not the healthy one is called."""
     below: str = "Below the threshold: read it in the usual order."
     """None is called. It does not say that the patient is healthy."""
-    abstain: str = "The model is not certain enough to be of use here: leave this image to a human."
+    abstain: str = "Not certain enough: leave this image to a human."
     """Less certain than `evaluate.abstain` asks for."""
