@@ -166,10 +166,11 @@ def compared(ask: Question, name: str, own: Difference, margin: float, new: Esti
     answer = own.answer(margin)
     between = f"{shown(new.value)} against {shown(old.value)}"
     interval = f"{signed(own.value)}, {signed(own.low)} to {signed(own.high)}"
+    seems = "seems" if own.value < -margin else "may be"
     means = {
         "pass": "it is better" if own.low > 0 else f"it is not worse by {margin:g}",
         "fail": f"it is worse by more than {margin:g}" if margin else "it is worse",
-        "undecided": f"it may be worse by {margin:g}, on so few patients" if margin else "it is not shown to be better",
+        "undecided": f"it {seems} worse by {margin:g}: too few patients" if margin else "it is not shown to be better",
     }[answer]
     return Criterion(
         name=name, answer=answer, sentence=f"{between}: {interval}; {means}.", candidate=new, champion=old,
