@@ -2,7 +2,7 @@
 back, `log` tells what happened.
 
 params.py     what a user may say
-command.py    the four commands
+command.py    the four commands; `gate` and `promote` for tools above
 gate.py       both models on today's test images -> a decision, reports/gate, a line of the log
 images.py     today's test images, without those of patients that a model learned from; what a model says of them
 judge.py      two tables of predictions -> criteria: pass, fail or undecided

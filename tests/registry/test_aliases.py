@@ -60,7 +60,7 @@ def test_a_version_is_registered_found_aliased_and_fetched_with_its_export(local
         "chest", source=str(model), tags={"digest": "digest2", "key": str(KEY)}
     )
     second = registry.version(str(by_hand.version))
-    with pytest.raises(UserError, match="without its export"):
+    with pytest.raises(UserError, match="has 0 exports"):
         registry.export(second)
     promote(registry, decision("2", champion="1"), lambda: second)
     assert [registry.alias(alias).number for alias in ("champion", "previous")] == ["2", "1"]

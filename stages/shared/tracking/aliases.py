@@ -19,7 +19,7 @@ from filelock import FileLock
 
 from ..core.errors import UserError, unknown
 from ..core.paths import project_root
-from .registry import download
+from .registry import download, export_in
 from .store import QUIET, check_usable, hide_password, store
 
 EXPORT = "export"  # the folder of a version's artifacts
@@ -88,15 +88,7 @@ class Registry:
             UserError: it was registered without one.
         """
         with refusals(self.address):
-            folder = download(self.name, version.number, self.address)
-        found = [path.parent for path in sorted(folder.rglob("certificate.json")) if path.parent.name == EXPORT]
-        if len(found) != 1:
-            raise UserError(
-                f"models:/{self.name}/{version.number}: was registered without its export, so it cannot be judged or "
-                "served. Remove the alias in MLflow (`make ui`, Models), and let `python -m stages promote` register a "
-                "model: it brings the export."
-            )
-        return found[0]
+            return export_in(download(self.name, version.number, self.address), f"models:/{self.name}/{version.number}")
 
     def register(self, model: Path, export: Path, digest: str, first: Mapping[str, Any]) -> Version:
         """A new version, from models/<key> and models/onnx/<key>. `first`: what opens its run (recording.py)."""
