@@ -2,6 +2,7 @@
 
 python -m stages <stage> [--backbone B --strategy S --sample N]    run one stage, as dvc.yaml does
 python -m stages parallel [--jobs N]                               the whole study, several models at a time
+python -m stages tune [key] [--keep]                               search for better settings of one model
 python -m stages check [--arrays]                                  params.yaml, without running anything
 python -m stages use <preset> [--small] [--images FOLDER]          write a preset into params.yaml
 python -m stages backbones                                         write docs/backbones.md anew

@@ -8,8 +8,6 @@ images there are and how large the download is, and `small` is laid over the res
 
 from __future__ import annotations
 
-import io
-import re
 import sys
 from collections.abc import Mapping, MutableMapping
 from dataclasses import dataclass
@@ -19,9 +17,8 @@ from typing import Any
 from pydantic import Field
 
 from . import checking, study
-from .shared.core import settings
+from .params_file import overlay, rewriting
 from .shared.core.errors import UserError, unknown
-from .shared.core.files import atomic
 from .shared.core.paths import PARAMS
 from .shared.core.settings import Settings, parse
 from .shared.core.task import NEEDS
@@ -36,6 +33,7 @@ WHOLE = (
     "validate.provided_split",
     "validate.severity",
     "download.phantom.findings",
+    "tune.space",
 )
 
 
@@ -84,37 +82,27 @@ def use(name: str, images: str | None = None, small: bool = False) -> About:
         UserError: no such preset, none of a short form, no such folder, or the result would not be valid; params.yaml
             is then as it was.
     """
-    from ruamel.yaml import YAML
-
     presets = all_presets()
     if name not in presets:
         raise unknown("python -m stages use", name, presets)
     if small and not presets[name].small:
         having = ", ".join(other for other, preset in presets.items() if preset.small)
         raise UserError(f"python -m stages use {name} --small: it has no short form. Those that have: {having}.")
-    # nothing set, and lists over lines: the layout in which DVC writes params.yaml, so that `-S` changes what it has to
-    yaml = YAML()
-    document = yaml.load(PARAMS.read_text(encoding="utf-8"))
     default = presets[DEFAULT].params
-    for preset in presets.values():
-        forget(document, preset.params, default)
-        forget(document, preset.small, default)
-    for layer in (default, presets[name].params, presets[name].small if small else {}):
-        overlay(document, layer)
-    if images is not None:
-        path = Path(images).expanduser().resolve()
-        if not path.exists():
-            raise UserError(f"--images {images}: no such folder or archive.")
-        overlay(document, {"download": {"source": "folder", "folder": {"path": str(path)}}})
-        if document["validate"]["mask"] is not None and not checking.has_masks(document):
-            forget_masks(document, name, images)
-    members = checking.check(document)
-    with atomic(PARAMS) as partial:
-        yaml.dump(document, text := io.StringIO())
-        # ruamel keeps the column of a comment, and pads where a value became shorter
-        partial.write_text(re.sub(r"(?<=\S) +# ", " # ", text.getvalue()), encoding="utf-8")
-        if settings.read(partial) != document:
-            raise AssertionError(f"{PARAMS}: rewriting it with its comments would have changed its meaning; left alone")
+    with rewriting() as document:
+        for preset in presets.values():
+            forget(document, preset.params, default)
+            forget(document, preset.small, default)
+        for layer in (default, presets[name].params, presets[name].small if small else {}):
+            overlay(document, layer, WHOLE)
+        if images is not None:
+            path = Path(images).expanduser().resolve()
+            if not path.exists():
+                raise UserError(f"--images {images}: no such folder or archive.")
+            overlay(document, {"download": {"source": "folder", "folder": {"path": str(path)}}}, WHOLE)
+            if document["validate"]["mask"] is not None and not checking.has_masks(document):
+                forget_masks(document, name, images)
+        members = checking.check(document)
     form = f"the short form of {name}" if small else name
     print(f"{PARAMS} is now {form}: {len(members)} models from {study.source_in_words(document)}. Next: make run")
     if images is not None:
@@ -154,29 +142,3 @@ def forget(base: MutableMapping[str, Any], preset: Mapping[str, Any], default: M
             base.pop(key, None)
         elif isinstance(value, Mapping) and isinstance(inner, MutableMapping) and isinstance(default[key], Mapping):
             forget(inner, value, default[key])
-
-
-def in_layout_of(old: Any, value: Any) -> Any:
-    """A mapping that takes the place of one in braces is written in braces."""
-    if not isinstance(value, Mapping) or not hasattr(old, "fa") or not old.fa.flow_style():
-        return value
-    result = type(old)(value)
-    result.fa.set_flow_style()
-    return result
-
-
-def overlay(base: MutableMapping[str, Any], values: Mapping[str, Any], where: str = "") -> None:
-    """Set `values` in `base`, mapping by mapping, in place: so the comments of `base` stay. A mapping that is taken
-    whole, or a list, loses the comments inside it."""
-    for key, value in values.items():
-        path = f"{where}{key}"
-        inner: Any = base.get(key)
-        nested = isinstance(value, Mapping) and isinstance(inner, MutableMapping)
-        # a strategy, or an optimiser, schedule or loss of another name, has keys of its own
-        if nested and path not in WHOLE and "plan" not in value and value.get("name") in (None, inner.get("name")):
-            overlay(inner, value, f"{path}.")
-        elif key in base:
-            base[key] = in_layout_of(inner, value)
-        else:  # not at the end: the empty line below a section belongs to its last entry
-            insert = getattr(base, "insert", lambda _, key, value: base.update({key: value}))
-            insert(max(0, len(base) - 1), key, value)

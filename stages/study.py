@@ -43,7 +43,7 @@ OUTER = {
     "strategy": "strategies.{strategy}",
     "sample": "samples.{sample}",
 }
-TOOLS = ("parallel", "serve", "registry")
+TOOLS = ("parallel", "serve", "registry", "tune")
 """Commands above the stages (tools.py) with a section of their own. One that is missing has its defaults."""
 SECTIONS = ("task", "seed", "matrix", *TABLES, *STAGES, *TOOLS)
 
@@ -66,10 +66,32 @@ def resolve(stage: str, raw: Mapping[str, Any], key: Key | None = None) -> Any:
     """
     outer = {name: _outer_value(name, raw, key) for name in outer_fields(stage)}
     own = section(raw, stage)
-    clash = sorted(own.keys() & outer.keys())
-    if clash:
-        raise UserError(f"{PARAMS}: {stage}.{clash[0]}: unknown key; it is set as {OUTER[clash[0]]}, outside {stage}.")
-    return parse(STAGES[stage].Params, {**own, **outer}, stage, elsewhere={name: OUTER[name] for name in outer})
+    elsewhere = {name: OUTER[name] for name in outer}
+    if stage == "train" and key is not None:
+        differing = getattr(outer["strategy"], "train", {})  # a memory has none
+        _check_clash(f"strategies.{key.strategy}.train", differing, outer)
+        own = overridden(own, differing)
+        elsewhere |= {name: f"strategies.{key.strategy}.train.{name}" for name in differing}
+    _check_clash(stage, own, outer)
+    return parse(STAGES[stage].Params, {**own, **outer}, stage, elsewhere=elsewhere)
+
+
+def _check_clash(where: str, own: Mapping[str, Any], outer: Mapping[str, Any]) -> None:
+    if clash := sorted(own.keys() & outer.keys()):
+        raise UserError(f"{PARAMS}: {where}.{clash[0]}: unknown key; it is set as {OUTER[clash[0]]}, outside {where}.")
+
+
+def overridden(values: Mapping[str, Any], differing: Mapping[str, Any]) -> dict[str, Any]:
+    """`values` with those that differ, mapping by mapping. An optimizer, a schedule or a loss of another name has keys
+    of its own and is taken whole."""
+    result = dict(values)
+    for name, new in differing.items():
+        old = {"name": result[name]} if isinstance(result.get(name), str) else result.get(name)
+        if isinstance(new, Mapping) and isinstance(old, Mapping) and new.get("name") in (None, old.get("name")):
+            result[name] = overridden(old, new)
+        else:
+            result[name] = new
+    return result
 
 
 def _outer_value(name: str, raw: Mapping[str, Any], key: Key | None) -> Any:

@@ -12,10 +12,15 @@ from collections.abc import Mapping
 from types import ModuleType
 from typing import Any
 
-from . import registry, serve, study
+from . import registry, serve, study, tune
 from .parallel import command as parallel
 
-TOOLS: dict[str, ModuleType] = {"parallel": parallel, "serve": serve, "registry": registry}  # in the order of the help
+TOOLS: dict[str, ModuleType] = {  # in the order of the help
+    "parallel": parallel,
+    "serve": serve,
+    "registry": registry,
+    "tune": tune,
+}
 
 
 def add_commands(commands: Any) -> None:

@@ -25,7 +25,9 @@ from .params import Params
 if TYPE_CHECKING:
     import pandas as pd
 
-__all__ = ["Params", "check", "check_data", "run"]
+    from .report import Curve
+
+__all__ = ["Params", "check", "check_data", "curve", "run"]
 
 
 def run(params: Params, job: Job) -> Result:
@@ -33,6 +35,13 @@ def run(params: Params, job: Job) -> Result:
     from . import stage
 
     return stage.run(params, job)
+
+
+def curve(params: Params, job: Job) -> Curve:
+    """Train as `run` does, and leave nothing behind: for whoever compares settings by their validation scores."""
+    from . import stage
+
+    return stage.curve(params, job)
 
 
 def check(params: Params) -> None:

@@ -42,6 +42,15 @@ class Trained:
     best_epoch: int
 
 
+@dataclass(frozen=True)
+class Curve:
+    """epochs: the scores of each, by their names in history.csv. train, validation: how many images."""
+
+    epochs: Sequence[Mapping[str, float]]
+    train: int
+    validation: int
+
+
 def write_report(
     trained: Trained, index: pd.DataFrame, rows: Rows, start: Start | None, settings: Mapping[str, Any], job: Job
 ) -> Result:

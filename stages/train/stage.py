@@ -5,6 +5,7 @@ from __future__ import annotations
 import sys
 from dataclasses import dataclass, replace
 from functools import partial
+from pathlib import Path
 
 import pandas as pd
 import torch
@@ -13,7 +14,7 @@ from torchmetrics import MetricCollection
 
 from ..shared.arrays.arrays import Arrays, load_arrays
 from ..shared.core import paths
-from ..shared.core.errors import UserError
+from ..shared.core.errors import Untrainable, UserError
 from ..shared.core.job import Job, Result
 from ..shared.model.model import Model
 from ..shared.model.recipe import Decision, Recipe
@@ -37,7 +38,7 @@ from .plan.apply import ever_learning, frozen_throughout, without_effect
 from .plan.strategies import Plan, make_plan
 from .recipe.resizing import Size, sizes
 from .recipe.schedules import Schedule
-from .report import Trained, write_report
+from .report import Curve, Trained, write_report
 from .sample import Rows, sample_rows
 from .start.start import Start, find_start, load_weights
 
@@ -64,8 +65,19 @@ class Prepared:
     watched: MetricCollection
 
 
-def run(params: Params, job: Job) -> Result:
-    """Of several processes that train one model together, the first writes the model and the report."""
+@dataclass(frozen=True)
+class Ready:
+    """What a training reads, where it runs, and the folder of its checkpoints."""
+
+    arrays: Arrays
+    rows: Rows
+    start: Start | None
+    machine: Machine
+    folder: Path
+
+
+def make_ready(params: Params, job: Job) -> Ready:
+    """Settings, files and machine, each asked once."""
     arrays = load_arrays()
     task = TASKS[params.task]
     rows = sample_rows(params, arrays.index, f"{paths.PARAMS}: samples.{job.member.sample}")
@@ -74,23 +86,43 @@ def run(params: Params, job: Job) -> Result:
     # a memory remembers what evaluate, which computes in float32, will compare with it
     precision = "32-true" if params.architecture.memory else params.precision
     machine = this_machine(params.trainer, precision, params.channels_last, params.accumulate, params.workers)
+    name = name_of(job.member, params.model_dump(mode="json"), arrays.fingerprint, start)
+    return Ready(arrays, rows, start, machine, machine.scratch / "checkpoints" / name)
+
+
+def run(params: Params, job: Job) -> Result:
+    """Of several processes that train one model together, the first writes the model and the report."""
+    own = make_ready(params, job)
+    arrays, rows, start, machine = own.arrays, own.rows, own.start, own.machine
     if machine.is_main:
         print(
             f"{job.member}: {len(rows.train)} images to train on, {len(rows.validation)} to validate on; "
             f"on the {NAMES.get(machine.device.type, machine.device.type)}, in {NAMES[machine.precision]}",
             file=sys.stderr,
         )
-    name = name_of(job.member, params.model_dump(mode="json"), arrays.fingerprint, start)
-    folder = machine.scratch / "checkpoints" / name
-    with locked_checkpoints(folder, machine.is_main) as saved:
+    with locked_checkpoints(own.folder, machine.is_main) as saved:
         trained = learn(params, arrays, rows, start, machine, saved, job)
         if trained is None:
             return Result()
         result = write_report(trained, arrays.index, rows, start, params.model_dump(mode="json"), job)
-        decision = task.decide(trained.model, arrays, rows.validation)
+        decision = TASKS[params.task].decide(trained.model, arrays, rows.validation)
         recipe = recipe_of(params, job, arrays, start, trained.best_epoch, decision)
         save(trained.model, recipe, paths.model_dir(job.member))
-    return replace(result, discard=partial(discard, folder))
+    return replace(result, discard=partial(discard, own.folder))
+
+
+def curve(params: Params, job: Job) -> Curve:
+    """What `job.report` raises ends the training; an interruption alone leaves its checkpoints."""
+    own = make_ready(params, job)
+    try:
+        with locked_checkpoints(own.folder) as saved:
+            trained = learn(params, own.arrays, own.rows, own.start, own.machine, saved, job)
+    except Exception:
+        discard(own.folder)
+        raise
+    discard(own.folder)
+    assert trained is not None  # this process is the only one
+    return Curve(trained.history.rows, len(own.rows.train), len(own.rows.validation))
 
 
 def learn(
@@ -99,7 +131,7 @@ def learn(
     """Train, from the last checkpoint if there is one, and return the best epoch's weights; None in all processes but
     the first. When memory does not suffice, continue with more parts a step."""
     while True:
-        machine, history = saved.keep_choices(machine), History(str(job.member), job.report)
+        machine, history = saved.keep_choices(machine), History(str(job.member), job.report, job.quiet)
         own = prepare(params, arrays, rows, start, machine)
         if saved.ended.exists():
             history.load_state_dict(read_checkpoint(saved.last)["callbacks"][history.state_key])
@@ -226,12 +258,12 @@ def blank(arrays: Arrays, size: Size) -> torch.Tensor:
     return torch.zeros(1, arrays.images.shape[3], *size, dtype=torch.uint8)
 
 
-def not_finite(error: NotFinite, lr: float, machine: Machine, files: pd.Series, job: Job) -> UserError:
+def not_finite(error: NotFinite, lr: float, machine: Machine, files: pd.Series, job: Job) -> Untrainable:
     """`files`: of all images."""
     names: list[str] = files.iloc[error.rows].tolist()
     more = f" and {len(names) - NAMED_FILES} more" if len(names) > NAMED_FILES else ""
     precision = "" if machine.precision == "32-true" else ", set train.precision to 32-true"
-    return UserError(
+    return Untrainable(
         f"train@{job.member}: the loss is {error.loss} on the batch of {', '.join(names[:NAMED_FILES])}{more}. Lower "
         f"train.optimizer.lr (it is {lr}), set train.gradient_clip (such as 1.0){precision}, or look at these images."
     )

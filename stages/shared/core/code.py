@@ -5,6 +5,7 @@ from __future__ import annotations
 import ast
 import hashlib
 from collections.abc import Iterable
+from functools import cache
 from pathlib import Path
 
 STAGES = Path(__file__).parents[2]
@@ -32,6 +33,7 @@ def files_of(place: Path) -> list[Path]:
     return list(place.rglob("*.py")) if place.is_dir() else [place]
 
 
+@cache  # many trainings in one process ask for the same
 def statements(source: bytes) -> str:
     """The syntax tree without strings that stand alone: docstrings, of modules, functions, classes and attributes."""
     tree = ast.parse(source)

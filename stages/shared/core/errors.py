@@ -10,6 +10,10 @@ class UserError(Exception):
     """Printed without a traceback; the process then exits with code 1."""
 
 
+class Untrainable(UserError):
+    """These settings train nothing: the loss became NaN, or a step does not fit into memory. Others may."""
+
+
 def closest(bad: object, valid: Iterable[str]) -> str | None:
     """The valid name that `bad` was most likely meant to be, or None."""
     valid = list(valid)

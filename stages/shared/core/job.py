@@ -18,10 +18,12 @@ Report = Callable[[Mapping[str, float], int], None]
 @dataclass(frozen=True)
 class Job:
     """`key`: the matrix member, for stages that run once per member. `report(metrics, step)`: for long work, the
-    curve so far; goes to MLflow while the stage runs."""
+    curve so far; goes to MLflow while the stage runs. `quiet`: without a line per epoch, where there are many
+    trainings."""
 
     key: Key | None = None
     report: Report = lambda metrics, step: None
+    quiet: bool = False
 
     @property
     def member(self) -> Key:

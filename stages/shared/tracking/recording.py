@@ -12,7 +12,7 @@ import multiprocessing
 import os
 import signal
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from multiprocessing.connection import Client, Connection
 from typing import Any
@@ -37,6 +37,13 @@ class Recorder:
 
     def report(self, metrics: Mapping[str, float], step: int) -> None:
         self._send({"metrics": dict(metrics), "step": step})
+
+    def part(
+        self, name: str, params: Mapping[str, Any], metrics: Mapping[str, float], curve: Mapping[str, Sequence[float]]
+    ) -> None:
+        """A run below this one, of a part of the work that has ended, as a trial of a search. curve: values of each
+        step."""
+        self._send({"part": name, "params": dict(params), "metrics": dict(metrics), "curve": dict(curve)})
 
     def _send(self, message: Mapping[str, Any]) -> None:
         try:

@@ -8,6 +8,7 @@ import logging
 import os
 import re
 import threading
+import time
 import warnings
 from collections.abc import Mapping, Sequence
 from hashlib import sha256
@@ -18,8 +19,8 @@ from typing import Any
 import mlflow
 from filelock import FileLock
 from mlflow import MlflowClient
-from mlflow.entities import Dataset, DatasetInput, InputTag, Param
-from mlflow.utils.mlflow_tags import MLFLOW_DATASET_CONTEXT
+from mlflow.entities import Dataset, DatasetInput, InputTag, Metric, Param
+from mlflow.utils.mlflow_tags import MLFLOW_DATASET_CONTEXT, MLFLOW_PARENT_RUN_ID
 
 from ..core.errors import UserError
 from ..core.paths import PROCESSED, project_root
@@ -78,8 +79,11 @@ def record(stage: Connection) -> None:
     try:
         parent = open_run(stage.recv())
         answer(stage, "started")
-        while (message := stage.recv()) and "step" in message:
-            mlflow.log_metrics(message["metrics"], step=message["step"])
+        while (message := stage.recv()) and ("step" in message or "part" in message):
+            if "part" in message:
+                log_part(message)
+            else:
+                mlflow.log_metrics(message["metrics"], step=message["step"])
         if message:
             log_result(parent=parent, **message)
             status = "FINISHED"
@@ -181,6 +185,22 @@ def log_result(
 
         with ONE_MODEL:
             log_model(model)
+
+
+def log_part(message: Mapping[str, Any]) -> None:
+    """A finished run below the active one."""
+    active, client = mlflow.active_run(), MlflowClient()
+    assert active is not None
+    stage = active.data.tags["stage"]
+    tags = {MLFLOW_PARENT_RUN_ID: active.info.run_id, "stage": f"{stage}_part"}
+    run = client.create_run(active.info.experiment_id, run_name=message["part"], tags=tags).info.run_id
+    now = int(time.time() * 1000)
+    metrics = [Metric(name, value, now, 0) for name, value in message["metrics"].items()]
+    for name, values in message["curve"].items():
+        metrics += [Metric(name, value, now, step) for step, value in enumerate(values)]
+    params = [Param(*pair) for pair in params_of(message["params"]).items()]
+    client.log_batch(run, metrics=metrics, params=params)
+    client.set_terminated(run)
 
 
 def dataset_input(use: str, rows: Mapping[str, list[str]]) -> DatasetInput:

@@ -18,10 +18,11 @@ from .module import Learner
 
 
 class History(pl.Callback):
-    """One row per finished epoch. Each is reported, and printed as a line above the progress bar, if there is one."""
+    """One row per finished epoch. Each is reported, and unless `quiet` printed as a line above the progress bar, if
+    there is one."""
 
-    def __init__(self, name: str, report: Report) -> None:
-        self.name, self.report = name, report
+    def __init__(self, name: str, report: Report, quiet: bool = False) -> None:
+        self.name, self.report, self.quiet = name, report, quiet
         self.rows: list[dict[str, float]] = []
         self.images = 0  # shown in training, over all epochs
         self.preparation = 0.0  # seconds before the first step
@@ -60,6 +61,8 @@ class History(pl.Callback):
         self._report(row)
 
     def print(self, title: str, scores: Mapping[str, float], left: str = "") -> None:
+        if self.quiet:
+            return
         values = "  ".join(f"{name} {value:.4f}" for name, value in scores.items() if not math.isnan(value))
         tqdm.write(f"{self.name}  {title}  {values}{left}", file=sys.stderr)
 

@@ -9,7 +9,7 @@ from dataclasses import replace
 import torch
 from lightning.pytorch.utilities.memory import is_oom_error
 
-from ...shared.core.errors import UserError
+from ...shared.core.errors import Untrainable, UserError
 from .machine import Machine
 
 
@@ -33,13 +33,13 @@ def in_more_parts(machine: Machine, step_images: int, auto_batch: bool, reason: 
     message = f"train: {images} images at a time do not fit into memory ({reason.splitlines()[0]})"
     accumulate = min(2 * machine.accumulate, step_images // (2 * machine.world))
     if accumulate <= machine.accumulate:
-        raise UserError(f"{message}, and fewer cannot be trained. Choose a smaller backbone or preprocess.size.")
+        raise Untrainable(f"{message}, and fewer cannot be trained. Choose a smaller backbone or preprocess.size.")
     remedy = f"Set train.accumulate: {accumulate} (the same step in {accumulate} parts), or a smaller train.batch_size"
     if machine.world > 1:
         raise UserError(
             f"{message}. {remedy}. auto_batch works for one device: of several, the others would wait for this one."
         )
     if not auto_batch:
-        raise UserError(f"{message}. {remedy}, or train.auto_batch: true, which tries smaller parts until they fit.")
+        raise Untrainable(f"{message}. {remedy}, or train.auto_batch: true, which tries smaller parts until they fit.")
     print(f"{message}; trying {accumulate} parts a step (auto_batch).", file=sys.stderr)
     return replace(machine, accumulate=accumulate)

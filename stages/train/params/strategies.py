@@ -39,6 +39,10 @@ Epochs = Annotated[int | float, BeforeValidator(whole_or_share)]
 class Common(Settings):
     """What every strategy's settings share."""
 
+    train: Annotated[Mapping[str, Any], Field(exclude=True)] = {}
+    """Settings of the section train that this strategy has otherwise: {optimizer: {lr: 0.003}}. `python -m stages tune`
+    writes what it found here, so that no other strategy trains again."""
+
     @model_validator(mode="before")
     @classmethod
     def _renamed(cls, values: Any) -> Any:

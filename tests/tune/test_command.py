@@ -1,0 +1,110 @@
+"""The whole command on made-up trainings: what it says, writes and leaves."""
+
+import json
+import math
+import re
+import shutil
+from contextlib import contextmanager
+
+import pandas as pd
+import pytest
+
+from stages import checking, study
+from stages.commands import main
+from stages.params_file import rewriting
+from stages.shared.core import settings
+from stages.shared.core.job import Result
+from stages.shared.tracking import recording
+from stages.tune import command
+from stages.tune.trainings import Curve
+
+NAME = "small_cnn-fine_tune-full"
+
+
+class Planted:
+    """Best at lr 0.003. Counts its trainings, as Trainings does not train twice."""
+
+    calls = 0
+
+    def __init__(self, raw, key, metric, memory):
+        self.present = study.resolve("train", raw, key).optimizer.lr
+
+    def __call__(self, values, number, repeat=0, each=lambda epoch, value: None):
+        Planted.calls += 1
+        value = (
+            0.9 - abs(math.log10(values.get("train.optimizer.lr", self.present) / 0.003)) / 5 + 0.001 * repeat * number
+        )
+        each(0, value)
+        return Curve([value], [value], "max", 300, 75, 1.0)
+
+
+class Recorder:
+    def __init__(self):
+        self.result, self.parts = Result(), []
+
+    def part(self, name, params, metrics, curve):
+        self.parts.append((name, params, metrics))
+
+
+@pytest.fixture
+def recorder(repository, workspace, monkeypatch):
+    shutil.copy(repository / "params.yaml", "params.yaml")
+    shutil.copytree(repository / "models" / "pretrained", "models/pretrained")
+    (workspace / "data" / "processed").mkdir(parents=True)
+    (workspace / "data" / "processed" / "meta.json").write_text('{"fingerprint": "x"}')
+    one = Recorder()
+
+    @contextmanager
+    def opened(*_):
+        yield one
+
+    monkeypatch.setattr(recording, "recording", opened)
+    monkeypatch.setattr(command, "Trainings", Planted)
+    monkeypatch.setattr(checking, "check_data", lambda raw: None)
+    monkeypatch.setattr(checking, "check_all", checking.check)
+    with rewriting() as document:
+        document["tune"]["trials"] = 12
+    return one
+
+
+def test_the_winner_is_written_the_report_is_there_and_a_second_call_trains_no_trial(recorder, capsys):
+    before = settings.read()
+    assert main(["tune", NAME, "--keep"]) == 0
+    assert settings.read() == before
+    trained = Planted.calls
+    assert main(["tune", NAME]) == 0
+    assert Planted.calls - trained == 3 * 2 * 3  # only what confirms: this stand-in remembers nothing
+    output = capsys.readouterr().out
+    assert "the random search" in output
+    assert "The search beat the present settings" in output
+    assert "6 models train again: small_cnn-fine_tune-tenth," in output
+    after = settings.read()
+    found = after["strategies"]["fine_tune"]["train"]["optimizer"]["lr"]
+    assert abs(math.log10(found / 0.003)) < 0.2
+    assert {name: section for name, section in after.items() if name != "strategies"} == {
+        name: section for name, section in before.items() if name != "strategies"
+    }
+    folder = command.report_dir("tune") / NAME
+    table = pd.read_csv(folder / "trials.csv")
+    assert table.groupby("study").size().to_dict() == {"random": 12, "search": 12}
+    result = json.loads((folder / "result.json").read_text())
+    assert result["winner"] in ("search", "random")
+    assert result["importance"]["train.optimizer.lr"] > 0.8
+    assert {path.name for path in folder.glob("*.png")} == {"history.png", "importance.png", "settings.png"}
+    assert [name for name, _, _ in recorder.parts[:2]] == ["search 0", "random 0"]
+    assert len(recorder.parts) == 24
+    assert recorder.result.metrics["tune/search"] > 0.85
+    assert main(["tune", NAME]) == 0
+    assert "stays as it is: nothing gave a better mean" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ([], r"tune\.target: null, and the command names no model"),
+        (["small_cnn-fine_tune-ful"], "Did you mean 'small_cnn-fine_tune-full'"),
+    ],
+)
+def test_a_target_that_is_none_is_refused(recorder, capsys, arguments, message):
+    assert main(["tune", *arguments]) == 1
+    assert re.search(message, capsys.readouterr().err)
