@@ -1,5 +1,5 @@
 .DEFAULT_GOAL := help
-.PHONY: help setup run test lint ui app lock clean
+.PHONY: help setup run test lint ui app docs lock clean
 
 PYTHON ?= python3
 VENV := .venv
@@ -56,6 +56,9 @@ ui: $(STAMP) ## show the runs in MLflow; prints the address of the list of model
 
 app: $(STAMP) ## a page in the browser on which the chosen model reads images
 	@$(ACTIVATE) python -m stages app
+
+docs: $(DEV_STAMP) ## build the documentation as a site: site/index.html
+	@$(ACTIVATE) mkdocs build --strict --quiet
 
 COMPILE := $(BIN)/uv pip compile --universal --python-version 3.11 --no-header --no-emit-index-url --no-emit-find-links
 

@@ -6,6 +6,7 @@ python -m stages tune [key] [--keep]                               search for be
 python -m stages check [--arrays]                                  params.yaml, without running anything
 python -m stages use <preset> [--small] [--images FOLDER]          write a preset into params.yaml
 python -m stages backbones                                         write docs/backbones.md anew
+python -m stages params                                            write docs/params.md anew
 python -m stages summary                                           the leaderboard, once more
 python -m stages ui [--port P]                                     the runs in MLflow
 python -m stages export [KEY] [--format openvino] [--int8]         a model for servers: models/onnx/<key>
@@ -28,7 +29,7 @@ from typing import Any
 
 from pydantic import BaseModel
 
-from . import backbones_table, checking, estimate, presets, study, tools
+from . import backbones_table, checking, estimate, params_table, presets, study, tools
 from .parallel import dvc_lock
 from .shared.core import settings
 from .shared.core.allocator import keep_freed_memory
@@ -104,6 +105,8 @@ def arguments_of(argv: Sequence[str] | None) -> argparse.Namespace:
     use.set_defaults(action=use_preset)
     table = commands.add_parser("backbones", help="Write docs/backbones.md: a table of the backbones of params.yaml.")
     table.set_defaults(action=lambda _: backbones_table.write(settings.read()))
+    reference = commands.add_parser("params", help="Write docs/params.md: every setting of params.yaml.")
+    reference.set_defaults(action=lambda _: params_table.write())
     board = commands.add_parser("summary", help="Print the leaderboard.")
     board.set_defaults(action=lambda _: study.STAGES["compare"].show())
     ui = commands.add_parser("ui", help="Show the runs in MLflow.")

@@ -74,6 +74,24 @@ def test_an_edit_of_how_things_look_makes_no_model_stale(finished, tmp_path):
     assert json.loads(finished.dvc("status", "--json")) == {}
 
 
+def test_what_a_search_writes_makes_only_the_models_of_its_target_stale(finished, monkeypatch):
+    from stages.params_file import overlay, rewriting
+    from stages.shared.core.paths import Key
+    from stages.tune import space
+
+    before = (finished.folder / "params.yaml").read_text()
+    monkeypatch.chdir(finished.folder)
+    with rewriting() as document:
+        overlay(document, space.changes({"train.optimizer.lr": 0.00321}, Key("small_cnn", "fine_tune", "full")))
+    status = json.loads(finished.dvc("status", "--json"))
+    assert status.keys() == {"train@small_cnn-fine_tune-full"}
+    assert status["train@small_cnn-fine_tune-full"] == [
+        {"changed deps": {"params.yaml": {"strategies.fine_tune": "modified"}}}
+    ]
+    (finished.folder / "params.yaml").write_text(before)
+    assert json.loads(finished.dvc("status", "--json")) == {}
+
+
 def test_an_edit_of_one_strategy_reruns_that_strategy_and_what_follows(finished):
     finished.edit({"strategies.fine_tune": {"backbone_lr": 0.05}})
     member = "small_cnn-fine_tune-full"

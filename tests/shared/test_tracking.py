@@ -70,6 +70,24 @@ def test_a_stage_is_one_run_below_its_experiments_run(root, monkeypatch):
     assert (root / "mlartifacts").is_dir()
 
 
+def test_a_trial_of_a_search_is_a_run_below_that_of_the_search(root):
+    with recording("tune", KEY, {"tune": {"trials": 2}}) as recorder:
+        recorder.part("search 0", {"train.optimizer.lr": 0.1}, {"value": 0.8}, {"so_far": [0.7, 0.8]})
+        recorder.part("search 1", {"train.optimizer.lr": 0.2}, {}, {"so_far": []})
+    client, rows = runs(root)
+    search = next(run for run in rows if run.data.tags["stage"] == "tune")
+    first, second = sorted(
+        (run for run in rows if run.data.tags["stage"] == "tune_part"), key=lambda run: run.info.run_name
+    )
+    for trial in (first, second):
+        assert trial.data.tags["mlflow.parentRunId"] == search.info.run_id
+        assert trial.info.status == "FINISHED"
+    assert first.data.params == {"train.optimizer.lr": "0.1"}
+    assert first.data.metrics["value"] == 0.8
+    assert [m.value for m in client.get_metric_history(first.info.run_id, "so_far")] == [0.7, 0.8]
+    assert search.info.status == "FINISHED"
+
+
 def test_a_study_has_its_settings_and_what_a_result_says_of_the_whole(root):
     settings = {"seed": 0, "train": {"epochs": 3}}
     images = pd.DataFrame({"path": ["a.png", "b.png"], "label": ["normal", "sick"], "patient": ["p1", "p2"], "fold": 0})
