@@ -89,7 +89,7 @@ def test_the_winner_is_written_the_report_is_there_and_a_second_call_trains_no_t
     assert table.groupby("study").size().to_dict() == {"random": 12, "search": 12}
     result = json.loads((folder / "result.json").read_text())
     assert result["winner"] in ("search", "random")
-    assert result["importance"]["train.optimizer.lr"] > 0.8
+    assert result["importance"]["train.optimizer.lr"] > 0.5
     assert {path.name for path in folder.glob("*.png")} == {"history.png", "importance.png", "settings.png"}
     assert [name for name, _, _ in recorder.parts[:2]] == ["search 0", "random 0"]
     assert len(recorder.parts) == 24

@@ -92,14 +92,14 @@ def test_what_is_suggested_is_what_is_written(raw):
 
 
 def test_only_the_models_of_the_targets_strategy_train_again_and_every_comment_stays(raw, tmp_path, monkeypatch):
-    before = (settings.PARAMS).read_text()
+    before = settings.PARAMS.read_text()
+    expected = [key for key in checking.check(raw) if key.strategy == "fine_tune"]
     monkeypatch.chdir(tmp_path)
     settings.PARAMS.write_text(before)
     changes = space.changes({"train.optimizer.lr": 0.00321, "strategies.fine_tune.backbone_lr": 0.25}, KEY)
     with rewriting() as document:
         overlay(document, changes)
     after = settings.read()
-    expected = [key for key in checking.check(raw) if key.strategy == "fine_tune"]
     assert space.stale(raw, after) == expected
     assert after["strategies"]["fine_tune"]["train"] == {"optimizer": {"lr": 0.00321}}
     assert after["train"] == raw["train"]
