@@ -65,3 +65,8 @@ def test_a_lock_file_that_dvc_is_just_writing_is_read_again(workspace, monkeypat
     path.write_text("")
     monkeypatch.setattr(dvc_lock.time, "sleep", lambda _: path.write_text("{}"))
     dvc_lock.check()
+
+
+@pytest.mark.parametrize(("answer", "code"), [(None, 0), (0, 0), (3, 3), (4, 4)])
+def test_the_number_that_an_action_returns_is_the_exit_code(answer, code):
+    assert entry.exit_code(lambda: answer) == code

@@ -53,8 +53,8 @@ class Difference:
 
 def of_scores(new: Score, old: Score, alpha: float) -> Difference:
     """Of two metrics on the same paired draws of the patients. The bounds are made from the score intervals of both and
-    the correlation of their draws (gaps.py): near an AUROC of 1 the plain interval of the draws is passed too often by
-    a worse model, in 7 to 10 of 100 studies at an alpha of 5 (tests/registry/test_judge.py has such studies)."""
+    the correlation of their draws (gaps.py): near an AUROC of 1 a worse model passes the plain interval of the draws
+    too often, because its error is estimated as too small just where its value is too high."""
     return turned(gap(new, old, 1 - 2 * alpha), new.measure, alpha)
 
 
