@@ -26,11 +26,11 @@ sys.path.insert(0, str(Path(__file__).parents[1]))
 from stages.compare.numbers.delong import areas as areas_of
 from stages.compare.numbers.draws import Contrast, Draws
 from stages.compare.numbers.mcnemar import discordance
-from stages.compare.numbers.optimism import optimism
+from stages.compare.numbers.optimism import corrected_by, optimism, widening
 from stages.compare.numbers.paired import holm
 from stages.compare.numbers.tiers import tiers
 from stages.shared.measures import MEASURES, segmentation
-from stages.shared.measures.intervals import draws
+from stages.shared.measures.intervals import area_spread, draws, score_interval
 from stages.shared.measures.judge import Resampling, judge
 from stages.shared.measures.statistics import auroc, once
 from stages.shared.tasks import classification
@@ -221,8 +221,11 @@ def first_row(count: int, rng: Rng) -> tuple[bool, bool]:
     95% interval lies above; the same of the value as it is."""
     drawn = models(np.full(count, 0.85), rng)
     best = int(drawn.point.argmax())
-    low = drawn.point[best] - stats.norm.ppf((1 + LEVEL) / 2) * drawn.replicates[best].std()
-    return low - optimism(drawn) > 0.85, low > 0.85
+    value, quantile = float(drawn.point[best]), float(stats.norm.ppf((1 + LEVEL) / 2))
+    low, high = score_interval(value, area_spread(value) / drawn.replicates[best].var(), quantile, area_spread)
+    factor = widening(drawn, range(count))
+    own = corrected_by(optimism(drawn), value, low, high, factor, higher_is_better=True)
+    return own["corrected_low"] > 0.85, low > 0.85
 
 
 def equal_strategies(seeds: int, rng: Rng) -> tuple[bool, bool]:

@@ -8,7 +8,11 @@ The choice was made among values with the chance e + u, √2 times that of the t
 by √2. (This is the coupled bootstrap of Oliveira, Lei & Tibshirani 2021, with noise of the data's own size.)
 
 With equal models this is what they gain on average. Where models differ by about as much as the chance, it is a little
-too large. Simulated in benchmarks/claims.py.
+too large.
+
+An average says too little of one study, so the interval of the corrected value is no shifted one: its end on the
+flattered side is the end of an interval that holds for all rows at once, whichever of them comes first
+(`joint_probability`). Simulated in benchmarks/claims.py.
 """
 
 from __future__ import annotations
@@ -17,7 +21,9 @@ from collections.abc import Sequence
 
 import numpy as np
 import pandas as pd
+from scipy.special import ndtri
 
+from ...shared.measures.intervals import joint_probability
 from .draws import Draws
 
 
@@ -36,14 +42,34 @@ def optimism(draws: Draws, rows: Sequence[int] | None = None) -> float:
     return float(max(2**0.5 * flattery, 0.0))
 
 
+def widening(draws: Draws, rows: Sequence[int]) -> float:
+    """By how much the interval of one row has to grow to hold for all of `rows` at once: 1 or more."""
+    drawn = draws.replicates[list(rows)]
+    alone = (1 + draws.level) / 2
+    return float(ndtri(joint_probability([drawn], draws.level)) / ndtri(alone))
+
+
 def table(board: pd.DataFrame, draws: Draws) -> pd.DataFrame:
     """Of the first of all rows of the leaderboard, and of the first that is a model: `choice`, `key`, `rows` (how many
-    it was chosen from), `value` with `value_low` and `value_high`, `optimism`, and all three `corrected` by it. `draws`
-    are in the order of `board`."""
-    sign, found = (1 if draws.measure.higher_is_better else -1), []
+    it was chosen from), `value` with `value_low` and `value_high`, `optimism`, and `corrected` with its interval.
+    `draws` are in the order of `board`."""
+    rows = []
     for choice, at in (("all rows", np.arange(len(board))), ("models", np.flatnonzero(board["kind"] == "model"))):
         first, amount = board.iloc[at[0]], optimism(draws, at.tolist())
-        own = {name: first[name] for name in ("value", "value_low", "value_high")}
-        corrected = {f"corrected{name.removeprefix('value')}": value - sign * amount for name, value in own.items()}
-        found.append({"choice": choice, "key": first["key"], "rows": len(at), **own, "optimism": amount, **corrected})
-    return pd.DataFrame(found)
+        own = {name: float(first[name]) for name in ("value", "value_low", "value_high")}
+        corrected = corrected_by(amount, *own.values(), widening(draws, at.tolist()), draws.measure.higher_is_better)
+        rows.append({"choice": choice, "key": first["key"], "rows": len(at), **own, "optimism": amount, **corrected})
+    return pd.DataFrame(rows)
+
+
+def corrected_by(
+    amount: float, value: float, low: float, high: float, factor: float, higher_is_better: bool
+) -> dict[str, float]:
+    """`corrected`, `corrected_low`, `corrected_high`. `factor`: of `widening`."""
+    sign = 1 if higher_is_better else -1
+    ends = [low - sign * amount, high - sign * amount]
+    if higher_is_better:
+        ends[0] = min(ends[0], value - factor * (value - low))
+    else:
+        ends[1] = max(ends[1], value + factor * (high - value))
+    return {"corrected": value - sign * amount, "corrected_low": ends[0], "corrected_high": ends[1]}

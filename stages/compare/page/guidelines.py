@@ -165,7 +165,7 @@ def how_sure(study: Study, choice: Choice) -> Advice:
     seeds = int(row["seeds"])
     numbers = _numbers(study, own) | {"seeds": seeds, "test_patients": draws.clusters, "seed_sd": None}
     ends = f"The {level(draws.level)} interval of {_name(study, own)}, {span(row['value_low'], row['value_high'])},"
-    patients = f"{count(draws.clusters)} test {_word(study)}"
+    patients = f"{count(draws.clusters)} {_units(study)}"
     if seeds == 1:
         text = f"{ends} covers the chance of {patients} alone. It was trained once: another training may differ."
     else:
@@ -188,13 +188,13 @@ def decision(study: Study, choice: Choice) -> Advice | None:
     row, seeds = study.cells.differences([(other, own)]).iloc[0], study.cells.seeds(own, other)
     names = f"{_name(study, other)} and {_name(study, own)}"
     if_true = f"{names} differ by {signed(row['difference'])}. If that is the true difference"
-    ways = [f"about {count(needed.patients)} test {_word(study)} (now {count(clusters)})"] if needed.patients else []
+    ways = [f"about {count(needed.patients)} {_units(study)} (now {count(clusters)})"] if needed.patients else []
     ways += [f"{needed.seeds} seeds each (now {seeds})"] if needed.seeds else []
     if ways:
         text = f"{if_true}, {' or '.join(ways)} would show it."
     else:
         nor = ", and neither would 100 seeds" if seeds > 1 else ""
-        text = f"{if_true}, 100 times the test {_word(study)} would not show it{nor}."
+        text = f"{if_true}, 100 times as many {_units(study)} would not show it{nor}."
     numbers: Numbers = {name: float(row[name]) for name in ("difference", "low", "high")}
     numbers |= {"test_patients": clusters, "test_patients_needed": needed.patients}
     numbers |= {"seeds": seeds, "seeds_needed": needed.seeds}
@@ -307,8 +307,9 @@ def _numbers(study: Study, cell: int) -> Numbers:
     return names | {name: float(row[name]) for name in ("value", "value_low", "value_high", "val_value", "seconds")}
 
 
-def _word(study: Study) -> str:
-    return "images" if study.data.validation.get("patients_known") is False else "patients"
+def _units(study: Study) -> str:
+    """What the draws take whole: images that share a duplicate count once."""
+    return "different test images" if study.data.validation.get("patients_known") is False else "test patients"
 
 
 def _count(n: int, noun: str) -> str:
