@@ -65,7 +65,7 @@ COMPILE := $(BIN)/uv pip compile --universal --python-version 3.11 --no-header -
 lock: $(DEV_STAMP) ## write all requirements*.txt anew
 	$(COMPILE) requirements.in -o requirements.txt
 	@# some ask for torch, which requirements.txt brings, with CUDA or without
-	for extra in serve ray slurm openvino dev; do \
+	for extra in serve app ray slurm openvino dev; do \
 	  echo torch | $(COMPILE) requirements-$$extra.in --excludes - -o requirements-$$extra.txt || exit 1; done
 
 clean: ## delete what the pipeline made (DVC's cache and MLflow's store stay)
