@@ -6,7 +6,7 @@
 # compose.yaml starts both beside MLflow. No model and no image of a patient is in what this builds.
 FROM python:3.12.12-slim-bookworm AS server
 
-ENV PYTHONUNBUFFERED=1 PYTHONDONTWRITEBYTECODE=1
+ENV PYTHONUNBUFFERED=1 PYTHONDONTWRITEBYTECODE=1 HOME=/tmp
 WORKDIR /lightbox
 COPY requirements-serve.txt ./
 RUN pip install --no-cache-dir --no-deps --requirement requirements-serve.txt

@@ -13,6 +13,7 @@ from stages.registry.promote import promote, rollback
 from stages.shared.core.errors import UserError
 from stages.shared.core.job import Job
 from stages.shared.core.paths import Key
+from stages.shared.tracking import follow
 from stages.shared.tracking.aliases import is_empty, open_registry
 from stages.shared.tracking.recording import first_message
 from tests.registry.test_promote import decision
@@ -56,6 +57,9 @@ def test_a_version_is_registered_found_aliased_and_fetched_with_its_export(local
     with pytest.raises(UserError, match="'9' is not known"):
         registry.version("9")
 
+    assert follow.look("models:/chest@champion") == {"version": "models:/chest/1", "path": str(folder)}
+    assert set(follow.look("models:/chest@challenger")) == set(follow.look("models:/brain@champion")) == {"absent"}
+
     by_hand = registry.client.create_model_version(
         "chest", source=str(model), tags={"digest": "digest2", "key": str(KEY)}
     )
@@ -64,6 +68,7 @@ def test_a_version_is_registered_found_aliased_and_fetched_with_its_export(local
         registry.export(second)
     promote(registry, decision("2", champion="1"), lambda: second)
     assert [registry.alias(alias).number for alias in ("champion", "previous")] == ["2", "1"]
+    assert "without its export" in follow.look("models:/chest@champion")["error"]
 
     # the commands, on the same registry
     (local / "params.yaml").write_text(json.dumps({"registry": {"name": "chest"}}))

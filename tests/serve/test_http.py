@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import io
 import json
+import queue
 import shutil
 import subprocess
 import sys
@@ -20,6 +21,7 @@ from PIL import Image
 from starlette.testclient import TestClient
 
 from stages.serve.http.app import make_app
+from stages.serve.http.follower import Follower
 from stages.serve.http.metrics import Metrics
 from stages.serve.http.models import Models
 from stages.serve.params import Http
@@ -410,6 +412,7 @@ from starlette.testclient import TestClient
 from stages import commands
 from stages.serve.http import command, models, follower, chosen
 from stages.serve.http.app import make_app
+from stages.serve.http.follower import Follower
 from stages.serve.http.metrics import Metrics
 from stages.serve.params import Http
 from stages.serve.service import Service
@@ -441,3 +444,19 @@ def test_prepared_images_are_the_bits_that_preprocess_wrote(export, tmp_path):
     spec = PreprocessSpec.model_validate(recipe["preprocess"])
     service, film = Service.open(folder), np.random.default_rng(1).integers(0, 255, (70, 50), dtype=np.uint8)
     assert np.array_equal(service.prepare(png(film)).image, Preprocessor(spec)(png(film), "film.png"))
+
+
+def test_who_watches_the_registry_is_started_again_and_ends_with_the_server(workspace, repository, monkeypatch):
+    """A process of its own; without a registry it needs no MLflow to say so."""
+    monkeypatch.setenv("PYTHONPATH", str(repository))
+    monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
+    heard: queue.Queue[dict[str, str]] = queue.Queue()
+    follower = Follower("models:/lightbox@champion", 0.1, heard.put)
+    follower.start()
+    assert "no model is registered" in heard.get(timeout=30)["absent"]
+    follower._process.kill()
+    assert "started again" in heard.get(timeout=30)["error"]
+    assert "no model is registered" in heard.get(timeout=30)["absent"]
+    follower.stop()
+    follower.join(timeout=10)
+    assert (follower.is_alive(), follower._process.returncode) == (False, 0)

@@ -66,7 +66,8 @@ class Models:
             self.serve(folder, version)
         except Exception as error:  # whatever is wrong with it, the model before it has to go on
             own = isinstance(error, UserError)
-            reason = str(error).replace(str(folder), version) if own else f"it cannot be run ({type(error).__name__})"
+            message = str(error).partition(" Run `")[0]  # what to run is for who exported it
+            reason = message.replace(str(folder), version) if own else f"it cannot be run ({type(error).__name__})"
             self.refused = Refused(version, reason)
             self.metrics.refusal()
             goes_on = f"{self.service.version} goes on" if self.service else "no model answers"

@@ -7,6 +7,7 @@ store.py          where runs are kept, and whether that can be reached
 aliases.py        a registered model: its versions, and which of them is in use
 follow.py         a process that watches an alias for a server
 registry.py       a process that looks up a registered model
+follow.py         a process that watches an alias for a server
 package.py        what a logged model needs to be served
 serving_model.py  the model as MLflow serves it
 """

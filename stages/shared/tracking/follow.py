@@ -21,8 +21,8 @@ from contextlib import closing
 from pathlib import Path
 
 from ..core.errors import UserError
-from .registry import download, export_in
-from .store import QUIET, check_usable, hide_password, store
+from .aliases import open_registry
+from .store import QUIET, check_usable, store
 
 
 def main(uri: str, seconds: str) -> int:
@@ -47,7 +47,11 @@ def look(uri: str) -> dict[str, str]:
         check_usable(address)
         if address.startswith("sqlite:") and not has_models(Path(address.removeprefix("sqlite:///"))):
             return {"absent": f"{uri}: no model is registered in {address}"}
-        return ask(uri, name, alias, address)
+        registry = open_registry(name)
+        version = registry.alias(alias)
+        if version is None:
+            return {"absent": f"{uri}: no version of {name} is its {alias}"}
+        return {"version": f"models:/{name}/{version.number}", "path": str(registry.export(version))}
     except UserError as error:
         return {"error": str(error)}
 
@@ -59,24 +63,6 @@ def has_models(database: Path) -> bool:
     with closing(sqlite3.connect(database)) as connection:
         tables = connection.execute("SELECT name FROM sqlite_master WHERE name = 'registered_model_aliases'")
         return tables.fetchone() is not None
-
-
-def ask(uri: str, name: str, alias: str, address: str) -> dict[str, str]:
-    from mlflow import MlflowClient
-    from mlflow.exceptions import MlflowException
-    from mlflow.protos.databricks_pb2 import RESOURCE_DOES_NOT_EXIST, ErrorCode
-
-    try:
-        aliases = MlflowClient(address, address).get_registered_model(name).aliases
-        if alias not in aliases:
-            return {"absent": f"{uri}: {name} has no {alias}"}
-        version = str(aliases[alias])
-        path = export_in(download(name, version, address), f"models:/{name}/{version}")
-        return {"version": f"models:/{name}/{version}", "path": str(path)}
-    except MlflowException as error:
-        if error.error_code == ErrorCode.Name(RESOURCE_DOES_NOT_EXIST):
-            return {"absent": f"{uri}: there is no registered model {name}"}
-        return {"error": f"{uri}: MLflow refused: {error}. Registry: {hide_password(address)}."}
 
 
 if __name__ == "__main__":
