@@ -1,5 +1,5 @@
 .DEFAULT_GOAL := help
-.PHONY: help setup run test lint ui app docs lock clean
+.PHONY: help setup run test lint ui serve app docs lock clean
 
 PYTHON ?= python3
 VENV := .venv
@@ -53,6 +53,9 @@ lint: $(DEV_STAMP) ## fix what the linter can fix
 
 ui: $(STAMP) ## show the runs in MLflow; prints the address of the list of models
 	@$(ACTIVATE) python -m stages ui
+
+serve: $(STAMP) ## answer HTTP requests with the champion, or with the model that validation chose
+	@$(ACTIVATE) python -m stages serve $(if $(PORT),--port $(PORT))
 
 app: $(STAMP) ## a page in the browser on which the chosen model reads images
 	@$(ACTIVATE) python -m stages app
