@@ -1,5 +1,5 @@
-"""What an answer costs: `python -m stages serve` beside `mlflow models serve`, with 1, 8 and 64 clients; and the exported
-network beside eager torch.
+"""What an answer costs: `python -m stages serve` beside `mlflow models serve`, with 1, 8 and 64 clients; and the
+exported network beside eager torch.
 
 cd STUDY && python …/benchmarks/serve.py [--key KEY] [--seconds 8] [--rounds 2]
 

@@ -16,7 +16,6 @@ if TYPE_CHECKING:
     from .models import Models
 
 KEY = "LIGHTBOX_API_KEY"
-FIRST_WORD = 60.0  # seconds for the registry to be heard; MLflow takes some to be imported
 
 
 def add_commands(commands: Any) -> None:
@@ -102,7 +101,7 @@ def follow(models: Models, settings: Http, champion_only: bool) -> Follower | No
     follower = Follower(settings.follow, settings.poll, models.hear)
     follower.start()
     if not champion_only:
-        models.wait(FIRST_WORD)
+        models.wait()
         if models.service is None and models.registry is not None and models.refused is not None:
             reason = models.refused.reason  # nobody is champion, and there is no other model
             follower.stop()

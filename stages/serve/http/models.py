@@ -94,9 +94,9 @@ class Models:
             log.warning("%s; waiting for one", message["absent"])
         self._heard.set()
 
-    def wait(self, seconds: float) -> bool:
-        """Until the registry has been heard once. False: it was not."""
-        return self._heard.wait(seconds)
+    def wait(self) -> None:
+        """Until the registry has been heard once, and what it said was followed."""
+        self._heard.wait()
 
     def _champion(self, version: str, folder: Path) -> None:
         if self.service is not None and self.service.version == version:
