@@ -94,6 +94,30 @@ def test_decisions_are_those_of_evaluate(export, judged, films):
     assert [decision.abstain for decision in decisions] == (Table(rows).confidence < limit).tolist()
 
 
+def test_the_server_answers_what_evaluate_wrote_down(folder, judged, films):
+    """Films as PNG files, by REST."""
+    from starlette.testclient import TestClient
+
+    from stages.serve.http.app import make_app
+    from stages.serve.http.metrics import Metrics
+    from stages.serve.http.models import Models
+    from stages.serve.params import Http
+    from stages.serve.service import Service
+
+    from .planted_export import png
+
+    images, paths = films
+    expected = judged.set_index("path").loc[paths]
+    models = Models(Metrics(), Service.open)
+    models.serve(folder)
+    with TestClient(make_app(models, Metrics(), Http(), None, None)) as client:
+        answers = [client.post("/predict", files={"image": png(image.squeeze())}).json() for image in images]
+    for answer, (_, row) in zip(answers, expected.iterrows(), strict=True):
+        assert answer["predicted"] == row["predicted"]
+        calibrated = {name: row[f"calibrated_{name}"] for name in answer["probabilities"]}
+        assert answer["probabilities"] == pytest.approx(calibrated, abs=1e-4)
+
+
 def test_the_calibrated_threshold_calls_the_same_images(export, judged, films):
     own = export.predict(films[0])
     point = export.rules.points["sick"]
