@@ -68,7 +68,7 @@ def test_a_version_is_registered_found_aliased_and_fetched_with_its_export(local
         registry.export(second)
     promote(registry, decision("2", champion="1"), lambda: second)
     assert [registry.alias(alias).number for alias in ("champion", "previous")] == ["2", "1"]
-    assert "without its export" in follow.look("models:/chest@champion")["error"]
+    assert "has 0 exports" in follow.look("models:/chest@champion")["error"]
 
     # the commands, on the same registry
     (local / "params.yaml").write_text(json.dumps({"registry": {"name": "chest"}}))

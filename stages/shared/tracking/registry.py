@@ -108,5 +108,16 @@ def download(name: str, version: str, address: str) -> Path:
     return folder
 
 
+def export_in(folder: Path, version: str) -> Path:
+    """The exported model among a version's files: the folder `export`."""
+    certificates = sorted(folder.rglob("export/certificate.json"))
+    if len(certificates) != 1:
+        raise UserError(
+            f"{version}: has {len(certificates)} exports (folders `export` with a certificate.json); a model that can "
+            "be served has one. Register it with `python -m stages promote`."
+        )
+    return certificates[0].parent
+
+
 if __name__ == "__main__":
     sys.exit(main(sys.argv[1]))
