@@ -374,3 +374,37 @@ def test_the_difference_of_two_areas_is_that_of_scikit_learn():
     first, other = (roc_auc_score(positive, score) for score in scores)
     assert point[0] == pytest.approx(first - other)
     assert np.concatenate(drawn).mean() == pytest.approx(point[0], abs=0.02)
+
+
+def test_clients_of_the_serving_benchmark_wait_for_their_answers():
+    """A server that takes 20 ms for an answer and answers any number at a time."""
+    import threading
+    import time
+    from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+
+    import serve
+
+    class Handler(BaseHTTPRequestHandler):
+        protocol_version = "HTTP/1.1"
+
+        def do_POST(self):
+            asked.append(self.rfile.read(int(self.headers["Content-Length"])))
+            time.sleep(0.02)
+            self.send_response(200 if asked[-1] != b"wrong" else 500)
+            self.send_header("Content-Length", "0")
+            self.end_headers()
+
+        def log_message(self, *_):
+            pass
+
+    asked = []
+    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    contender = serve.Contender("test", server.server_port, "/", {}, [b"a", b"b", b"c"])
+    load = serve.measure(contender, clients=3, seconds=0.3)
+    assert set(asked) == {b"a", b"b", b"c"}
+    assert load.p99 >= load.p50 >= 0.02
+    assert 20 < load.rate <= 150
+    with pytest.raises(SystemExit, match="HTTP 500"):
+        serve.first(serve.Contender("test", server.server_port, "/", {}, [b"wrong"]))
+    server.shutdown()
