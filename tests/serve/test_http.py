@@ -335,15 +335,19 @@ def test_a_broken_candidate_leaves_the_old_model_answering(server, tmp_path, fau
 
 
 def test_without_a_champion_the_chosen_model_answers_until_there_is_one(export, tmp_path):
-    metrics, made = Metrics(), []
-    chosen = lambda: made.append(1) or export  # noqa: E731
+    metrics, calls = Metrics(), []
+
+    def chosen():
+        calls.append(1)
+        return export
+
     models = Models(metrics, Service.open, chosen, tmp_path / "memory.json")
     models.hear({"absent": "models:/lightbox@champion: lightbox has no champion"})
     assert models.service.version == str(export)
     two = planted_export.write(tmp_path / "two", 0.1)
     models.hear({"version": "models:/lightbox/2", "path": str(two)})
     models.hear({"absent": "models:/lightbox@champion: lightbox has no champion"})
-    assert (models.service.version, len(made)) == ("models:/lightbox/2", 1)
+    assert (models.service.version, len(calls)) == ("models:/lightbox/2", 1)
     later = Models(Metrics(), Service.open, chosen, tmp_path / "memory.json")
     later.hear({"error": "the registry does not answer"})  # at the next start
     assert later.service.version == "models:/lightbox/2"

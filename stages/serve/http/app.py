@@ -66,7 +66,7 @@ def make_app(models: Models, metrics: Metrics, settings: Http, key: str | None, 
     async def in_worker(function: Any, *arguments: Any) -> Any:
         return await asyncio.get_running_loop().run_in_executor(workers, partial(function, *arguments))
 
-    async def answer(service: Service, data: bytes, mask: bytes | None) -> tuple[Prepared, Answer]:
+    async def predicted(service: Service, data: bytes, mask: bytes | None) -> tuple[Prepared, Answer]:
         batcher: Batcher = app.state.batcher
         with batcher.preparing():
             try:
@@ -92,12 +92,12 @@ def make_app(models: Models, metrics: Metrics, settings: Http, key: str | None, 
     ) -> Prediction:
         """Class, calibrated probabilities, and what to make of them."""
         service = current(models)
-        prepared, found = await answer(service, await image.read(), await mask.read() if mask else None)
-        metrics.answer(service.version, found.decision.predicted, found.decision.abstain)
-        drawn = await in_worker(schema.heat_map, service, found, prepared.image) if heatmap else None
+        prepared, answer = await predicted(service, await image.read(), await mask.read() if mask else None)
+        metrics.answer(service.version, answer.decision.predicted, answer.decision.abstain)
+        picture = await in_worker(schema.heat_map, service, answer, prepared.image) if heatmap else None
         if log_folder is not None:
-            await in_worker(remember, service, found, prepared, log_folder)
-        return schema.prediction(service, found, drawn)
+            await in_worker(remember, service, answer, prepared, log_folder)
+        return schema.prediction(service, answer, picture)
 
     @app.get("/health", response_model=Health)
     async def health() -> Health:
