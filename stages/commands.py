@@ -15,6 +15,8 @@ python -m stages gate [KEY]                                        an exported m
 python -m stages promote [--anyway REASON]                         make it the champion
 python -m stages rollback [--to VERSION]                           back to the previous one
 python -m stages log                                               who was champion, since when and why
+python -m stages drift FOLDER | --served | --study                 are new images like those it was tested on?
+python -m stages retrain [--promote] [--jobs N]                    pull, run, drift, gate, promote if asked
 python -m stages app [--port P] [--folder EXPORT]                  a page on which the model reads images
 """
 

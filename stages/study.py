@@ -43,7 +43,7 @@ OUTER = {
     "strategy": "strategies.{strategy}",
     "sample": "samples.{sample}",
 }
-TOOLS = ("parallel", "serve", "registry", "tune")
+TOOLS = ("parallel", "serve", "registry", "tune", "drift", "retrain")
 """Commands above the stages (tools.py) with a section of their own. One that is missing has its defaults."""
 SECTIONS = ("task", "seed", "matrix", *TABLES, *STAGES, *TOOLS)
 

@@ -12,7 +12,7 @@ from collections.abc import Mapping
 from types import ModuleType
 from typing import Any
 
-from . import registry, serve, study, tune
+from . import drift, registry, retrain, serve, study, tune
 from .parallel import command as parallel
 
 TOOLS: dict[str, ModuleType] = {  # in the order of the help
@@ -20,6 +20,8 @@ TOOLS: dict[str, ModuleType] = {  # in the order of the help
     "serve": serve,
     "registry": registry,
     "tune": tune,
+    "drift": drift,
+    "retrain": retrain,
 }
 
 

@@ -18,9 +18,10 @@ from stages.compare.numbers.delong import areas, placements
 from stages.compare.numbers.draws import Draws
 from stages.compare.numbers.mcnemar import discordance, sign_flip
 from stages.compare.numbers.optimism import corrected_by, optimism, table
-from stages.compare.numbers.paired import agreement, families, holm
+from stages.compare.numbers.paired import agreement, families
 from stages.compare.numbers.tiers import tiers
 from stages.shared.core.paths import Key
+from stages.shared.measures.intervals import holm
 from stages.shared.measures.measure import Measure
 
 RNG = np.random.default_rng

@@ -17,6 +17,7 @@ import numpy as np
 import pandas as pd
 from scipy.special import ndtr, ndtri
 
+from ...shared.measures.intervals import holm
 from ...shared.measures.measure import TaskMeasures
 from ..read import Member
 from .delong import Areas, areas
@@ -148,16 +149,6 @@ def intervals(draws: Draws | None, shown: Sequence[Pair], against: str) -> list[
 def adjusted(p: Mapping[Pair, float]) -> dict[frozenset[int], float]:
     """By the two models, whichever comes first."""
     return dict(zip(map(frozenset, p), holm(np.array([*p.values()])).tolist(), strict=True))
-
-
-def holm(p: np.ndarray) -> np.ndarray:
-    """Adjusted p values (Holm 1979); NaN is no test and stays."""
-    adjusted = np.full(len(p), np.nan)
-    tests = np.flatnonzero(np.isfinite(p))
-    order = tests[np.argsort(p[tests], kind="stable")]
-    steps = np.maximum.accumulate(p[order] * np.arange(len(order), 0, -1))
-    adjusted[order] = np.minimum(steps, 1.0)
-    return adjusted
 
 
 def agreement(table: pd.DataFrame) -> Mapping[str, tuple[int, int]]:

@@ -176,6 +176,16 @@ def joint_probability(blocks: Iterable[np.ndarray], level: float) -> float:
     return max(normal_probability(float(np.quantile(largest, level))), pointwise)
 
 
+def holm(p: np.ndarray) -> np.ndarray:
+    """Adjusted p values (Holm 1979); NaN is no test and stays."""
+    adjusted = np.full(len(p), np.nan)
+    tests = np.flatnonzero(np.isfinite(p))
+    order = tests[np.argsort(p[tests], kind="stable")]
+    steps = np.maximum.accumulate(p[order] * np.arange(len(order), 0, -1))
+    adjusted[order] = np.minimum(steps, 1.0)
+    return adjusted
+
+
 def t_quantile(probability: float, df: float) -> float:
     from scipy.special import stdtrit  # not above: every stage imports this module to check params.yaml
 

@@ -1,0 +1,87 @@
+"""`python -m stages drift`."""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from ..shared.core.errors import UserError
+from ..shared.core.paths import PARAMS
+from ..shared.core.settings import read
+from ..study import resolve, source_in_words, tool_settings
+from .params import Params
+
+if TYPE_CHECKING:
+    from ..shared.exported.export import Export
+    from .read import New
+    from .verdict import Findings
+
+DRIFT, TOO_FEW = 3, 4
+"""Exit codes; 0: no drift shown."""
+
+
+def add_commands(commands: Any) -> None:
+    drift = commands.add_parser("drift", help="Are new images like those that the model was tested on?")
+    drift.add_argument("folder", nargs="?", type=Path, help="new images, without labels: a folder or a .zip")
+    drift.add_argument("--served", action="store_true", help="those that the server has seen (.lightbox/served)")
+    drift.add_argument("--study", action="store_true", help="those of data/raw.zip that the model does not know")
+    drift.add_argument("--model", metavar="KEY", help="an exported model; default: the one that validation chose")
+    drift.set_defaults(action=run)
+
+
+def run(arguments: argparse.Namespace) -> int:
+    if sum([arguments.folder is not None, arguments.served, arguments.study]) != 1:
+        raise UserError("drift: say which new images: a folder or a .zip, or --served, or --study.")
+    from ..shared.exported import served
+    from ..shared.exported.chosen import chosen_key
+    from ..shared.exported.export import ROOT, Export
+    from . import read as images
+
+    raw = read()
+    params = tool_settings(Params, raw, "drift")
+    export = Export.read(ROOT / (arguments.model or chosen_key()))
+    if arguments.served:
+        new = images.of_server(export, served.folder(), params.days)
+    elif arguments.study:
+        new = images.of_study(export)
+    else:
+        new = images.of_folder(arguments.folder, export, params.patient or resolve("validate", raw).patient)
+    return code(watch(export, new, params, raw))
+
+
+def code(findings: Findings) -> int:
+    return TOO_FEW if findings.name == "too_few" else DRIFT if findings.alarm else 0
+
+
+def watch(export: Export, new: New, params: Params, raw: Mapping[str, Any]) -> Findings:
+    """Compare, print, write reports/drift and a run of MLflow.
+
+    Raises:
+        UserError: MLflow cannot be reached.
+    """
+    import numpy as np
+
+    from ..shared.core.job import Result
+    from ..shared.tracking.recording import recording
+    from . import read as images
+    from . import report, sentences
+    from .statistics.battery import Options
+    from .verdict import judge
+
+    options = Options(params.alpha, params.permutations, params.draws, params.confidence, params.seed)
+    rng = np.random.default_rng(params.seed)
+    reference = images.reference(export).at_most(params.images, rng)
+    new = new.at_most(params.images, rng)
+    title = f"{raw['task']}, {source_in_words(raw)}"
+    about = "New images against those that the model was validated and tested on."
+    logged = {"drift": params.model_dump(mode="json"), "model": export.recipe.key}
+    with recording("drift", None, logged, None, about, title) as recorder:
+        findings = judge(reference, new.sample, options, params.patients)
+        figures = report.write(findings, reference, new, export, params)
+        recorder.result = Result(metrics=report.metrics(findings), figures=figures)
+    for line in sentences.lines(findings, new, export.classes, params.alpha, params.patients):
+        print(line)
+    print(f"Report: {report.PAGE}. What the words mean: docs/drift.md ({PARAMS}: drift).")
+    return findings

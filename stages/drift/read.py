@@ -1,0 +1,222 @@
+"""New images and the reference, as the statistics see them. No name of a file or patient leaves this module but as what
+is equal and what is not."""
+
+from __future__ import annotations
+
+import hashlib
+import re
+from collections import Counter
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import numpy as np
+
+from ..shared.core.errors import UserError
+from ..shared.core.paths import MANIFEST, RAW
+from ..shared.core.progress import progress
+from ..shared.exported import served
+from ..shared.exported.export import Export
+from ..shared.exported.facts import facts_of
+from ..shared.exported.training import FACTS
+from ..shared.images.archive import Archive
+from ..shared.images.decode import UnreadableImage
+from ..shared.images.kinds import is_clutter, is_image
+from .statistics.sample import Sample
+
+BATCH = 32
+CONFIDENCE = "confidence"  # the largest probability of an image, as a fact
+
+
+@dataclass(frozen=True)
+class File:
+    """patient: empty where nothing says whose image it is."""
+
+    read: Callable[[], bytes]
+    patient: str = ""
+
+
+@dataclass(frozen=True)
+class New:
+    """New images. source: where they come from, in words. known: images of the study itself, left out. unreadable:
+    reasons and how often. others: images in a server's log that another model has seen. patients_known: else each image
+    counts as a patient. files: of the sample, where there are any."""
+
+    sample: Sample
+    source: str
+    patients_known: bool
+    known: int = 0
+    unreadable: dict[str, int] = field(default_factory=dict)
+    others: int = 0
+    files: tuple[File, ...] = ()
+
+    def at_most(self, images: int, rng: np.random.Generator) -> New:
+        """Whole patients, drawn at random, where there are more images than that."""
+        rows = self.sample.some(images, rng)
+        files = tuple(self.files[i] for i in rows) if self.files else ()
+        return replace(self, sample=self.sample.take(rows), files=files)
+
+
+def reference(export: Export) -> Sample:
+    """Images of validation and test, which no weight has learned from."""
+    own = export.held_out
+    labels = np.array([export.classes.index(label) for label in own.labels[own.described]])
+    return sample(own.features, own.facts, own.patients[own.described], own.probabilities, labels)
+
+
+def sample(
+    features: np.ndarray,
+    facts: Mapping[str, np.ndarray],
+    patients: Sequence[str] | np.ndarray,
+    probabilities: np.ndarray,
+    labels: np.ndarray | None = None,
+) -> Sample:
+    """With the confidence of each answer among the facts."""
+    values = {name: np.asarray(facts[name], np.float64) for name in FACTS}
+    values[CONFIDENCE] = probabilities.max(axis=1).astype(np.float64)
+    # float16 in files of features: equal images are to be equal wherever they come from
+    rounded = np.asarray(features, np.float16).astype(np.float64)
+    return Sample(rounded, values, np.asarray(patients, str), probabilities.astype(np.float64), labels)
+
+
+def of_folder(path: Path, export: Export, patient: str | None) -> New:
+    """All images of a folder, or of a .zip.
+
+    Raises:
+        UserError: it does not exist or has no image that can be read.
+    """
+    if not path.exists():
+        raise UserError(f"{path}: does not exist. Write the path of a folder of images, or of a .zip.")
+    if path.is_dir():
+        names = sorted(p.relative_to(path).as_posix() for p in path.rglob("*") if p.is_file())
+        found = [(name, (path / name).read_bytes) for name in names]
+    else:
+        archive = Archive(path)
+        found = [(name, _member(archive, name)) for name in archive.names()]
+    found = [(name, read) for name, read in found if not is_clutter(name) and is_image(name, read)]
+    if not found:
+        raise UserError(f"{path}: has no image. Write the path of a folder of images, or of a .zip.")
+    files = [File(read, patient_of(name, patient)) for name, read in found]
+    return described(files, export, f"the images in {path}")
+
+
+def _member(archive: Archive, name: str) -> Callable[[], bytes]:
+    return lambda: archive.read(name)
+
+
+def of_study(export: Export) -> New:
+    """Images of data/raw.zip that the model does not know: those that came after it was trained.
+
+    Raises:
+        UserError: validate has not run, or there is no such image.
+    """
+    files = unknown(export)
+    if not files:
+        raise UserError(f"{RAW}: has no image that {export.recipe.key} does not know, so there is nothing to compare.")
+    return described(files, export, f"the images of {RAW} that {export.recipe.key} does not know")
+
+
+def unknown(export: Export) -> list[File]:
+    """Raises UserError when validate has not run."""
+    import pandas as pd
+
+    try:
+        manifest = pd.read_parquet(MANIFEST, columns=["path", "patient", "sha256", "quarantined", "label"])
+    except FileNotFoundError:
+        raise UserError(f"{MANIFEST}: missing. Run `dvc repro validate`.") from None
+    rows = manifest[~manifest["quarantined"].astype(bool) & manifest["label"].notna()]
+    rows = rows[~rows["sha256"].isin(known_images(export))]
+    archive = Archive(RAW)
+    return [
+        File(_member(archive, path), "" if pd.isna(patient) else str(patient))
+        for path, patient in zip(rows["path"], rows["patient"], strict=True)
+    ]
+
+
+def known_images(export: Export) -> set[str]:
+    return {*export.training.sha256.tolist(), *export.held_out.sha256.tolist()}
+
+
+def patient_of(name: str, expression: str | None) -> str:
+    """As validate.patient: the group `patient`, else the groups joined with "-", else the whole match."""
+    match = re.search(expression, name) if expression else None
+    if match is None:
+        return ""
+    if "patient" in match.re.groupindex:
+        return match["patient"] or ""
+    return "-".join(group for group in match.groups() if group) or match[0]
+
+
+def described(files: Sequence[File], export: Export, source: str) -> New:
+    """What the model makes of them, in batches. Images of the study itself are left out, and so is a second copy.
+
+    Raises:
+        UserError: no image is left.
+    """
+    seen, unreadable, kept = known_images(export), Counter[str](), list[File]()
+    known, facts = 0, list[dict[str, float]]()
+    features, probabilities, batch = [], [], list[np.ndarray]()
+
+    def predict() -> None:
+        if batch:
+            answers = export.predict(np.stack(batch))
+            features.append(answers.features)
+            probabilities.append(answers.probabilities)
+            batch.clear()
+
+    for file in progress(files, desc="looking at new images", unit="images", leave=False):
+        data = file.read()
+        digest = hashlib.sha256(data).hexdigest()
+        if digest in seen:
+            known += 1
+            continue
+        try:
+            original = export.preprocessor.original(data, "image")
+            batch.append(export.preprocessor.prepare(original).image)
+        except UnreadableImage as error:
+            unreadable[error.reason] += 1
+            continue
+        seen.add(digest)
+        facts.append(facts_of(original))
+        kept.append(file)
+        if len(batch) == BATCH:
+            predict()
+    predict()
+    if not kept:
+        raise UserError(
+            f"{source[0].upper()}{source[1:]}: no new image ({known} are of the study or there twice, "
+            f"{unreadable.total()} cannot be read)."
+        )
+    columns = {name: np.array([each[name] for each in facts], np.float64) for name in FACTS}
+    names, all_known = patients([file.patient for file in kept])
+    own = sample(np.concatenate(features), columns, names, np.concatenate(probabilities))
+    return New(own, source, all_known, known, dict(unreadable), files=tuple(kept))
+
+
+def patients(names: Sequence[str]) -> tuple[list[str], bool]:
+    """(one name per image, whether all are known). An image whose patient is not known is a patient of its own."""
+    return [name or f"?{i}" for i, name in enumerate(names)], all(names)
+
+
+def of_server(export: Export, place: Path, days: int, now: datetime | None = None) -> New:
+    """What a server has seen in these days, with this very model: features of two models cannot be compared.
+
+    Raises:
+        UserError: the log is missing or damaged, or has no such image.
+    """
+    since = (now or datetime.now(UTC)) - timedelta(days=days)
+    rows = [row for row in served.read(place) if row.time >= since]
+    own = [row for row in rows if row.onnx_sha256 == export.certificate.onnx_sha256]
+    if not own:
+        raise UserError(
+            f"{place}: no image in the last {days} days that {export.recipe.key} has seen ({len(rows)} by other "
+            "models). Name the model that is served, or look further back: drift.days."
+        )
+    features = np.stack([row.features for row in own])
+    columns = {name: np.array([row.facts[name] for row in own], np.float64) for name in FACTS}
+    names, known = patients([""] * len(own))
+    made = sample(features, columns, names, np.stack([row.probabilities for row in own]))
+    distinct = np.sort(np.unique(features, axis=0, return_index=True)[1])  # the same film, sent again
+    source = f"the images that a server has seen in the last {days} days"
+    return New(made.take(distinct), source, known, known=len(own) - len(distinct), others=len(rows) - len(own))

@@ -1,0 +1,33 @@
+"""`python -m stages retrain`. Exit codes: 0 promoted, passed or nothing to do; 3 rejected; 4 undecided; 1 failed."""
+
+from __future__ import annotations
+
+import argparse
+from typing import Any
+
+from ..shared.core.errors import UserError
+from ..shared.core.settings import read
+from ..study import tool_settings
+from .params import Params
+
+
+def add_commands(commands: Any) -> None:
+    retrain = commands.add_parser("retrain", help="Pull, run the study, judge the new model, promote it if asked.")
+    retrain.add_argument("--promote", action="store_true", help="put a model in use that passes (retrain.promote)")
+    retrain.add_argument("--jobs", type=int, help="models at a time; default: parallel.jobs of params.yaml")
+    retrain.set_defaults(action=run)
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """A round, and its summary, also where it failed."""
+    from . import loop, summary
+
+    params = tool_settings(Params, read(), "retrain")
+    try:
+        made = loop.go(params, arguments.jobs, arguments.promote or params.promote)
+    except UserError as error:
+        summary.write(summary.of_failure(str(error)))
+        raise
+    summary.write(summary.of_round(made))
+    print(f"{summary.headline(made)} Summary: {summary.FILE}")
+    return made.exit_code

@@ -1,0 +1,183 @@
+"""The round, step by step."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any, Literal
+
+from ..drift import command as drift
+from ..drift.params import Params as DriftParams
+from ..parallel import member
+from ..registry import command as registry
+from ..registry import log
+from ..registry.params import Params as RegistryParams
+from ..shared.core import settings
+from ..shared.core.errors import UserError
+from ..shared.core.paths import Key, model_dir
+from ..shared.exported.chosen import chosen_key
+from ..study import parse_matrix, tool_settings
+from . import remote
+from .params import Params
+
+if TYPE_CHECKING:
+    from ..registry.decision import Decision
+    from ..registry.gate import Contender
+
+Outcome = Literal["promoted", "passed", "unchanged", "rejected", "undecided"]
+EXIT_CODES: dict[Outcome, int] = {"promoted": 0, "passed": 0, "unchanged": 0, "rejected": 3, "undecided": 4}
+VERDICTS: dict[str, Outcome] = {"promote": "passed", "reject": "rejected", "undecided": "undecided"}
+
+
+@dataclass(frozen=True)
+class Round:
+    """What has happened. trained, restored: models that were trained, and that came from DVC's cache. candidate: the
+    model that validation chose. champion: what was in use when the round began, in words. judged: the earlier decision
+    of the gate, where it was not asked again. drift: the verdict. remote: the address. version: of the new champion."""
+
+    outcome: Outcome = "unchanged"
+    trained: tuple[str, ...] = ()
+    restored: tuple[str, ...] = ()
+    candidate: str = ""
+    champion: str = ""
+    decision: Decision | None = None
+    judged: log.Entry | None = None
+    drift: str = ""
+    remote: str = ""
+    version: str = ""
+
+    @property
+    def exit_code(self) -> int:
+        return EXIT_CODES[self.outcome]
+
+
+def go(params: Params, jobs: int | None, promote: bool) -> Round:
+    """One round, by the params.yaml that is there after the pull.
+
+    Raises:
+        UserError: a step failed; the champion is as it was.
+    """
+    place = remote.chosen(params.remote)
+    if place:
+        say(f"pull from {place[0]}")
+        remote.pull(place)
+    else:
+        say("DVC has no remote, so nothing is pulled; results stay on this machine (docs/retraining.md)")
+    raw, since = settings.read(), time.time()
+    champion = champion_of(raw)
+    run([sys.executable, "-m", "stages", "parallel", *(["--jobs", str(jobs)] if jobs else [])], "the study")
+    made = after(raw, since)
+    made = replace(made, remote=place[0] if place else "", champion=in_words(champion))
+    export(made.candidate)
+    if params.drift and champion is not None:
+        made = replace(made, drift=watch(champion, raw))
+    made = judge(made, champion, raw)
+    if made.outcome == "passed" and promote:
+        version = registry.promote(why="retrain", raw=raw)
+        made = replace(made, outcome="promoted", version=str(version.number))
+    if place and params.push:
+        say(f"push to {place[0]}")
+        remote.push(place)
+    return made
+
+
+def say(step: str) -> None:
+    print(f"retrain: {step}", file=sys.stderr, flush=True)
+
+
+def run(command: list[str], what: str) -> None:
+    say(what)
+    if code := subprocess.run(command, check=False).returncode:
+        raise UserError(f"{what[0].upper()}{what[1:]} failed with exit code {code}; its last lines above say why.")
+
+
+def after(raw: Mapping[str, Any], since: float) -> Round:
+    """Which models were trained since then, by the logs of their processes."""
+    trained, restored = list[str](), list[str]()
+    keys = parse_matrix(raw).keys()
+    for key in keys:
+        path = member.log_of(key)
+        if path.exists() and path.stat().st_mtime >= since:
+            outcome = member.outcome_of(key, 0, 0.0)
+            trained += [str(key)] * ("train" in outcome.ran)
+            restored += [str(key)] * ("train" in outcome.restored)
+    return Round(trained=tuple(trained), restored=tuple(restored), candidate=chosen_key())
+
+
+def export(key: str) -> None:
+    """Unless the export is of these weights. In a process of its own, which imports torch."""
+    from ..shared.exported import certificate
+    from ..shared.exported.export import ROOT
+    from ..shared.model.recipe import Recipe
+
+    weights = Recipe.read(model_dir(Key(*key.split("-")))).weights_sha256
+    try:
+        if certificate.read(ROOT / key, "").weights_sha256 == weights:
+            return
+    except UserError:  # it is missing, or of another version
+        pass
+    run([sys.executable, "-m", "stages", "export", key], f"the export of {key}")
+
+
+def champion_of(raw: Mapping[str, Any]) -> Contender | None:
+    """Raises UserError when the log knows a champion and the registry does not: it is another registry."""
+    name = tool_settings(RegistryParams, raw, "registry").name
+    champion = registry.champion_of(name)
+    changes = log.changes(log.read(name))
+    if champion is None and changes and changes[-1].candidate is not None:
+        raise UserError(
+            f"{log.NAME}: version {changes[-1].candidate.version} of {name} is champion, and this registry has none. "
+            "Set MLFLOW_TRACKING_URI to the server that has it (docs/retraining.md); a runner's own disk forgets it."
+        )
+    return champion
+
+
+def in_words(champion: Contender | None) -> str:
+    return "none yet" if champion is None else log.in_words(champion.model)
+
+
+def watch(champion: Contender, raw: Mapping[str, Any]) -> str:
+    """The verdict about images that the champion does not know; empty where there are none."""
+    from ..drift import read
+
+    if not read.unknown(champion.export):
+        return ""
+    say("drift")
+    findings = drift.watch(
+        champion.export, read.of_study(champion.export), tool_settings(DriftParams, raw, "drift"), raw
+    )
+    return findings.name
+
+
+def judge(made: Round, champion: Contender | None, raw: Mapping[str, Any]) -> Round:
+    """Ask the gate, unless the candidate is the champion, or has been judged against it and nothing is new: every
+    question wears the test images."""
+    from ..registry.gate import EXPORTS, digest
+    from ..shared.exported.export import Export
+
+    own = digest(Export.read(EXPORTS / made.candidate))
+    if champion is not None and own == champion.model.digest:
+        return made
+    name = tool_settings(RegistryParams, raw, "registry").name
+    before = judged_before(log.read(name), own, champion.model.digest if champion else None)
+    if before is not None and not made.trained and not made.restored:
+        return replace(made, outcome=VERDICTS[str(before.verdict)], judged=before)
+    say("gate")
+    decision = registry.gate(made.candidate, raw)
+    return replace(made, outcome=VERDICTS[decision.verdict], decision=decision)
+
+
+def judged_before(entries: list[log.Entry], candidate: str, champion: str | None) -> log.Entry | None:
+    """The last decision about these two models, by their digests."""
+    own = [
+        entry
+        for entry in entries
+        if entry.event == "gate"
+        and entry.candidate is not None
+        and entry.candidate.digest == candidate
+        and (entry.champion.digest if entry.champion else None) == champion
+    ]
+    return own[-1] if own else None

@@ -1,0 +1,78 @@
+"""What a round says of itself."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from stages.registry.log import Entry, Model
+from stages.retrain import loop, summary
+from stages.retrain.loop import Round
+
+BOARD = """rank,key,kind,status,metric,auroc,auroc_low,auroc_high,val_auroc,chosen
+1,small_cnn-fine_tune-full,model,complete,auroc,0.91,0.85,0.95,0.93,True
+2,small_cnn-from_scratch-full,model,complete,auroc,0.8,0.7,0.9,0.81,False
+,floor,floor,complete,auroc,0.6,0.5,0.7,,False
+"""
+
+
+def entry(verdict: str, candidate: str, champion: str | None) -> Entry:
+    return Entry(
+        event="gate", state="decided", id="1", at="2026-11-26T12:00:00Z", who="t", name="lightbox", verdict=verdict,
+        reason="Not decided: sensitivity.", candidate=Model(key="a-b-c", digest=candidate),
+        champion=Model(key="d-e-f", digest=champion, version="1") if champion else None,
+    )  # fmt: skip
+
+
+def test_the_leaderboard_is_a_table_of_the_models_and_a_chart(workspace: Path) -> None:
+    path = workspace / "leaderboard.csv"
+    path.write_text(BOARD)
+    text = "\n".join(summary.leaderboard(path))
+    assert "| **small_cnn-fine_tune-full** (chosen) | 0.910 | 0.850 to 0.950 | 0.930 |" in text
+    assert "floor" not in text
+    assert "bar [0.9100, 0.8000]" in text
+
+
+def test_a_job_of_github_gets_the_same_text_and_it_is_never_too_long(
+    workspace: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    place = workspace / "summary"
+    place.write_text("before\n")
+    monkeypatch.setenv(summary.VARIABLE, str(place))
+    summary.write("# Retraining: rejected\n" + "é" * 99 + "\n" + "x\n" * 600_000)
+    for path in (place, summary.FILE):
+        text = path.read_text()
+        assert len(text.encode()) < 1024 * 1024
+        assert "# Retraining: rejected" in text
+        assert "Cut here" in text
+    assert place.read_text().startswith("before\n")
+
+
+def test_a_failure_says_that_the_champion_is_as_it_was() -> None:
+    text = summary.of_failure("`dvc pull` failed.\nno such host")
+    assert "failed" in text
+    assert "The champion is as it was" in text
+    assert "no such host" in text
+
+
+@pytest.mark.parametrize(
+    ("outcome", "code", "words"),
+    [
+        ("promoted", 0, "is champion, version 3"), ("passed", 0, "python -m stages promote"),
+        ("unchanged", 0, "Nothing to do"), ("rejected", 3, "the champion stays"), ("undecided", 4, "the champion stays"),
+    ],
+)  # fmt: skip
+def test_exit_codes_and_headlines_agree(outcome: loop.Outcome, code: int, words: str) -> None:
+    made = Round(outcome=outcome, candidate="a-b-c", champion="d-e-f (version 2)", version="3")
+    assert made.exit_code == code
+    assert words in summary.headline(made)
+
+
+def test_a_decision_is_remembered_for_the_same_two_models_alone() -> None:
+    entries = [entry("undecided", "x", None), entry("reject", "x", "y"), entry("undecided", "x", "y")]
+    assert loop.judged_before(entries, "x", "y") is entries[2]
+    assert loop.judged_before(entries, "x", None) is entries[0]
+    assert loop.judged_before(entries, "x", "z") is None
+    made = Round(outcome="undecided", candidate="a-b-c", judged=entries[2])
+    assert "not asked again" in summary.of_round(made)

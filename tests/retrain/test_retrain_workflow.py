@@ -1,0 +1,90 @@
+"""The workflow of GitHub: what GitHub's documentation and its known faults ask of it."""
+
+from __future__ import annotations
+
+import re
+import subprocess
+from pathlib import Path
+from typing import Any
+
+import pytest
+from ruamel.yaml import YAML
+
+WORKFLOWS = Path(".github/workflows")
+
+
+@pytest.fixture(scope="module")
+def workflow(repository: Path) -> dict[str, Any]:
+    return dict(YAML(typ="safe").load((repository / WORKFLOWS / "retrain.yml").read_text()))
+
+
+def steps(workflow: dict[str, Any]) -> list[dict[str, Any]]:
+    return [step for job in workflow["jobs"].values() for step in job["steps"]]
+
+
+def test_the_schedule_is_at_an_odd_minute_and_a_round_can_be_started_by_hand(workflow: dict[str, Any]) -> None:
+    minute, hour, *_ = workflow["on"]["schedule"][0]["cron"].split()
+    assert int(minute) % 2 == 1
+    assert int(minute) not in (0, 15, 30, 45)
+    assert 0 <= int(hour) < 24
+    assert workflow["on"]["workflow_dispatch"]["inputs"]["promote"]["default"] is False
+
+
+def test_no_other_workflow_has_a_schedule_that_would_go_to_sleep_with_it(repository: Path) -> None:
+    for path in (repository / WORKFLOWS).glob("*.yml"):
+        own = YAML(typ="safe").load(path.read_text())
+        assert ("schedule" in own["on"]) == (path.name == "retrain.yml")
+
+
+def test_rounds_wait_for_each_other_and_none_is_cut_off(workflow: dict[str, Any]) -> None:
+    assert workflow["concurrency"] == {"group": "retrain", "cancel-in-progress": False}
+
+
+def test_it_may_write_contents_and_nothing_else(workflow: dict[str, Any]) -> None:
+    assert workflow["permissions"] == {"contents": "write"}
+
+
+def test_every_action_is_pinned_to_a_commit_and_the_same_everywhere(repository: Path) -> None:
+    pins: dict[str, set[str]] = {}
+    for path in (repository / WORKFLOWS).glob("*.yml"):
+        for step in steps(YAML(typ="safe").load(path.read_text())):
+            if "uses" in step:
+                action, _, version = step["uses"].partition("@")
+                assert re.fullmatch(r"[0-9a-f]{40}", version), step["uses"]
+                pins.setdefault(action, set()).add(version)
+    assert all(len(versions) == 1 for versions in pins.values())
+
+
+def test_scripts_are_valid_and_take_nothing_from_expressions(workflow: dict[str, Any], repository: Path) -> None:
+    """An expression inside a script is pasted into it before the shell reads it: whoever chooses its value runs code."""
+    for path in (repository / WORKFLOWS).glob("*.yml"):
+        for step in steps(YAML(typ="safe").load(path.read_text())):
+            if script := step.get("run", ""):
+                assert "${{ github." not in script
+                assert "${{ inputs." not in script
+                assert "${{ secrets." not in script
+                plain = re.sub(r"\$\{\{.*?\}\}", "x", script)
+                subprocess.run(["bash", "-n"], input=plain, text=True, check=True)
+
+
+@pytest.mark.parametrize(("code", "job"), [(0, 0), (3, 0), (4, 0), (1, 1)])
+def test_a_rejected_model_is_no_failed_job_and_empty_secrets_are_not_set(
+    workflow: dict[str, Any], tmp_path: Path, code: int, job: int
+) -> None:
+    script = next(step for step in steps(workflow) if step.get("id") == "retrain")["run"]
+    (tmp_path / ".venv/bin").mkdir(parents=True)
+    (tmp_path / ".venv/bin/activate").write_text("")
+    (tmp_path / "bin").mkdir()
+    python = tmp_path / "bin" / "python"
+    python.write_text(f'#!/bin/sh\necho "$@" > called\nenv > environment\nexit {code}\n')
+    python.chmod(0o755)
+    secrets = {"MLFLOW_TRACKING_URI": "http://example.org", "KAGGLE_KEY": "", "LIGHTBOX_PRIVACY_KEY": "", "SSH_KEY": ""}
+    environment = {"PATH": f"{python.parent}:/usr/bin:/bin", "HOME": str(tmp_path), "PROMOTE": "true", **secrets}
+    done = subprocess.run(
+        ["bash", "-e", "-o", "pipefail", "-c", script], cwd=tmp_path, env=environment, check=False, capture_output=True
+    )
+    assert done.returncode == job, done.stderr
+    assert (tmp_path / "called").read_text().split() == ["-m", "stages", "retrain", "--promote"]
+    names = {line.partition("=")[0] for line in (tmp_path / "environment").read_text().splitlines()}
+    assert "MLFLOW_TRACKING_URI" in names
+    assert not names & {"KAGGLE_KEY", "LIGHTBOX_PRIVACY_KEY", "SSH_KEY"}
