@@ -93,7 +93,7 @@ def test_the_winner_is_written_the_report_is_there_and_a_second_call_trains_no_t
     assert {path.name for path in folder.glob("*.png")} == {"history.png", "importance.png", "settings.png"}
     assert [name for name, _, _ in recorder.parts[:2]] == ["search 0", "random 0"]
     assert len(recorder.parts) == 24
-    assert recorder.result.metrics["tune/search"] > 0.85
+    assert recorder.result.metrics["tune/search"] > 0.8
     assert main(["tune", NAME]) == 0
     assert "stays as it is: nothing gave a better mean" in capsys.readouterr().out
 
