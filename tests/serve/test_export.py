@@ -54,10 +54,11 @@ def copy(folder, tmp_path):
 @pytest.mark.parametrize("batch", [1, 3, 16])
 def test_its_probabilities_are_those_that_evaluate_judged(export, judged, films, batch):
     images, paths = films
-    own = np.concatenate([export.predict(images[i : i + batch]).probabilities for i in range(0, len(images), batch)])
-    expected = Table(judged.set_index("path").loc[paths].reset_index()).calibrated
-    assert np.abs(own - expected).max() < 1e-4
-    assert np.ptp(expected[:, 1]) > 0.1  # else agreement shows nothing
+    parts = [export.predict(images[i : i + batch]) for i in range(0, len(images), batch)]
+    expected = Table(judged.set_index("path").loc[paths].reset_index())
+    assert np.abs(np.concatenate([own.probabilities for own in parts]) - expected.calibrated).max() < 1e-4
+    assert np.abs(np.concatenate([own.scores for own in parts]) - expected.probabilities).max() < 1e-4
+    assert np.ptp(expected.calibrated[:, 1]) > 0.1  # else agreement shows nothing
 
 
 def test_normalisation_is_inside(export, exported_study, export_key, films):

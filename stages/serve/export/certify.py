@@ -42,13 +42,14 @@ def trained(model: Model, calibration: Calibration, images: np.ndarray) -> Answe
 
 
 def differences(reference: Answers, session: Session, images: np.ndarray, sizes: Sequence[int]) -> Mapping[str, float]:
-    """Largest absolute difference of each output, over all images in batches of each of these sizes. Of `maps`: of
-    their means over the cells from the logits. Not a number where the export gives one."""
-    largest = dict.fromkeys(session.outputs, 0.0)
+    """Largest absolute difference of each output, over all images in batches of each of these sizes; and of the
+    `scores`, since a sharp calibration rounds all probabilities to 0 and 1. Of `maps`: of their means over the cells
+    from the logits. Not a number where the export gives one."""
+    largest = dict.fromkeys(["scores", *session.outputs], 0.0)
     chunks = [rows for size in sizes for rows in batches(np.arange(len(images)), size)]
     for rows in progress(chunks, desc="certify", unit="batches", leave=False):
         own = answers(session, images[rows])
-        for name in ("logits", "probabilities", "features"):
+        for name in ("scores", "logits", "probabilities", "features"):
             gap = np.abs(getattr(own, name).astype(np.float64) - getattr(reference, name)[rows]).max()
             largest[name] = float(np.maximum(largest[name], gap))  # max() would lose a NaN
         if own.maps is not None:

@@ -167,7 +167,8 @@ def certified(
     return Certificate(
         key=source.recipe.key, runtime=runtime, precision=precision, files={},
         weights_sha256=source.recipe.weights_sha256, onnx_sha256=sha256(folder / ONNX), images=len(source.test),
-        batches=BATCHES, largest_difference=differences["probabilities"], differences=dict(differences),
+        batches=BATCHES, differences=dict(differences),
+        largest_difference=max(differences["probabilities"], differences["scores"]),
         probabilities_spread=certify.spread(reference.probabilities), tolerance=tolerance, sensitivity=loss,
         versions=versions(runtime, precision), made_at=datetime.now(UTC).isoformat(timespec="seconds"),
     )  # fmt: skip

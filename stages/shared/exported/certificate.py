@@ -53,7 +53,7 @@ class Certificate(Settings):
     batches: tuple[int, ...]
     """Sizes of the batches in which the export saw all of them."""
     largest_difference: float
-    """Of a probability, over all images, classes and batch sizes."""
+    """Of a probability, before or after calibration, over all images, classes and batch sizes."""
     differences: dict[str, float]
     """The largest one of each output."""
     probabilities_spread: float
