@@ -48,7 +48,7 @@ def judged(exported_study, export_key):
 
 @pytest.fixture
 def copy(folder, tmp_path):
-    return shutil.copytree(folder, tmp_path / folder.name)
+    return shutil.copytree(folder, tmp_path / "onnx" / folder.name)
 
 
 @pytest.mark.parametrize("batch", [1, 3, 16])

@@ -187,15 +187,18 @@ def versions(runtime: Runtime, precision: Precision) -> dict[str, str]:
 @contextmanager
 def whole(folder: Path) -> Iterator[Path]:
     """An empty folder, which takes the place of `folder` on success and goes on any failure."""
-    partial = folder.with_name(f".{folder.name}.partial")
-    shutil.rmtree(partial, ignore_errors=True)  # of an export that was killed
+    partial, old = (folder.with_name(f".{folder.name}.{state}") for state in ("partial", "old"))
+    for rest in (partial, old):
+        shutil.rmtree(rest, ignore_errors=True)  # of an export that was killed
     partial.mkdir(parents=True)
     try:
         yield partial
-        shutil.rmtree(folder, ignore_errors=True)
+        if folder.exists():
+            folder.rename(old)  # at once, for a server that reads it
         partial.rename(folder)
     finally:
-        shutil.rmtree(partial, ignore_errors=True)
+        for rest in (partial, old):
+            shutil.rmtree(rest, ignore_errors=True)
 
 
 def say(message: str) -> None:

@@ -64,7 +64,7 @@ class Export:
             UserError: the folder is missing; its certificate is missing or did not pass; a file was changed.
         """
         folder = Path(folder)
-        remedy = f"Run `python -m stages export {folder.name}`."
+        remedy = _remedy(folder)
         if not folder.is_dir():
             raise UserError(f"{folder}: missing. {remedy}")
         certificate = certificates.read(folder, remedy)
@@ -83,12 +83,12 @@ class Export:
     @cached_property
     def training(self) -> Training:
         """The images it learned from."""
-        return Training.read(self.folder, f"Run `python -m stages export {self.folder.name}`.")
+        return Training.read(self.folder, _remedy(self.folder))
 
     @cached_property
     def held_out(self) -> Training:
         """Those of validation and test."""
-        return Training.read(self.folder, f"Run `python -m stages export {self.folder.name}`.", HELD_OUT)
+        return Training.read(self.folder, _remedy(self.folder), HELD_OUT)
 
     def preprocess(self, data: bytes, name: str, mask: bytes | None = None) -> np.ndarray:
         """The bytes of an image file -> uint8 H×W×C, as the images that it learned from. `name`: in messages.
@@ -118,3 +118,10 @@ def answers(session: Session, images: np.ndarray) -> Answers:
         )
     outputs = session(images)
     return Answers(outputs["logits"], outputs["probabilities"], outputs["features"], outputs.get("maps"))
+
+
+def _remedy(folder: Path) -> str:
+    """How to get an export that can be read. Elsewhere than in models/onnx, the folder is not named after the model."""
+    if folder.parent.name == ROOT.name:
+        return f"Run `python -m stages export {folder.name}`."
+    return "Make it anew with `python -m stages export <key>`, and copy or register that."
