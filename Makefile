@@ -1,5 +1,5 @@
 .DEFAULT_GOAL := help
-.PHONY: help setup run test lint ui serve app docs lock clean
+.PHONY: help setup run test lint ui serve app docs lock clean notebooks
 
 PYTHON ?= python3
 VENV := .venv
@@ -62,6 +62,9 @@ app: $(STAMP) ## a page in the browser on which the chosen model reads images
 
 docs: $(DEV_STAMP) ## build the documentation as a site: site/index.html
 	@$(ACTIVATE) mkdocs build --strict --quiet
+
+notebooks: $(DEV_STAMP) ## run notebooks/ on the results that lie here; with their figures to notebooks/done/
+	@$(ACTIVATE) python notebooks/run.py
 
 COMPILE := $(BIN)/uv pip compile --universal --python-version 3.11 --no-header --no-emit-index-url --no-emit-find-links
 

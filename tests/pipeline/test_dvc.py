@@ -41,6 +41,32 @@ def test_the_first_run_makes_every_stage_and_the_leaderboard(finished):
     assert (finished.folder / "reports/compare/index.html").stat().st_size > 10_000
 
 
+NOTEBOOKS = """
+import pathlib, runpy
+import matplotlib.pyplot as plt
+for path in sorted(pathlib.Path("notebooks").glob("*.py")):
+    if path.stem != "run":
+        runpy.run_path(str(path))
+        print(path.stem, len(plt.get_fignums()))
+        plt.close("all")
+"""
+
+
+def test_every_notebook_draws_its_figures(finished):
+    """As scripts in one process; .ci/run executes them as notebooks. The next test says that git ignores what they write."""
+    done = finished.command(sys.executable, "-W", "error::FutureWarning", "-c", NOTEBOOKS, MPLBACKEND="agg")
+    figures = dict(line.split() for line in done.stdout.splitlines())
+    assert {name: int(count) for name, count in figures.items()} == {
+        "data": 5,
+        "evaluation": 4,
+        "explanations": 4,
+        "figures": 2,
+        "training": 3,
+    }
+    written = {path.name for path in (finished.folder / "notebooks/figures").iterdir()}
+    assert written == {"data_efficiency.pdf", "gains.pdf"}
+
+
 def test_nothing_but_dvc_lock_and_the_metrics_is_new_to_git(finished):
     assert finished.git("show", "--name-only", "--format=", "HEAD").split() == [
         "dvc.lock",
