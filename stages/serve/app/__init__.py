@@ -1,7 +1,8 @@
 """`python -m stages app`: a page in the browser on which a model reads images. Runs no torch and no MLflow.
 
 command.py     the command: starts Streamlit in the house's colours
-page.py        what Streamlit runs at every click: the model, three tabs
+page.py        what Streamlit runs at every click
+tabs.py        the page: which model reads, three tabs
 one_image.py   tab: an image of the reader or an example -> answer, heat map, similar cases, threshold
 many_images.py tab: several images -> a table and a CSV file
 about.py       tab: what the model is and on whom it was tested

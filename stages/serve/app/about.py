@@ -17,7 +17,7 @@ def show(reader: Reader) -> None:
     patients = len(set(export.training.patients[trained].tolist()))
     st.subheader("What it is", anchor=False)
     facts = {
-        "Model": f"{recipe.key}, version {reader.version}",
+        "Model": f"{recipe.key}: {reader.version}",
         "Network": f"{recipe.architecture.name} of {recipe.architecture.source}, input {width} × {height} pixels",
         "Classes": words.listed(recipe.classes),
         "Started from": recipe.start or "random weights",

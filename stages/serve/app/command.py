@@ -6,10 +6,14 @@ import argparse
 import os
 import sys
 from importlib.util import find_spec
+from math import ceil
 from pathlib import Path
 from typing import Any
 
+from ...shared.core import settings
 from ...shared.core.errors import UserError
+from ...study import tool_settings
+from ..params import Params
 
 EXPORT = "LIGHTBOX_APP_EXPORT"
 """Environment variable in which the page finds the export that the command line named."""
@@ -40,7 +44,11 @@ def add_commands(commands: Any) -> None:
     app = commands.add_parser("app", help="A page in the browser on which the model reads images.")
     app.add_argument("--port", type=int, default=8501, help="of this machine; default: 8501")
     app.add_argument("--host", default="127.0.0.1", help="address to listen on; default: 127.0.0.1, this machine alone")
-    app.add_argument("--folder", type=Path, help="an export; default: of the model that validation chose")
+    app.add_argument(
+        "--folder",
+        type=Path,
+        help="an export; default: the champion of the registry, else the model that validation chose",
+    )
     app.set_defaults(action=run)
 
 
@@ -50,7 +58,9 @@ def run(arguments: argparse.Namespace) -> None:
         raise UserError(f"--port: {arguments.port}: give 1 to 65535.")
     if find_spec("streamlit") is None:
         raise UserError("Streamlit is not installed. Run `make setup`.")
+    limit = tool_settings(Params, settings.read(), "serve").http.body_mb
     options = {**LOOK, **MANNERS, "server.address": arguments.host, "server.port": str(arguments.port)}
+    options["server.maxUploadSize"] = str(ceil(limit))
     page = Path(__file__).with_name("page.py")
     command = [sys.executable, "-m", "streamlit", "run", str(page)]
     environment = dict(os.environ)

@@ -35,11 +35,11 @@ def show(reader: Reader, archive: Archive) -> None:
 
 def table(reader: Reader, files: Sequence[tuple[str, bytes]]) -> Iterator[dict[str, Any]]:
     """One row for each (name, bytes); one that cannot be read says why in its note."""
-    classes, rules = reader.export.classes, reader.export.rules
+    classes = reader.export.classes
     empty = {"answer": None, **dict.fromkeys(classes), "above threshold": None}
     for name, data in files:
         try:
-            answer = reader.read(data)
+            answer = reader.read(data).answer
         except UserError as error:
             yield {
                 "file": name,
@@ -57,7 +57,7 @@ def table(reader: Reader, files: Sequence[tuple[str, bytes]]) -> Iterator[dict[s
             "above threshold": decision.above_threshold,
             "not ruled out": ", ".join(decision.prediction_set),
             "leave to a human": decision.abstain,
-            "note": rules.read_out(decision),
+            "note": answer.reading,
         }
 
 

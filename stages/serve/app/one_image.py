@@ -13,9 +13,11 @@ from ...shared.core.errors import UserError
 from ...shared.exported.decision import Point
 from ...shared.images.archive import Archive
 from ...shared.images.decode import UnreadableImage
-from . import heat, pictures, thresholds, words
+from .. import heat
+from ..service import Answer
+from . import pictures, thresholds, words
 from .examples import Example
-from .reader import Answer, Reader
+from .reader import Reader, Reading
 
 SIMILAR = 6
 THUMBNAIL = 72  # px
@@ -36,17 +38,17 @@ def show(reader: Reader, archive: Archive) -> None:
     if source is None:
         return
     try:
-        answer = read(reader, source.data)
+        reading = read(reader, source.data)
     except UserError as error:
         st.error(readable(error), icon=":material/broken_image:")
         return
     film, text = st.columns([5, 6], gap="large")
     with film:
-        show_film(reader, answer, source)
+        show_film(reader, reading, source)
     with text:
-        show_answer(reader, answer, source)
-    show_similar(reader, answer)
-    show_threshold(reader, answer)
+        show_answer(reader, reading.answer, source)
+    show_similar(reader, reading.answer)
+    show_threshold(reader, reading.answer)
 
 
 def readable(error: UserError) -> str:
@@ -56,14 +58,13 @@ def readable(error: UserError) -> str:
     return f"This image cannot be read. {error}"
 
 
-def read(reader: Reader, data: bytes) -> Answer:
-    """The last answer stays with the session, since every move of a slider runs the page again."""
+def read(reader: Reader, data: bytes) -> Reading:
+    """The last one stays with the session, since every move of a slider runs the page again."""
     key = (reader.version, hashlib.sha256(data).hexdigest())
-    if st.session_state.get("answer_key") != key:
-        st.session_state["answer"] = reader.read(data)
-        st.session_state["answer_key"] = key
-    answer: Answer = st.session_state["answer"]
-    return answer
+    if "reading" not in st.session_state or st.session_state["reading"][0] != key:
+        st.session_state["reading"] = key, reader.read(data)
+    reading: Reading = st.session_state["reading"][1]
+    return reading
 
 
 def choose(reader: Reader, archive: Archive) -> Source | None:
@@ -112,21 +113,19 @@ def thumbnail(example: Example, _archive: Archive) -> np.ndarray:
     return np.asarray(image.crop((left, top, left + side, top + side)).resize((2 * THUMBNAIL, 2 * THUMBNAIL)))
 
 
-def show_film(reader: Reader, answer: Answer, source: Source) -> None:
-    classes, film = reader.export.classes, answer.film
+def show_film(reader: Reader, reading: Reading, source: Source) -> None:
+    classes, film, predicted = reader.export.classes, reading.film, reading.answer.decision.predicted
     place = st.empty()
-    if answer.heat is None:
-        place.image(film, width="stretch", clamp=True)
+    if reading.answer.maps is None:
+        place.image(heat.overlay(film, np.zeros(film.shape[:2])), width="stretch")
         st.caption("No heat map: the last part of this network is not linear. `reports/explain` has maps of its own.")
         return
     opacity = st.slider("Heat map", 0, 100, 55, format="%d%%", key="opacity")
-    of = st.segmented_control(
-        "What speaks for", classes, default=answer.decision.predicted, key=f"heat_{answer.decision.predicted}"
-    )
-    name = of or answer.decision.predicted
-    own = heat.on_film(answer.heat[classes.index(name)], film, reader.export.preprocessor)
+    name = st.segmented_control("What speaks for", classes, default=predicted, key=f"heat_{predicted}") or predicted
+    own = reader.heat(reading, classes.index(name))
+    assert own is not None
     place.image(heat.overlay(film, own, opacity / 100), width="stretch")
-    height, width = answer.seen.shape[:2]
+    height, width = reading.seen.shape[:2]
     nothing = "" if own.any() else " Nothing in this image does."
     st.html(
         f'<div class="lb small">{source.title}. Bright: what speaks most for {escape(name)}.{nothing} The model sees '
@@ -151,7 +150,7 @@ def show_answer(reader: Reader, answer: Answer, source: Source) -> None:
     st.html(
         f'<div class="lb"><p class="eyebrow">At the operating point</p>'
         f'<p class="headline">{escape(decision.predicted)}</p>'
-        f'<p class="reading">{escape(rules.read_out(decision))}</p>{calls}'
+        f'<p class="reading">{escape(answer.reading)}</p>{calls}'
         f'<p class="small">{escape(words.meaning(name, float(answer.probabilities[k]), near))}</p>'
         f"{definitions(facts)}</div>"
     )
@@ -175,17 +174,13 @@ def definitions(facts: dict[str, str]) -> str:
 def show_similar(reader: Reader, answer: Answer) -> None:
     st.subheader("Similar cases", anchor=False)
     cases = reader.similar_to(answer, SIMILAR)
-    st.caption(
-        f"The training images that the model takes to be most alike: {words.neighbours([c.label for c in cases])}"
-    )
+    labels = words.neighbours([case.label for case in cases])
+    st.html(f'<div class="lb small">The training images that the model takes to be most alike: {escape(labels)}</div>')
     with st.container(horizontal=True, gap="small"):
         for case in cases:
             with st.container(width=THUMBNAIL + 60, gap="xsmall"):
                 if case.picture is not None:
-                    st.image(
-                        np.repeat(case.picture, 3, axis=2) if case.picture.shape[2] == 1 else case.picture,
-                        width="stretch",
-                    )
+                    st.image(case.picture.repeat(3 // case.picture.shape[2], axis=2), width="stretch")
                 st.html(f'<div class="lb small">{escape(case.label)}<br>likeness {case.cosine:.2f}</div>')
     if any(case.picture is None for case in cases):
         st.caption("The images of that study are not on this machine, or have changed since: only labels are known.")
@@ -199,7 +194,12 @@ def show_threshold(reader: Reader, answer: Answer) -> None:
     point = rules.points[name]
     chosen = point.calibrated if point.calibrated is not None else 0.5
     percent = st.slider(
-        f"Call {name} above a probability of", 0, 100, round(100 * chosen), format="%d%%", key=f"threshold_{name}"
+        f"Call {name} above a probability of",
+        0,
+        100,
+        round(100 * chosen),
+        format="%d%%",
+        key=f"threshold_{name}_{reader.version}",
     )
     threshold, probability = percent / 100, float(answer.probabilities[classes.index(name)])
     above, below = thresholds.bins(rules.curves["test"][name], BINS)

@@ -1,20 +1,21 @@
 """A version of a model, and what the page needs beside it, read once.
 
-Shapes: K classes, H×W the input of the model, h×w the image of a file, C channels, F features.
+Shapes: K classes, H×W the input of the model, h×w the image of a file, C channels.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from pathlib import Path
 
 import numpy as np
 
+from ...shared.arrays.preprocessing import resize, restore
 from ...shared.core.files import read_json
 from ...shared.core.paths import PROCESSED, VALIDATION
-from ...shared.exported.decision import Decision
 from ...shared.exported.export import Export
-from . import examples, heat, similar
+from .. import heat
+from ..service import NAME, Answer, Service
+from . import examples, similar
 
 
 @dataclass(frozen=True)
@@ -27,16 +28,13 @@ class Case:
 
 
 @dataclass(frozen=True)
-class Answer:
-    """Of one image. film: uint8 h×w×C, or H×W×C where preprocessing moves pixels. seen: uint8 H×W×C. probabilities: K,
-    calibrated. heat: float32 K×H×W from 0 to 1; None: the head is not linear. features: F."""
+class Reading:
+    """An image and what is said about it. film: uint8 h×w×C, or `seen` where preprocessing moves pixels. seen: uint8
+    H×W×C, as the model sees it."""
 
     film: np.ndarray
     seen: np.ndarray
-    probabilities: np.ndarray
-    decision: Decision
-    heat: np.ndarray | None
-    features: np.ndarray
+    answer: Answer
 
 
 @dataclass(frozen=True)
@@ -44,19 +42,18 @@ class Reader:
     """features: of the training images, N×F of length 1. pictures: images.npy of the study that it was trained on,
     where that lies here. synthetic: it is known to be drawn. examples: test images of the study that lies here."""
 
-    export: Export
+    service: Service
     features: np.ndarray
     pictures: np.ndarray | None
     synthetic: bool
     examples: list[examples.Example]
 
     @classmethod
-    def open(cls, folder: Path) -> Reader:
-        """Raises UserError when the folder is no certified export."""
-        export = Export.read(folder)
-        training, pictures = export.training, pictures_of(export.recipe.data)
+    def of(cls, service: Service) -> Reader:
+        """Raises UserError when the export lacks its training images."""
+        training, pictures = service.export.training, pictures_of(service.export.recipe.data)
         return cls(
-            export,
+            service,
             similar.unit(training.features),
             pictures,
             pictures is not None and VALIDATION.is_file() and bool(read_json(VALIDATION).get("phantom")),
@@ -64,37 +61,42 @@ class Reader:
         )
 
     @property
-    def version(self) -> str:
-        return self.export.certificate.onnx_sha256[:12]
+    def export(self) -> Export:
+        return self.service.export
 
-    def read(self, data: bytes) -> Answer:
-        """Raises UserError (UnreadableImage) when the bytes are no image that can be read."""
-        name = "the image"  # names of files may name patients
+    @property
+    def version(self) -> str:
+        """Its name in the registry, or the folder, and the beginning of its SHA-256."""
+        return f"{self.service.version} ({self.export.certificate.onnx_sha256[:12]})"
+
+    def read(self, data: bytes) -> Reading:
+        """Raises UserError (UnreadableImage, TooLarge) when the bytes are no image that can be read."""
+        seen = self.service.prepare(data).image
         preprocessor = self.export.preprocessor
-        seen = self.export.preprocess(data, name)
-        film = seen if preprocessor.moves_pixels else preprocessor.original(data, name)
-        answers = self.export.predict(seen[None])
-        size = (seen.shape[0], seen.shape[1])
-        return Answer(
-            film,
-            seen,
-            answers.probabilities[0],
-            self.export.decide(answers)[0],
-            None if answers.maps is None else heat.evidence(answers.maps[0], size),
-            answers.features[0],
-        )
+        film = seen if preprocessor.moves_pixels else preprocessor.original(data, NAME)
+        return Reading(film, seen, self.service.predict(seen[None])[0])
+
+    def heat(self, reading: Reading, k: int) -> np.ndarray | None:
+        """At the size of the film, from 0 to 1: where it speaks for class k. None: the head is not linear."""
+        if reading.answer.maps is None:
+            return None
+        height, width = reading.seen.shape[:2]
+        cells = heat.evidence(reading.answer.maps, k)
+        values = resize(cells, (height, width), interpolation="cubic").clip(0, 1)
+        if reading.film is reading.seen:
+            return values
+        return restore(values, (reading.film.shape[0], reading.film.shape[1]), self.export.recipe.preprocess)
 
     def similar_to(self, answer: Answer, count: int) -> list[Case]:
         training = self.export.training
-        patients = training.patients[training.described]
-        labels = training.labels[training.described]
+        patients, labels = training.patients[training.described], training.labels[training.described]
         return [
             Case(
-                str(labels[found.row]),
-                found.cosine,
-                None if self.pictures is None else np.asarray(self.pictures[training.rows[found.row]]),
+                str(labels[near.row]),
+                near.cosine,
+                None if self.pictures is None else np.asarray(self.pictures[training.rows[near.row]]),
             )
-            for found in similar.nearest(answer.features, self.features, patients, count)
+            for near in similar.nearest(answer.features, self.features, patients, count)
         ]
 
 

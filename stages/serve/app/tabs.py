@@ -10,11 +10,16 @@ import numpy as np
 import streamlit as st
 from PIL import Image
 
+from ...shared.core import settings
 from ...shared.core.errors import UserError
 from ...shared.core.paths import RAW
-from ...shared.exported.chosen import chosen_key
-from ...shared.exported.export import ROOT
+from ...shared.exported import certificate as certificates
 from ...shared.images.archive import Archive
+from ...study import tool_settings
+from ..http.command import follow, make_models
+from ..http.models import Models
+from ..params import Params
+from ..service import Service
 from . import about, many_images, one_image, words
 from .command import EXPORT
 from .reader import Reader
@@ -26,11 +31,10 @@ def show() -> None:
     with st.bottom:
         st.html(f'<div class="lb notice" role="note"><strong>Not for diagnosis.</strong> {words.LIMITS}</div>')
     try:
-        folder = export_folder()
-        reader = open_reader(str(folder), stamp(folder))
+        reader = current_reader(os.environ.get(EXPORT, ""))
     except UserError as error:
         st.title("Lightbox", anchor=False)
-        st.info(f"There is no model to read images with yet. {error}", icon=":material/model_training:")
+        st.info(f"There is no model to read images with. {error}", icon=":material/model_training:")
         return
     tested = reader.export.rules.tested_on
     st.title("Lightbox", anchor=False)
@@ -57,17 +61,33 @@ def icon() -> Image.Image:
     return Image.fromarray(panel)
 
 
-def export_folder() -> Path:
-    named = os.environ.get(EXPORT)
-    return Path(named) if named else ROOT / chosen_key()
+def current_reader(named: str) -> Reader:
+    """Of the model that answers now. `named`: an export that the command line named, or ""."""
+    found = models(named, stamp(named))
+    if found.service is None:
+        reason = found.refused.reason if found.refused else found.registry
+        raise UserError(reason or "The registry has not answered yet. Load this page again in a moment.")
+    return reader_of(found.service, found.service.version, found.service.export.certificate.onnx_sha256)
 
 
-def stamp(folder: Path) -> str:
-    """Changes when the export does: a new version is read, the old one is forgotten."""
-    certificate = folder / "certificate.json"
-    return str(certificate.stat().st_mtime_ns) if certificate.is_file() else ""
+@st.cache_resource(max_entries=1, show_spinner="Looking for a model; the first time it is exported")
+def models(named: str, stamp: str) -> Models:
+    """As the server has them: the champion of the registry, else what validation chose. A new champion takes over."""
+    how = tool_settings(Params, settings.read(), "serve").http
+    found, _ = make_models(how, Path(named) if named else None, champion_only=False)
+    if named:
+        found.serve(Path(named))
+    else:
+        follow(found, how, champion_only=False)
+    return found
+
+
+def stamp(named: str) -> str:
+    """Changes when a named export does."""
+    certificate = Path(named) / certificates.FILE
+    return str(certificate.stat().st_mtime_ns) if named and certificate.is_file() else ""
 
 
 @st.cache_resource(max_entries=2, show_spinner="Opening the model")
-def open_reader(folder: str, stamp: str) -> Reader:
-    return Reader.open(Path(folder))
+def reader_of(_service: Service, version: str, digest: str) -> Reader:
+    return Reader.of(_service)

@@ -8,6 +8,5 @@ app.py       the paths: predict, health, ready, version, metrics
 schema.py    what they answer
 batcher.py   one thread that runs models, on the images of several requests at once
 guard.py     before every request: key, size, time; after it: no trace of an error
-heat.py      what speaks for a class, as a picture
 metrics.py   for Prometheus
 """

@@ -8,8 +8,8 @@ import numpy as np
 from pydantic import BaseModel, ConfigDict
 
 from ...shared.exported.decision import Estimate
+from .. import heat
 from ..service import Answer, Service
-from . import heat
 
 WARNING = "Research and teaching only. Not for diagnosis."
 NO_MAPS = (
@@ -187,6 +187,6 @@ def heat_map(service: Service, answer: Answer, image: np.ndarray) -> HeatMap:
     if answer.maps is None:
         return HeatMap(of=name, values=None, png=None, reason=NO_MAPS)
     values = heat.evidence(answer.maps, service.export.classes.index(name))
-    png = base64.b64encode(heat.overlay(image, values)).decode("ascii")
+    png = base64.b64encode(heat.png(image, values)).decode("ascii")
     rounded = [[round(float(value), 4) for value in row] for row in values]
     return HeatMap(of=name, values=rounded, png=png, reason=None)
