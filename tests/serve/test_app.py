@@ -3,8 +3,16 @@
 from __future__ import annotations
 
 import io
+import os
 import re
+import shutil
+import socket
+import subprocess
+import sys
+import time
 import zipfile
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
@@ -22,6 +30,7 @@ from stages.shared.core.files import write_json
 from stages.shared.exported.decision import Curve
 from stages.shared.exported.training import FACTS, Training
 from stages.shared.images.decode import decode
+from tests.browser import BINARY, Tab, browser
 from tests.hospital import SECRETS, dicom
 
 from . import planted_export
@@ -151,8 +160,6 @@ def test_without_a_model_the_page_says_what_to_run(workspace, monkeypatch, repos
 
 
 def test_a_new_version_takes_over_at_the_next_click(study):
-    import shutil
-
     page, film = open_page(), films(1, seed=4)[0]
     before = text_of(upload(page, "film.png", png(film)))
     assert f"Probability of sick: {words.percent(expected(film, SLOPE))}" in before
@@ -248,3 +255,53 @@ def test_no_probability_is_said_to_be_certain():
     said = {words.percent(p) for p in (0.0, 1e-9, 0.999999, 1.0)}
     assert said == {"under 1%", "over 99%"}
     assert "width:100.00%" in pictures.gauge(1.0, None)
+
+
+@contextmanager
+def running(folder: Path) -> Iterator[str]:
+    """`python -m stages app` in the working directory; its address."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = probe.getsockname()[1]
+    command = [sys.executable, "-m", "stages", "app", "--port", str(port), "--folder", str(folder)]
+    app = subprocess.Popen(command, env={**os.environ, "PYTHONPATH": str(PAGE.parents[3])}, stderr=subprocess.PIPE)
+    try:
+        end = time.monotonic() + 120
+        while socket.socket().connect_ex(("127.0.0.1", port)):
+            assert app.poll() is None, app.stderr and app.stderr.read()
+            assert time.monotonic() < end
+            time.sleep(0.2)
+        yield f"http://127.0.0.1:{port}"
+    finally:
+        app.terminate()
+        app.wait(20)
+
+
+def visit(tab: Tab, address: str, width: int, dark: bool) -> None:
+    """Until the whole page stands."""
+    tab.send("Emulation.setDeviceMetricsOverride", width=width, height=900, deviceScaleFactor=1, mobile=False)
+    scheme = "dark" if dark else "light"
+    tab.send("Emulation.setEmulatedMedia", features=[{"name": "prefers-color-scheme", "value": scheme}])
+    tab.send("Page.navigate", url=address)
+    end = time.monotonic() + 90
+    while not tab.run("!!document.querySelector('.lb .scores')"):
+        assert time.monotonic() < end, tab.complaints
+        time.sleep(0.3)
+
+
+@pytest.mark.skipif(not BINARY, reason="no Chromium here")
+def test_in_a_browser_nothing_overflows_or_comes_from_the_network(study, tmp_path):
+    with running(study) as address, browser(tmp_path / "profile") as tab:
+        for width, dark in ((390, False), (1400, True)):
+            visit(tab, address, width, dark)
+            wide = "[document.documentElement, document.querySelector('[data-testid=stMain]')]"
+            assert tab.run(f"{wide}.map(e => e.scrollWidth - e.clientWidth)") == [0, 0]
+            seen = tab.run("getComputedStyle(document.querySelector('.stApp')).backgroundColor.match(/\\d+/g)[0] * 1")
+            assert (seen < 60) == dark
+            foot = tab.run(
+                "(r => r.top > 0 && r.bottom <= innerHeight)(document.querySelector('.notice').getBoundingClientRect())"
+            )
+            assert foot  # not for diagnosis: in sight without scrolling
+        loaded = tab.run("performance.getEntriesByType('resource').map(entry => entry.name)")
+        assert [name for name in loaded if not name.startswith((address, "data:", "blob:"))] == []
+        assert tab.complaints == []

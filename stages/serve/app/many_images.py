@@ -20,17 +20,24 @@ def show(reader: Reader, archive: Archive) -> None:
         "PNG, JPEG, TIFF, BMP or DICOM, as many as you like; not stored", accept_multiple_files=True
     )
     files = [(upload.name, upload.getvalue()) for upload in uploads]
+    key = (reader.version, *(upload.file_id for upload in uploads))
     if not files and reader.examples and st.toggle("Try it with the examples", key="try_examples"):
         files = [(f"example {i + 1} ({e.kind})", e.read(archive)) for i, e in enumerate(reader.examples)]
-    if not files:
-        return
-    bar = st.progress(0.0, text="Reading images")
-    rows = list[dict[str, Any]]()
-    for i, row in enumerate(table(reader, files)):
-        rows.append(row)
-        bar.progress((i + 1) / len(files), text=f"{i + 1} of {len(files)} images")
-    bar.empty()
-    show_table(reader, rows)
+    if files:
+        show_table(reader, read(reader, files, key))
+
+
+def read(reader: Reader, files: Sequence[tuple[str, bytes]], key: tuple[str, ...]) -> list[dict[str, Any]]:
+    """The last table stays with the session, since every click runs the page again."""
+    if "table" not in st.session_state or st.session_state["table"][0] != key:
+        bar, rows = st.progress(0.0, text="Reading images"), list[dict[str, Any]]()
+        for row in table(reader, files):
+            rows.append(row)
+            bar.progress(len(rows) / len(files), text=f"{len(rows)} of {len(files)} images")
+        bar.empty()
+        st.session_state["table"] = key, rows
+    rows = st.session_state["table"][1]
+    return rows
 
 
 def table(reader: Reader, files: Sequence[tuple[str, bytes]]) -> Iterator[dict[str, Any]]:
