@@ -30,13 +30,13 @@ def show(reader: Reader, archive: Archive) -> None:
 def read(reader: Reader, files: Sequence[tuple[str, bytes]], key: tuple[str, ...]) -> list[dict[str, Any]]:
     """The last table stays with the session, since every click runs the page again."""
     if "table" not in st.session_state or st.session_state["table"][0] != key:
-        bar, rows = st.progress(0.0, text="Reading images"), list[dict[str, Any]]()
+        bar, done = st.progress(0.0, text="Reading images"), list[dict[str, Any]]()
         for row in table(reader, files):
-            rows.append(row)
-            bar.progress(len(rows) / len(files), text=f"{len(rows)} of {len(files)} images")
+            done.append(row)
+            bar.progress(len(done) / len(files), text=f"{len(done)} of {len(files)} images")
         bar.empty()
-        st.session_state["table"] = key, rows
-    rows = st.session_state["table"][1]
+        st.session_state["table"] = key, done
+    rows: list[dict[str, Any]] = st.session_state["table"][1]
     return rows
 
 
