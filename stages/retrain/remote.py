@@ -27,8 +27,8 @@ def dvc(*arguments: str, remedy: str) -> str:
 def remotes() -> dict[str, str]:
     """Address of each remote, by name."""
     listed = dvc("remote", "list", remedy="Is this the root of the repository, and is there a .dvc folder?")
-    pairs = [line.split()[:2] for line in listed.splitlines() if len(line.split()) >= 2]
-    return {pair[0]: pair[1] for pair in pairs}
+    pairs = [line.split(maxsplit=1) for line in listed.splitlines() if line.strip()]
+    return {name: address.removesuffix("(default)").strip() for name, address in pairs}
 
 
 def chosen(remote: str | None) -> tuple[str, str] | None:
@@ -44,7 +44,7 @@ def chosen(remote: str | None) -> tuple[str, str] | None:
         return remote, known[remote]
     if not known:
         return None
-    config = ["config", "--get", "core.remote"]
+    config = ["config", "core.remote"]
     done = subprocess.run([sys.executable, "-m", "dvc", *config], capture_output=True, text=True, check=False)
     default = done.stdout.strip() or (next(iter(known)) if len(known) == 1 else "")
     if default not in known:
