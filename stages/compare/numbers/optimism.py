@@ -56,8 +56,10 @@ def table(board: pd.DataFrame, draws: Draws) -> pd.DataFrame:
     rows = []
     for choice, at in (("all rows", np.arange(len(board))), ("models", np.flatnonzero(board["kind"] == "model"))):
         first, amount = board.iloc[at[0]], optimism(draws, at.tolist())
-        own = {name: float(first[name]) for name in ("value", "value_low", "value_high")}
-        corrected = corrected_by(amount, *own.values(), widening(draws, at.tolist()), draws.measure.higher_is_better)
+        value, low, high = (float(first[name]) for name in ("value", "value_low", "value_high"))
+        factor = widening(draws, at.tolist())
+        corrected = corrected_by(amount, value, low, high, factor, draws.measure.higher_is_better)
+        own = {"value": value, "value_low": low, "value_high": high}
         rows.append({"choice": choice, "key": first["key"], "rows": len(at), **own, "optimism": amount, **corrected})
     return pd.DataFrame(rows)
 
