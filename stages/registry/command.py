@@ -50,12 +50,12 @@ def gate(key: str | None = None, raw: Mapping[str, Any] | None = None) -> Decisi
         UserError: it is not exported, the registry cannot be reached, or data/ is not there.
     """
     from ..shared.exported.chosen import chosen_key
-    from ..shared.exported.export import Export
+    from ..shared.exported.export import ROOT, Export
     from . import log, report
-    from .gate import EXPORTS, Contender, Rules, decide
+    from .gate import Contender, Rules, decide
 
     rules = Rules.of(raw if raw is not None else read())
-    candidate = Contender(Export.read(EXPORTS / (key or chosen_key())))
+    candidate = Contender(Export.read(ROOT / (key or chosen_key())))
     champion = champion_of(rules.params.name)
     decision = decide(candidate, champion, rules)
     report.write(decision)
@@ -80,17 +80,28 @@ NEXT = {
 
 
 def champion_of(name: str) -> Contender | None:
-    """None where there is none yet."""
+    """None where there is none yet.
+
+    Raises:
+        UserError: the log knows a champion and the registry does not: it is another registry, where any model would
+            pass as the first one.
+    """
     from ..shared.exported.export import Export
     from ..shared.tracking.aliases import is_empty
+    from . import log
     from .gate import Contender
     from .promote import CHAMPION
 
-    if is_empty():
-        return None
-    registry = opened(name)
-    champion = registry.alias(CHAMPION)
-    if champion is None:
+    registry = None if is_empty() else opened(name)
+    champion = registry.alias(CHAMPION) if registry else None
+    if registry is None or champion is None:
+        changes = log.changes(log.read(name))
+        if changes and (last := changes[-1].candidate):
+            raise UserError(
+                f"{log.NAME}: version {last.version} of {name} is champion, and this registry has none. Set "
+                "MLFLOW_TRACKING_URI to the server that has it (docs/retraining.md). To begin anew, set another "
+                "registry.name."
+            )
         return None
     folder = registry.export(champion)
     try:
@@ -125,15 +136,15 @@ def promote(anyway: str = "", why: str = "", raw: Mapping[str, Any] | None = Non
     Raises:
         UserError: as promote.promote; the export is not the one that was judged.
     """
-    from ..shared.exported.export import Export
+    from ..shared.exported.export import ROOT, Export
     from . import promote as change
     from .decision import FILE, Decision
-    from .gate import EXPORTS, digest
+    from .gate import digest
 
     raw = read() if raw is None else raw
     decision = Decision.read()
     check_name(decision, raw)
-    export = Export.read(EXPORTS / decision.candidate.key)
+    export = Export.read(ROOT / decision.candidate.key)
     if digest(export) != decision.candidate.digest:
         raise UserError(f"{export.folder}: not the model that {FILE} judged. Run `python -m stages gate` again.")
     registry = opened(decision.name)
@@ -144,13 +155,12 @@ def promote(anyway: str = "", why: str = "", raw: Mapping[str, Any] | None = Non
 
 def challenge(decision: Decision, raw: Mapping[str, Any] | None = None) -> Version:
     """Register the candidate and point `challenger` at it: for servers that let it answer in the shadow."""
-    from ..shared.exported.export import Export
-    from .gate import EXPORTS
+    from ..shared.exported.export import ROOT, Export
     from .promote import CHALLENGER, one_at_a_time
 
     raw, registry = read() if raw is None else raw, opened(decision.name)
     with one_at_a_time(registry.name):
-        version = registered(registry, Export.read(EXPORTS / decision.candidate.key), decision, raw)
+        version = registered(registry, Export.read(ROOT / decision.candidate.key), decision, raw)
         registry.point(CHALLENGER, version.number)
     print(f"Challenger of {registry.name}: version {version.number}, {version.key}.")
     return version

@@ -10,7 +10,6 @@ import hashlib
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -31,8 +30,6 @@ if TYPE_CHECKING:
     import pandas as pd
 
     from ..shared.exported.export import Export
-
-EXPORTS = Path("models/onnx")
 
 
 @dataclass(frozen=True)

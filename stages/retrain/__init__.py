@@ -1,4 +1,4 @@
-"""A whole round: pull → `make run` → export → drift → gate → promote, if asked → push → a summary. The same at home and
+"""A whole round: pull → `make run` → export → drift → gate → push → promote, if asked → a summary. The same at home and
 in .github/workflows/retrain.yml. A tool above the other tools, which it calls.
 
 params.py    the section `retrain` of params.yaml

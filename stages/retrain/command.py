@@ -18,6 +18,17 @@ def add_commands(commands: Any) -> None:
     retrain.set_defaults(action=run)
 
 
+def unfinished() -> bool:
+    """Whether a change of the champion was begun and has not been read back."""
+    from ..registry import log
+    from ..registry.params import Params as RegistryParams
+
+    try:
+        return bool(log.unfinished(log.read(tool_settings(RegistryParams, read(), "registry").name)))
+    except UserError:  # params.yaml or the log is damaged: the reason of the failure itself
+        return False
+
+
 def run(arguments: argparse.Namespace) -> int:
     """A round, and its summary, also where it failed."""
     from . import loop, summary
@@ -25,8 +36,9 @@ def run(arguments: argparse.Namespace) -> int:
     params = tool_settings(Params, read(), "retrain")
     try:
         made = loop.go(params, arguments.jobs, arguments.promote or params.promote)
-    except UserError as error:
-        summary.write(summary.of_failure(str(error)))
+    except Exception as error:
+        reason = str(error) if isinstance(error, UserError) else f"Unexpected error: {type(error).__name__}."
+        summary.write(summary.of_failure(reason, unfinished()))
         raise
     summary.write(summary.of_round(made))
     print(f"{summary.headline(made)} Summary: {summary.FILE}")

@@ -36,7 +36,7 @@ VERDICTS: dict[str, Outcome] = {"promote": "passed", "reject": "rejected", "unde
 class Round:
     """What has happened. trained, restored: models that were trained, and that came from DVC's cache. candidate: the
     model that validation chose. champion: what was in use when the round began, in words. judged: the earlier decision
-    of the gate, where it was not asked again. drift: the verdict. remote: the address. version: of the new champion."""
+    of the gate, where it was not asked again. drift: the verdict. remote: its name. version: of the new champion."""
 
     outcome: Outcome = "unchanged"
     trained: tuple[str, ...] = ()
@@ -55,10 +55,11 @@ class Round:
 
 
 def go(params: Params, jobs: int | None, promote: bool) -> Round:
-    """One round, by the params.yaml that is there after the pull.
+    """One round, by the params.yaml that is there after the pull. The promotion comes last: no later step can fail when
+    there is a new champion.
 
     Raises:
-        UserError: a step failed; the champion is as it was.
+        UserError: a step failed.
     """
     place = remote.chosen(params.remote)
     if place:
@@ -67,20 +68,21 @@ def go(params: Params, jobs: int | None, promote: bool) -> Round:
     else:
         say("DVC has no remote, so nothing is pulled; results stay on this machine (docs/retraining.md)")
     raw, since = settings.read(), time.time()
-    champion = champion_of(raw)
-    run([sys.executable, "-m", "stages", "parallel", *(["--jobs", str(jobs)] if jobs else [])], "the study")
+    champion = registry.champion_of(tool_settings(RegistryParams, raw, "registry").name)
+    run([sys.executable, "-m", "stages", "parallel", *(["--jobs", str(jobs)] if jobs is not None else [])], "the study")
     made = after(raw, since)
     made = replace(made, remote=place[0] if place else "", champion=in_words(champion))
     export(made.candidate)
     if params.drift and champion is not None:
         made = replace(made, drift=watch(champion, raw))
-    made = judge(made, champion, raw)
-    if made.outcome == "passed" and promote:
-        version = registry.promote(why="retrain", raw=raw)
-        made = replace(made, outcome="promoted", version=str(version.number))
+    made = judge(made, champion, raw, promote)
     if place and params.push:
         say(f"push to {place[0]}")
         remote.push(place)
+    if made.outcome == "passed" and promote:
+        say("promote")
+        version = registry.promote(why="retrain", raw=raw)
+        made = replace(made, outcome="promoted", version=str(version.number))
     return made
 
 
@@ -122,19 +124,6 @@ def export(key: str) -> None:
     run([sys.executable, "-m", "stages", "export", key], f"the export of {key}")
 
 
-def champion_of(raw: Mapping[str, Any]) -> Contender | None:
-    """Raises UserError when the log knows a champion and the registry does not: it is another registry."""
-    name = tool_settings(RegistryParams, raw, "registry").name
-    champion = registry.champion_of(name)
-    changes = log.changes(log.read(name))
-    if champion is None and changes and changes[-1].candidate is not None:
-        raise UserError(
-            f"{log.NAME}: version {changes[-1].candidate.version} of {name} is champion, and this registry has none. "
-            "Set MLFLOW_TRACKING_URI to the server that has it (docs/retraining.md); a runner's own disk forgets it."
-        )
-    return champion
-
-
 def in_words(champion: Contender | None) -> str:
     return "none yet" if champion is None else log.in_words(champion.model)
 
@@ -152,19 +141,22 @@ def watch(champion: Contender, raw: Mapping[str, Any]) -> str:
     return findings.name
 
 
-def judge(made: Round, champion: Contender | None, raw: Mapping[str, Any]) -> Round:
+def judge(made: Round, champion: Contender | None, raw: Mapping[str, Any], promote: bool) -> Round:
     """Ask the gate, unless the candidate is the champion, or has been judged against it and nothing is new: every
-    question wears the test images."""
-    from ..registry.gate import EXPORTS, digest
-    from ..shared.exported.export import Export
+    question wears the test images. A promotion needs a decision of this round: reports/gate may be of another model, or
+    may have been left on another machine."""
+    from ..registry.gate import digest
+    from ..shared.exported.export import ROOT, Export
 
-    own = digest(Export.read(EXPORTS / made.candidate))
+    own = digest(Export.read(ROOT / made.candidate))
     if champion is not None and own == champion.model.digest:
         return made
     name = tool_settings(RegistryParams, raw, "registry").name
     before = judged_before(log.read(name), own, champion.model.digest if champion else None)
     if before is not None and not made.trained and not made.restored:
-        return replace(made, outcome=VERDICTS[str(before.verdict)], judged=before)
+        outcome = VERDICTS[str(before.verdict)]
+        if not (outcome == "passed" and promote):
+            return replace(made, outcome=outcome, judged=before)
     say("gate")
     decision = registry.gate(made.candidate, raw)
     return replace(made, outcome=VERDICTS[decision.verdict], decision=decision)

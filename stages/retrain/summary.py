@@ -64,9 +64,12 @@ def steps(made: Round) -> list[str]:
     return lines
 
 
-def of_failure(reason: str) -> str:
+def of_failure(reason: str, unfinished: bool = False) -> str:
+    """`unfinished`: a change of the champion was begun."""
     text = "\n".join(f"    {line}" for line in reason.splitlines())
-    return f"# Retraining: failed\n\n**The champion is as it was.**\n\n{text}\n"
+    champion = "A change of the champion was begun: `python -m stages log` finishes it and shows who is champion."
+    champion = champion if unfinished else "This round promoted no model."
+    return f"# Retraining: failed\n\n**{champion}**\n\n{text}\n"
 
 
 def leaderboard(path: Path = BOARD) -> list[str]:

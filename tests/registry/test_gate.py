@@ -212,3 +212,20 @@ def test_the_report_is_read_back_and_says_the_same_three_times(study):
 def test_only_classification_has_a_gate():
     with pytest.raises(UserError, match="judges models of task classification"):
         Rules.of({"task": "segmentation"})
+
+
+def test_a_registry_without_the_champion_of_the_log_is_another_one(workspace, monkeypatch):
+    """Any model would pass there as the first one."""
+    from stages.registry.command import champion_of
+    from stages.registry.log import Model
+
+    monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
+    assert champion_of("chest") is None
+    change = log.stamped(
+        event="promote", state="begun", name="chest", candidate=Model(key="k", digest="d", version="4")
+    )
+    log.append(change)
+    log.append(log.stamped(event="promote", state="done", name="chest", id=change.id))
+    with pytest.raises(UserError, match="version 4 of chest is champion, and this registry has none"):
+        champion_of("chest")
+    assert champion_of("brain") is None

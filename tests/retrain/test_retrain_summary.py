@@ -49,10 +49,10 @@ def test_a_job_of_github_gets_the_same_text_and_it_is_never_too_long(
     assert place.read_text().startswith("before\n")
 
 
-def test_a_failure_says_that_the_champion_is_as_it_was() -> None:
+def test_a_failure_says_that_nothing_was_promoted() -> None:
     text = summary.of_failure("`dvc pull` failed.\nno such host")
     assert "failed" in text
-    assert "The champion is as it was" in text
+    assert "promoted no model" in text
     assert "no such host" in text
 
 

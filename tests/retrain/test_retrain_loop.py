@@ -1,0 +1,101 @@
+"""A round, with its steps replaced: in which order they run, and what a failure leaves."""
+
+from __future__ import annotations
+
+from argparse import Namespace
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+
+from stages.registry import command as registry
+from stages.registry import log
+from stages.registry.log import Model
+from stages.retrain import command, loop, summary
+from stages.retrain.loop import Round
+from stages.retrain.params import Params
+from stages.shared.core.errors import UserError
+from stages.shared.exported.export import Export
+
+PLACE = ("storage", "/mnt/storage")
+
+
+@pytest.fixture
+def calls(workspace: Path, monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """Names of the steps that ran: a round whose candidate passes the gate; nothing was trained."""
+    ran: list[str] = []
+
+    def step(name: str, answer: Any = None) -> Any:
+        def run(*_: Any, **__: Any) -> Any:
+            ran.append(name)
+            return answer
+
+        return run
+
+    (workspace / "params.yaml").write_text("registry: {name: chest}")
+    monkeypatch.setattr(loop.remote, "chosen", lambda _: PLACE)
+    monkeypatch.setattr(loop.remote, "pull", step("pull"))
+    monkeypatch.setattr(loop.remote, "push", step("push"))
+    monkeypatch.setattr(loop, "run", step("study"))
+    monkeypatch.setattr(loop, "after", lambda *_: Round(candidate="a-b-c"))
+    monkeypatch.setattr(loop, "export", step("export"))
+    monkeypatch.setattr(Export, "read", lambda *_: None)
+    monkeypatch.setattr("stages.registry.gate.digest", lambda _: "new")
+    monkeypatch.setattr(registry, "champion_of", lambda _: None)
+    monkeypatch.setattr(registry, "gate", step("gate", SimpleNamespace(verdict="promote")))
+    monkeypatch.setattr(registry, "promote", step("promote", SimpleNamespace(number="1")))
+    return ran
+
+
+def remember(verdict: str) -> None:
+    log.append(
+        log.stamped(
+            event="gate", state="decided", name="chest", verdict=verdict, candidate=Model(key="a-b-c", digest="new")
+        )
+    )
+
+
+def test_the_promotion_is_the_last_step(calls: list[str]) -> None:
+    assert loop.go(Params(), None, promote=True).outcome == "promoted"
+    assert calls == ["pull", "study", "export", "gate", "push", "promote"]
+
+
+def test_a_remote_that_fails_leaves_the_champion(calls: list[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(_: object) -> None:
+        raise UserError("no such host")
+
+    monkeypatch.setattr(loop.remote, "push", refuse)
+    with pytest.raises(UserError, match="no such host"):
+        command.run(Namespace(promote=True, jobs=None))
+    assert "promote" not in calls
+    assert "This round promoted no model" in summary.FILE.read_text()
+
+
+@pytest.mark.parametrize(
+    ("verdict", "promote", "steps"),
+    [("promote", True, ["gate", "push", "promote"]), ("promote", False, ["push"]), ("reject", True, ["push"])],
+)
+def test_a_model_that_passed_earlier_is_judged_again_before_it_is_promoted(
+    calls: list[str], verdict: str, promote: bool, steps: list[str]
+) -> None:
+    """reports/gate is of another machine then, or of another model."""
+    remember(verdict)
+    loop.go(Params(), None, promote)
+    assert calls[3:] == steps
+
+
+def test_any_failure_leaves_a_summary_and_a_begun_change_is_named(
+    calls: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def break_down(**_: object) -> None:
+        log.append(log.stamped(event="promote", state="begun", name="chest", candidate=Model(key="k", digest="new")))
+        raise RuntimeError("person12.png")
+
+    monkeypatch.setattr(registry, "promote", break_down)
+    with pytest.raises(RuntimeError):
+        command.run(Namespace(promote=True, jobs=None))
+    text = summary.FILE.read_text()
+    assert "# Retraining: failed" in text
+    assert "A change of the champion was begun" in text
+    assert "person12" not in text
