@@ -97,7 +97,7 @@ def find_target(raw: Mapping[str, Any], name: str | None, keys: list[Key]) -> Ta
             "Set trainer.devices: 1 and trainer.num_nodes: 1 for it."
         )
     metric = params.metric or training.early_stopping.monitor
-    space.check_metric(metric, raw["task"], params.space)
+    space.check_metric(metric, raw["task"], params.space, key)
     space.check(params.space, raw, key)
     return Target(raw, key, params, metric, space.present(params.space, raw, key))
 
@@ -199,27 +199,38 @@ def confirm(
     target: Target, studies: list[optuna.Study], trainings: Trainings
 ) -> tuple[dict[str, verdict.Candidate], float]:
     """(the best settings of each search and the present ones, with what they give with seeds that chose nothing;
-    validation images as a share of training images)."""
-    from .search import best
+    validation images as a share of training images). Settings that train nothing with such a seed are not usable: the
+    next best of their search take their place; the present ones then have none.
 
-    settings_of = {one.study_name: best(one).user_attrs["values"] for one in studies}
-    settings_of[verdict.PRESENT] = {name: value for name, value in target.present.items() if value is not None}
+    Raises:
+        UserError: no settings of a search can be trained with other seeds.
+    """
+    from .search import best_first
+
+    settings_of = {one.study_name: [trial.user_attrs["values"] for trial in best_first(one)] for one in studies}
+    settings_of[verdict.PRESENT] = [{name: value for name, value in target.present.items() if value is not None}]
     places = [(fold, repeat) for repeat in range(1, target.params.confirm + 1) for fold in range(target.params.folds)]
     candidates, share = {}, 0.0
     with progress(desc="confirm", unit="trainings", total=len(settings_of) * len(places)) as bar:
-        for name, values in settings_of.items():
-            scores = []
-            for fold, repeat in places:
+        for name, several in settings_of.items():
+            for values in several:
+                scores = []
                 try:
-                    curve = trainings(values, fold, repeat)
+                    for fold, repeat in places:
+                        curve = trainings(values, fold, repeat)
+                        scores.append(curve.value)
+                        share = curve.validation / curve.train
+                        bar.update()
                 except Unusable as reason:
-                    raise UserError(
-                        f"tune: {verdict.LABELS[name]} cannot be trained with another seed: {reason}"
-                    ) from None
-                scores.append(curve.value)
-                share = curve.validation / curve.train
-                bar.update()
-            candidates[name] = verdict.Candidate(name, values, scores)
+                    print(f"tune: {verdict.LABELS[name]}: {values}: not with another seed: {reason}", file=sys.stderr)
+                    continue
+                candidates[name] = verdict.Candidate(name, values, scores)
+                break
+            if name not in candidates and name != verdict.PRESENT:
+                raise UserError(
+                    f"tune: {verdict.LABELS[name]}: no settings can be trained with another seed, see above. Narrow "
+                    "tune.space to values that train more steadily, such as a lower learning rate."
+                )
     return candidates, share
 
 

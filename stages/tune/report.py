@@ -9,12 +9,12 @@ from pathlib import Path
 import optuna
 import pandas as pd
 from matplotlib.axes import Axes
-from optuna.trial import FrozenTrial, TrialState
+from optuna.trial import TrialState
 
 from ..shared.core.files import atomic
 from ..shared.figures.style import GRID, INK, MUTED, colours, figure, save
 from .params import Space
-from .search import RANDOM, SEARCH, finished, row
+from .search import RANDOM, SEARCH, finished, row, value_of
 from .space import distributions
 
 NAMES = {SEARCH: "search", RANDOM: "random search"}
@@ -57,15 +57,10 @@ def history(path: Path, studies: Sequence[optuna.Study], metric: str) -> Path:
 def draw_history(axes: Axes, study: optuna.Study) -> None:
     trials, name = finished(study), study.study_name
     pick = max if study.direction == optuna.study.StudyDirection.MAXIMIZE else min
-    complete = [(n, value(trial)) for n, trial in enumerate(trials, 1) if trial.state == TrialState.COMPLETE]
+    complete = [(n, value_of(trial)) for n, trial in enumerate(trials, 1) if trial.state == TrialState.COMPLETE]
     running = [(n, pick(v for m, v in complete if m <= n)) for n in range(1, len(trials) + 1) if complete[0][0] <= n]
     axes.step(*zip(*running, strict=True), where="post", color=COLOURS[name], label=NAMES[name])
     axes.plot(*zip(*complete, strict=True), "o", color=COLOURS[name], markerfacecolor="none", alpha=0.6)
-
-
-def value(trial: FrozenTrial) -> float:
-    assert trial.value is not None
-    return trial.value
 
 
 def importances(studies: Sequence[optuna.Study], space: Space) -> dict[str, float]:
@@ -108,7 +103,7 @@ def settings(path: Path, studies: Sequence[optuna.Study], space: Space, metric: 
             complete = [trial for trial in finished(study) if trial.state == TrialState.COMPLETE]
             at = [trial.params[place] for trial in complete]
             style = {"color": COLOURS[study.study_name], "label": NAMES[study.study_name], "alpha": 0.6}
-            panel.plot(at, [value(trial) for trial in complete], "o", markerfacecolor="none", **style)
+            panel.plot(at, [value_of(trial) for trial in complete], "o", markerfacecolor="none", **style)
         if getattr(options, "log", False):
             panel.set_xscale("log")
         panel.set_xlabel(place)

@@ -121,16 +121,32 @@ def finished(study: optuna.Study) -> list[FrozenTrial]:
     return study.get_trials(deepcopy=False, states=FINISHED)
 
 
-def best(study: optuna.Study) -> FrozenTrial:
-    """Raises UserError when no trial came to its end."""
-    try:
-        return study.best_trial
-    except ValueError:
-        reasons = [str(trial.user_attrs.get("reason", "")) for trial in study.trials]
-        why = next(filter(None, reasons), "all of them were pruned")
+def best_first(study: optuna.Study) -> list[FrozenTrial]:
+    """The trials that came to their end; of equal ones the earlier first.
+
+    Raises:
+        UserError: there is none.
+    """
+    complete = study.get_trials(deepcopy=False, states=(TrialState.COMPLETE,))
+    if complete:
+        sign = -1 if study.direction == optuna.study.StudyDirection.MAXIMIZE else 1
+        return sorted(complete, key=lambda trial: sign * value_of(trial))
+    ended = finished(study)
+    if not ended:
         raise UserError(
-            f"tune: none of {len(study.trials)} trials ({study.study_name}) came to its end: {why} Narrow tune.space."
-        ) from None
+            f"tune: no trial ({study.study_name}) came to its end before tune.timeout. Call it again, which goes on, "
+            "or allow more minutes."
+        )
+    reasons = [str(trial.user_attrs["reason"]) for trial in ended if "reason" in trial.user_attrs]
+    why = reasons[0] if reasons else "all of them were pruned"
+    raise UserError(
+        f"tune: none of {len(ended)} trials ({study.study_name}) came to its end: {why.rstrip('.')}. Narrow tune.space."
+    )
+
+
+def value_of(trial: FrozenTrial) -> float:
+    assert trial.value is not None  # of a trial that came to its end
+    return trial.value
 
 
 def make_sampler(name: str, params: Params, done: int) -> optuna.samplers.BaseSampler:
@@ -168,11 +184,11 @@ def journal(folder: Path) -> Iterator[optuna.storages.BaseStorage]:
         raise UserError(f"{folder}: another process searches there. Wait for it, or end it.") from None
     with lock:
         Path(f"{path}.lock").unlink(missing_ok=True)  # of a process that was killed while it wrote
-        mend(path)
+        drop_cut_line(path)
         yield optuna.storages.JournalStorage(JournalFileBackend(str(path)))
 
 
-def mend(path: Path) -> None:
+def drop_cut_line(path: Path) -> None:
     """Without a last line that was cut short: the next one would be appended to it."""
     if path.exists():
         content = path.read_bytes()

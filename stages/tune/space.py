@@ -6,6 +6,7 @@ import copy
 import json
 from collections.abc import Mapping
 from functools import reduce
+from itertools import permutations
 from typing import TYPE_CHECKING, Any
 
 from .. import study
@@ -88,10 +89,17 @@ def fixed(space: Space, raw: Mapping[str, Any], key: Key) -> dict[str, Any]:
 
 def path_in_params(place: str, key: Key) -> list[str]:
     """Where a place in params.yaml lies in the Params of the target's training."""
+    place = as_of_train(place, key)
     for root, field in ((f"strategies.{key.strategy}.", "strategy."), (f"backbones.{key.backbone}.", "backbone.")):
         if place.startswith(root):
             return (field + place.removeprefix(root)).split(".")
     return place.removeprefix("train.").split(".")
+
+
+def as_of_train(place: str, key: Key) -> str:
+    """strategies.<its own>.train.epochs -> train.epochs: two places of one setting."""
+    own = f"strategies.{key.strategy}."
+    return place.removeprefix(own) if place.startswith(f"{own}train.") else place
 
 
 def changes(values: Values, key: Key) -> dict[str, Any]:
@@ -99,10 +107,14 @@ def changes(values: Values, key: Key) -> dict[str, Any]:
     written where it is, it would train every model of the matrix again."""
     nested: dict[str, Any] = {}
     for place, value in values.items():
-        *path, last = (f"strategies.{key.strategy}.{place}" if place.startswith("train.") else place).split(".")
+        *path, last = written_at(place, key).split(".")
         section = reduce(lambda inner, name: inner.setdefault(name, {}), path, nested)
         section[last] = value
     return nested
+
+
+def written_at(place: str, key: Key) -> str:
+    return f"strategies.{key.strategy}.{place}" if place.startswith("train.") else place
 
 
 def with_values(raw: Mapping[str, Any], key: Key, values: Values) -> dict[str, Any]:
@@ -125,6 +137,7 @@ def check(space: Space, raw: Mapping[str, Any], key: Key) -> None:
         UserError: a setting is none of the target's, or a value is not valid.
     """
     roots = ("train", f"strategies.{key.strategy}", f"backbones.{key.backbone}")
+    _check_apart(space, key)
     for place, options in space.items():
         if not place.startswith(tuple(f"{root}." for root in roots)):
             raise UserError(
@@ -133,6 +146,16 @@ def check(space: Space, raw: Mapping[str, Any], key: Key) -> None:
             )
         for value in ends(options):
             _check_value(place, value, raw, key)
+
+
+def _check_apart(space: Space, key: Key) -> None:
+    """Raises UserError when two places are one, or one contains the other: a trial would overwrite its own values."""
+    for place, other in permutations(space, 2):
+        if f"{written_at(other, key)}.".startswith(f"{written_at(place, key)}."):
+            raise UserError(
+                f"{PARAMS}: tune.space: {place} and {other} set the same thing. Keep one of them; a choice may be a "
+                "whole mapping, such as {name: sgd, lr: 0.01}."
+            )
 
 
 def ends(options: Range | list[Any]) -> list[Any]:
@@ -152,14 +175,14 @@ def _check_value(place: str, value: Any, raw: Mapping[str, Any], key: Key) -> No
         raise UserError(f"{PARAMS}: tune.space: {place}: {value!r} is not valid. {message}") from None
 
 
-def check_metric(metric: str, task: str, space: Space) -> None:
+def check_metric(metric: str, task: str, space: Space, key: Key) -> None:
     """Raises UserError when the task watches no such metric, or the search would change what it measures."""
     from ..shared.measures import MEASURES
 
     watched = ["val_loss", *MEASURES[task].watched]
     if metric not in watched:
         raise unknown(f"{PARAMS}: tune.metric (task: {task})", metric, watched)
-    loss = [place for place in space if place.startswith(("train.loss", "train.class_weights"))]
+    loss = [place for place in space if as_of_train(place, key).startswith(("train.loss", "train.class_weights"))]
     if metric == "val_loss" and loss:
         raise UserError(
             f"{PARAMS}: tune.metric: val_loss cannot judge a search that changes the loss ({', '.join(loss)}). Take "

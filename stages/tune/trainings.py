@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import math
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
@@ -82,6 +83,8 @@ class Trainings:
         curve = self.curves.get(digest)
         if curve is None:
             curve = self.train(params, each)
+            if not math.isfinite(curve.value):
+                raise Unusable(f"{self.metric} is {curve.value} on fold {number + 1}")
             self.curves[digest] = curve
             append(self.memory, digest, curve)
         else:

@@ -48,11 +48,12 @@ class Difference:
     mean: float
     low: float
     high: float
+    same_settings: bool
 
     @property
     def verdict(self) -> str:
         """better | worse | same settings | not shown to differ"""
-        if self.low == self.high == 0:
+        if self.same_settings:
             return "same settings"
         if self.low > 0:
             return "better"
@@ -64,7 +65,7 @@ def difference(first: Candidate, second: Candidate, validation_share: float, sig
     better."""
     pairs = [sign * (a - b) for a, b in zip(first.scores, second.scores, strict=True)]
     mean, half = statistics.fmean(pairs), half_width(pairs, validation_share)
-    return Difference(first.name, second.name, mean, mean - half, mean + half)
+    return Difference(first.name, second.name, mean, mean - half, mean + half, first.values == second.values)
 
 
 def half_width(pairs: Sequence[float], validation_share: float) -> float:
@@ -78,14 +79,14 @@ def half_width(pairs: Sequence[float], validation_share: float) -> float:
 
 
 def differences(candidates: Mapping[str, Candidate], validation_share: float, sign: int) -> list[Difference]:
-    """Between the search and the other two."""
-    search = candidates[SEARCH]
-    return [difference(search, candidates[name], validation_share, sign) for name in (RANDOM, PRESENT)]
+    """Between the search and the other two, of which one that could not be trained is missing."""
+    others = [candidates[name] for name in (RANDOM, PRESENT) if name in candidates]
+    return [difference(candidates[SEARCH], other, validation_share, sign) for other in others]
 
 
 def winner(candidates: Mapping[str, Candidate], sign: int) -> Candidate:
     """The best mean; where two are equal, the one that changes less."""
-    order = [candidates[name] for name in (PRESENT, RANDOM, SEARCH)]
+    order = [candidates[name] for name in (PRESENT, RANDOM, SEARCH) if name in candidates]
     return max(order, key=lambda candidate: sign * candidate.mean)
 
 

@@ -16,7 +16,7 @@ from stages.shared.core import settings
 from stages.shared.core.job import Result
 from stages.shared.tracking import recording
 from stages.tune import command
-from stages.tune.trainings import Curve
+from stages.tune.trainings import Curve, Unusable
 
 NAME = "small_cnn-fine_tune-full"
 
@@ -96,6 +96,31 @@ def test_the_winner_is_written_the_report_is_there_and_a_second_call_trains_no_t
     assert recorder.result.metrics["tune/search"] > 0.8
     assert main(["tune", NAME]) == 0
     assert "stays as it is: nothing gave a better mean" in capsys.readouterr().out
+
+
+def test_settings_that_train_with_one_seed_only_are_not_the_winner(recorder, capsys, monkeypatch):
+    """Neither the present ones nor the best of the search come to their end with another seed."""
+    refused = []
+
+    class Unsteady(Planted):
+        def __call__(self, values, number, repeat=0, each=lambda epoch, value: None):
+            lr = values["train.optimizer.lr"]
+            if repeat and (lr == self.present or not refused or lr == refused[0]):
+                refused.append(lr)
+                raise Unusable("the loss is nan")
+            return super().__call__(values, number, repeat, each)
+
+    monkeypatch.setattr(command, "Trainings", Unsteady)
+    assert main(["tune", NAME]) == 0
+    output = capsys.readouterr()
+    assert output.err.count("not with another seed: the loss is nan") >= 2
+    assert "the present settings:" in output.err
+    result = json.loads((command.report_dir("tune") / NAME / "result.json").read_text())
+    assert [one["name"] for one in result["candidates"]] == ["search", "random"]
+    lr = result["candidates"][0]["values"]["train.optimizer.lr"]
+    table = pd.read_csv(command.report_dir("tune") / NAME / "trials.csv")
+    ranked = table[table.study == "search"].sort_values("value", ascending=False)["train.optimizer.lr"]
+    assert lr == ranked.drop_duplicates().iloc[1]
 
 
 @pytest.mark.parametrize(

@@ -11,7 +11,7 @@ import pytest
 from stages.shared.core.errors import UserError
 from stages.tune import report
 from stages.tune.params import Params
-from stages.tune.search import RANDOM, SEARCH, Searches, best, finished, journal, row
+from stages.tune.search import RANDOM, SEARCH, Searches, best_first, finished, journal, row
 from stages.tune.trainings import Unusable
 
 SPACE = {
@@ -56,7 +56,7 @@ def storage():
 
 
 def test_a_planted_optimum_is_found(storage):
-    values = best(run(searches(storage), SEARCH, 40)).user_attrs["values"]
+    values = best_first(run(searches(storage), SEARCH, 40))[0].user_attrs["values"]
     assert abs(math.log10(values["train.optimizer.lr"] / 0.003)) < 0.4
     assert abs(values["train.batch_size"] - 32) <= 8
     assert values["train.schedule"] == {"name": "cosine", "final": 0.1}
@@ -66,7 +66,7 @@ def test_a_loss_is_minimised(storage):
     def loss(values, number, repeat, each):
         return Score(-planted(values, number, repeat, lambda epoch, value: None).value)
 
-    trial = best(run(searches(storage, loss, direction="minimize"), SEARCH, 30))
+    trial = best_first(run(searches(storage, loss, direction="minimize"), SEARCH, 30))[0]
     assert trial.user_attrs["values"]["train.schedule"]["name"] == "cosine"
     assert trial.value == min(t.value for t in storage.get_all_trials(trial_study(storage)))
 
@@ -134,7 +134,7 @@ def test_hopeless_trials_end_early_and_the_best_is_still_found(storage, pruner, 
     pruned = [one for one in rows if one["state"] == "pruned"]
     assert len(pruned) > 5
     assert all(one["epochs"] < folds * EPOCHS for one in pruned)
-    assert best(study).user_attrs["values"]["train.schedule"]["name"] == "cosine"
+    assert best_first(study)[0].user_attrs["values"]["train.schedule"]["name"] == "cosine"
     spent = report.budget(study)
     assert spent["trials"] == 40
     assert spent["pruned"] == len(pruned)
@@ -152,13 +152,18 @@ def test_settings_that_train_nothing_are_recorded_and_never_best(storage):
     unusable = [one for one in rows if one["state"] == "unusable"]
     assert unusable[0]["trial"] == 0  # the present settings: lr 0.1
     assert all(one["reason"] == "the loss is nan" and one["train.optimizer.lr"] > 0.05 for one in unusable)
-    assert best(study).user_attrs["values"]["train.optimizer.lr"] < 0.05
+    assert best_first(study)[0].user_attrs["values"]["train.optimizer.lr"] < 0.05
 
 
 def test_a_metric_that_is_no_number_ends_the_trial_and_not_the_search(storage):
     study = run(searches(storage, lambda *_: Score(math.nan)), SEARCH, 3)
-    with pytest.raises(UserError, match=r"none of 3 trials .* the metric is nan on fold 1.*Narrow tune\.space"):
-        best(study)
+    with pytest.raises(UserError, match=r"none of 3 trials .* the metric is nan on fold 1\. Narrow tune\.space"):
+        best_first(study)
+
+
+def test_a_search_that_had_no_time_says_so(storage):
+    with pytest.raises(UserError, match=r"no trial \(random\) came to its end before tune\.timeout"):
+        best_first(searches(storage).open(RANDOM))
 
 
 def test_the_setting_that_matters_most_is_said_to_matter_most(storage):

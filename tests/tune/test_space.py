@@ -32,6 +32,8 @@ WRONG = [
     ({"train.loss": ["cross_entropy", "focall"]}, r"'focall' is not known\. Did you mean 'focal'"),
     ({"strategies.from_scratch.plan": ["a", "b"]}, r"can change settings below train, strategies\.fine_tune, backbones\.small_cnn"),
     ({"preprocess.size": [64, 128]}, r"preprocess and samples stay as they are"),
+    ({"train.optimizer.lr": [0.1, 0.2], "train.optimizer": ["sgd", "adam"]}, r"train\.optimizer and train\.optimizer\.lr set the same thing"),
+    ({"train.epochs": [1, 2], "strategies.fine_tune.train.epochs": [3, 4]}, r"epochs set the same thing"),
     ({"train.seed": [1, 2]}, r"strategies\.fine_tune\.train\.seed: unknown key; it is set as seed"),
 ]  # fmt: skip
 
@@ -109,6 +111,17 @@ def test_only_the_models_of_the_targets_strategy_train_again_and_every_comment_s
     ]
 
 
+def test_a_setting_of_train_is_the_same_whichever_way_its_place_is_written(raw):
+    values = parsed({"strategies.fine_tune.train.epochs": [20, 30], "strategies.fine_tune.train.optimizer.lr": [1, 2]})
+    assert space.present(values, raw, KEY)["strategies.fine_tune.train.epochs"] == raw["train"]["epochs"]
+    raw["strategies"]["fine_tune"]["train"] = {"epochs": 30}
+    assert space.present(values, raw, KEY)["strategies.fine_tune.train.epochs"] == 30
+    assert "epochs" not in space.fixed(values, raw, KEY)
+    losses = parsed({"strategies.fine_tune.train.loss": ["cross_entropy", "focal"]})
+    with pytest.raises(UserError, match="val_loss cannot judge a search that changes the loss"):
+        space.check_metric("val_loss", "classification", losses, KEY)
+
+
 def test_an_error_leaves_params_yaml_as_it_was(repository, tmp_path, monkeypatch):
     text = (repository / "params.yaml").read_text()
     monkeypatch.chdir(tmp_path)
@@ -154,4 +167,4 @@ def test_a_setting_of_one_strategy_is_its_own_and_stands_in_no_recipe(raw):
 )
 def test_a_metric_that_cannot_judge_is_refused(metric, values, message):
     with pytest.raises(UserError, match=message):
-        space.check_metric(metric, "classification", parsed(values))
+        space.check_metric(metric, "classification", parsed(values), KEY)

@@ -81,6 +81,17 @@ def test_a_training_that_is_ended_leaves_no_checkpoint_and_is_not_remembered(tra
     assert not Path("memory.jsonl").exists()
 
 
+def test_a_metric_that_is_no_number_is_not_remembered(trainings, monkeypatch):
+    def curve(params, job):
+        job.report({"val/auroc": float("nan"), "val/loss": 0.5}, 0)
+        return stage.Curve([], 300, 75)
+
+    monkeypatch.setattr(stage, "curve", curve)
+    with pytest.raises(Unusable, match="val_auroc is nan on fold 2"):
+        trainings()({}, 1)
+    assert not Path("memory.jsonl").exists()
+
+
 @pytest.mark.parametrize(
     ("values", "message"),
     [

@@ -10,8 +10,8 @@ from scipy import stats
 from stages.tune.verdict import PRESENT, Candidate, difference, differences, half_width, sentence, winner
 
 
-def candidate(name, scores):
-    return Candidate(name, {"train.optimizer.lr": len(name)}, scores)
+def candidate(name, scores, lr=None):
+    return Candidate(name, {"train.optimizer.lr": lr or len(name)}, scores)
 
 
 def test_without_correction_it_is_the_paired_t_interval():
@@ -47,7 +47,7 @@ def test_values_of_folds_that_share_their_images_claim_too_much_without_the_corr
         ([0.85, 0.86, 0.86], [0.95, 0.96, 0.95], 1, "worse", "The present settings beat the search"),
         ([0.3, 0.31, 0.3], [0.5, 0.52, 0.5], -1, "better", "The search beat"),
         ([0.9, 0.8, 0.9], [0.85, 0.86, 0.86], 1, "not shown to differ", "was not shown to beat"),
-        ([0.9, 0.8, 0.9], [0.9, 0.8, 0.9], 1, "same settings", "ended with the same settings"),
+        ([1.0, 1.0, 1.0], [1.0, 1.0, 1.0], 1, "not shown to differ", "was not shown to beat"),  # a perfect score
         ([0.9], [0.8], 1, "not shown to differ", "one training each has no interval"),
     ],
 )
@@ -55,6 +55,12 @@ def test_what_is_claimed(search, other, sign, verdict, text):
     one = difference(candidate("search", search), candidate(PRESENT, other), 0.2, sign)
     assert one.verdict == verdict
     assert re.search(text, sentence(one, "val_auroc", len(search)))
+
+
+def test_the_same_settings_are_said_to_be_the_same():
+    one = difference(candidate("search", [0.9, 0.8], 0.01), candidate(PRESENT, [0.9, 0.8], 0.01), 0.2, 1)
+    assert one.verdict == "same settings"
+    assert "ended with the same settings as the present settings" in sentence(one, "val_auroc", 2)
 
 
 def test_the_best_mean_wins_and_of_equals_the_one_that_changes_less():
