@@ -143,16 +143,21 @@ def of_export(export: Export, kept: pd.DataFrame, params: Params) -> list[Criter
 
 
 def of_history(own: Model, entries: Sequence[Entry]) -> list[Criterion]:
-    """A model that was rolled back does not come in again by itself."""
-    back = [e for e in log.changes(entries) if e.event == "rollback" and e.champion and e.champion.digest == own.digest]
-    if not back:
+    """A model that was rolled back does not come in again by itself, unless a person has brought it back since."""
+    back: Entry | None = None
+    for change in log.changes(entries):
+        if change.candidate and change.candidate.digest == own.digest:
+            back = None
+        elif change.event == "rollback" and change.champion and change.champion.digest == own.digest:
+            back = change
+    if back is None:
         return []
-    why = f": {back[-1].reason}" if back[-1].reason else ""
+    why = f": {back.reason}" if back.reason else ""
     return [
         Criterion(
             name="history", answer="fail",
-            sentence=f"This very model was rolled back on {back[-1].at[:10]} by {back[-1].who}{why}. To bring it back "
-            f"on purpose: python -m stages rollback --to {back[-1].champion.version if back[-1].champion else ''}.",
+            sentence=f"This very model was rolled back on {back.at[:10]} by {back.who}{why}. To bring it back "
+            f"on purpose: python -m stages rollback --to {back.champion.version if back.champion else ''}.",
         )
     ]  # fmt: skip
 

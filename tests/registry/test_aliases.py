@@ -54,8 +54,12 @@ def test_a_version_is_registered_found_aliased_and_fetched_with_its_export(local
     assert {file.name: file.read_text() for file in folder.iterdir()} == {
         f.name: f.read_text() for f in export.iterdir()
     }
-    with pytest.raises(UserError, match="'9' is not known"):
-        registry.version("9")
+    for absent in ("9", "latest"):
+        with pytest.raises(UserError, match=f"'{absent}' is not known"):
+            registry.version(absent)
+    with monkeypatch.context() as patch:  # a search gives the first page alone
+        patch.setattr(registry.client, "search_model_versions", lambda *_: [])
+        assert registry.version("1") == version
 
     assert follow.look("models:/chest@champion") == {"version": "models:/chest/1", "path": str(folder)}
     assert set(follow.look("models:/chest@challenger")) == set(follow.look("models:/brain@champion")) == {"absent"}

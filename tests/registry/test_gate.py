@@ -185,6 +185,11 @@ def test_a_model_that_was_rolled_back_does_not_come_in_again(study):
     assert decision.verdict == "reject"
     assert "misses effusions" in decision.reason + decision.criteria[-1].sentence
 
+    again = log.stamped(event="rollback", state="begun", name="chest", candidate=bad.model)
+    log.append(again)
+    log.append(log.stamped(event="rollback", state="done", name="chest", id=again.id))
+    assert decide(bad, None, rules()).verdict == "promote"  # a person has brought it back
+
 
 def test_a_slow_model_is_rejected(study):
     decision = decide(Contender(Bright()), None, rules(latency_ms=1e-6))

@@ -88,3 +88,54 @@ def test_a_rejected_model_is_no_failed_job_and_empty_secrets_are_not_set(
     names = {line.partition("=")[0] for line in (tmp_path / "environment").read_text().splitlines()}
     assert "MLFLOW_TRACKING_URI" in names
     assert not names & {"KAGGLE_KEY", "LIGHTBOX_PRIVACY_KEY", "SSH_KEY"}
+
+
+@pytest.mark.parametrize("there", [False, True])
+def test_a_key_of_the_machine_is_kept_and_one_of_the_job_is_removed(
+    workflow: dict[str, Any], tmp_path: Path, there: bool
+) -> None:
+    script = next(step for step in steps(workflow) if step.get("id") == "retrain")["run"]
+    (tmp_path / ".venv/bin").mkdir(parents=True)
+    (tmp_path / ".venv/bin/activate").write_text("")
+    (tmp_path / "bin").mkdir()
+    python = tmp_path / "bin" / "python"
+    python.write_text("#!/bin/sh\ncp ~/.ssh/id_ed25519 used\n")
+    python.chmod(0o755)
+    key = tmp_path / ".ssh/id_ed25519"
+    if there:
+        key.parent.mkdir()
+        key.write_text("of the machine\n")
+    environment = {
+        "PATH": f"{python.parent}:/usr/bin:/bin", "HOME": str(tmp_path), "SSH_KEY": "of the job", "SSH_KNOWN_HOSTS": "a host",
+    }  # fmt: skip
+    for _ in range(2):
+        subprocess.run(["bash", "-e", "-c", script], cwd=tmp_path, env=environment, check=True)
+    assert (tmp_path / "used").read_text() == ("of the machine\n" if there else "of the job\n")
+    assert key.exists() == there
+    assert (tmp_path / ".ssh/known_hosts").read_text() == "a host\n"
+
+
+@pytest.mark.parametrize(
+    ("outcome", "committed"), [("success", {"champions.jsonl", "dvc.lock"}), ("failure", {"champions.jsonl"})]
+)
+def test_a_round_that_failed_commits_its_decisions_alone(
+    workflow: dict[str, Any], tmp_path: Path, outcome: str, committed: set[str]
+) -> None:
+    step = next(step for step in steps(workflow) if step.get("name") == "Commit what was made")
+    assert "!cancelled()" in step["if"]
+    origin, clone = tmp_path / "origin", tmp_path / "clone"
+    environment = {"PATH": "/usr/bin:/bin", "HOME": str(tmp_path), "OUTCOME": outcome}
+    script = """
+        git init --quiet --bare --initial-branch main ../origin && git clone --quiet ../origin . 2>/dev/null
+        git config user.name a && git config user.email a@example.org
+        echo 1 > dvc.lock && git add . && git commit --quiet -m first && git push --quiet origin HEAD:main
+        mkdir -p reports/retrain && echo "# Retraining: $OUTCOME" > reports/retrain/summary.md
+        echo 2 > dvc.lock && echo 1 > champions.jsonl
+    """
+    clone.mkdir()
+    for own in (script, step["run"]):
+        subprocess.run(["bash", "-e", "-c", own], cwd=clone, env=environment, check=True)
+    shown = subprocess.run(
+        ["git", "show", "--format=", "--name-only", "main"], cwd=origin, capture_output=True, text=True, check=True
+    )
+    assert set(shown.stdout.split()) == committed

@@ -53,13 +53,19 @@ class Registry:
 
     def version(self, number: str) -> Version:
         """Raises UserError when there is none of this number."""
+        from mlflow.exceptions import MlflowException
+        from mlflow.protos.databricks_pb2 import INVALID_PARAMETER_VALUE, RESOURCE_DOES_NOT_EXIST, ErrorCode
+
+        absent = {ErrorCode.Name(code) for code in (RESOURCE_DOES_NOT_EXIST, INVALID_PARAMETER_VALUE)}
         with refusals(self.address):
-            entries = self.client.search_model_versions(f"name = '{self.name}'")
-            found = {str(entry.version): entry for entry in entries}
-            if number not in found:
-                raise unknown(f"{self.name}: versions", number, found)
-            tags = dict(found[number].tags)
-            return Version(number, tags.get("key", ""), tags.get(DIGEST, ""), tags)
+            try:  # a search would give the first page alone
+                tags = dict(self.client.get_model_version(self.name, number).tags)
+            except MlflowException as error:
+                if error.error_code not in absent:
+                    raise
+                entries = self.client.search_model_versions(f"name = '{self.name}'")
+                raise unknown(f"{self.name}: versions", number, [str(entry.version) for entry in entries]) from None
+        return Version(number, tags.get("key", ""), tags.get(DIGEST, ""), tags)
 
     def point(self, alias: str, number: str) -> None:
         """One write, which is whole or not at all; the last of two at once wins."""
