@@ -49,11 +49,12 @@ def main(argv: Sequence[str] | None = None) -> int:
     if sys.platform == "win32":
         return complain(UserError("Lightbox runs on Linux and macOS. On Windows, run it inside WSL 2."))
     arguments = arguments_of(argv)
-    return exit_code(lambda: arguments.action(arguments))
+    return exit_code(lambda: arguments.action(arguments), getattr(arguments, "goes_on", "dvc repro"))
 
 
-def exit_code(action: Callable[[], int | None]) -> int:
-    """Run the action, whose answer may be an exit code; an error or an interruption becomes a message and one."""
+def exit_code(action: Callable[[], int | None], goes_on: str = "dvc repro") -> int:
+    """Run the action, whose answer may be an exit code; an error or an interruption becomes a message and one.
+    goes_on: the command that goes on where an interrupted one was."""
     try:
         with sigterm_raises():
             return action() or 0
@@ -64,10 +65,10 @@ def exit_code(action: Callable[[], int | None]) -> int:
     except Exception as error:
         return complain(unexpected(error))
     except KeyboardInterrupt:
-        print("\nInterrupted. `dvc repro` goes on from here.", file=sys.stderr)
+        print(f"\nInterrupted. `{goes_on}` goes on from here.", file=sys.stderr)
         return 130
     except Terminated:
-        print("Terminated. `dvc repro` goes on from here; a training, from its last whole epoch.", file=sys.stderr)
+        print(f"Terminated. `{goes_on}` goes on from here; a training, from its last whole epoch.", file=sys.stderr)
         return 143
 
 

@@ -1,8 +1,8 @@
 """The commands above the stages: what one does with the results, or how the study runs. No stage of DVC.
 
 A tool is a package (or its module command.py) with three doors: `Params`, its section of params.yaml;
-`add_commands(commands)`, which declares its commands to argparse, each with `action=<function of the arguments>`; and a
-docstring that is its plan. Heavy libraries are imported inside the actions, so that `python -m stages --help` stays
+`add_commands(commands)`, which declares its commands to argparse, each with `action=<function of the arguments>` and,
+where not `dvc repro` but another command goes on after an interruption, `goes_on`; and a docstring that is its plan. Heavy libraries are imported inside the actions, so that `python -m stages --help` stays
 quick.
 """
 

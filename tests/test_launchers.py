@@ -334,6 +334,14 @@ def test_secrets_stay_on_the_head():
     assert "http://minio" in text
     assert "abc" not in text
     assert "def" not in text
+    text = remote.config_of("storage", {"url": "ssh://ann:geheim@host:22/x"}, None)
+    assert "ssh://ann@host:22/x" in text
+
+
+def test_the_password_of_an_mlflow_server_stays_on_the_head(monkeypatch):
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", "https://ann:geheim@host/mlflow")
+    monkeypatch.delenv("MLFLOW_EXPERIMENT_NAME", raising=False)
+    assert head.mlflow_server() == {"MLFLOW_TRACKING_URI": "https://ann@host/mlflow"}
 
 
 def test_inputs_are_what_other_stages_make_and_the_targets_read():

@@ -34,6 +34,15 @@ def test_every_failure_ends_with_a_sentence_and_a_code(monkeypatch, capsys, erro
     assert last in capsys.readouterr().err.splitlines()[-1]
 
 
+def test_an_interrupted_search_names_the_command_that_goes_on(monkeypatch, capsys):
+    def interrupted(*_):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("stages.tune.command.run", interrupted)
+    assert entry.main(["tune"]) == 130
+    assert capsys.readouterr().err.endswith("Interrupted. `python -m stages tune` goes on from here.\n")
+
+
 def test_an_unknown_command_lists_the_right_ones(capsys):
     with pytest.raises(SystemExit) as caught:
         entry.main(["trian"])

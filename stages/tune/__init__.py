@@ -23,7 +23,7 @@ def add_commands(commands: Any) -> None:
     tune = commands.add_parser("tune", help="Search for better settings of one model, on validation folds.")
     tune.add_argument("key", nargs="?", help="a model of the matrix; default: tune.target of params.yaml")
     tune.add_argument("--keep", action="store_true", help="leave params.yaml as it is")
-    tune.set_defaults(action=run)
+    tune.set_defaults(action=run, goes_on="python -m stages tune")
 
 
 def run(arguments: argparse.Namespace) -> None:

@@ -141,10 +141,12 @@ def order(
 
 
 def mlflow_server() -> dict[str, str]:
-    """Where workers record their runs: on a server, if one is set here. Their own file would end with their clone."""
+    """Where workers record their runs: on a server, if one is set here. Their own file would end with their clone. A
+    password stays here: an order lies in files of the scheduler."""
     if not os.environ.get("MLFLOW_TRACKING_URI", "").startswith(("http://", "https://")):
         return {}
-    return {n: os.environ[n] for n in ("MLFLOW_TRACKING_URI", "MLFLOW_EXPERIMENT_NAME") if n in os.environ}
+    names = ("MLFLOW_TRACKING_URI", "MLFLOW_EXPERIMENT_NAME")
+    return {name: remote.without_password(os.environ[name]) for name in names if name in os.environ}
 
 
 def push(paths: Sequence[str], to: str, environment: Mapping[str, str], received: Interruptions) -> None:
