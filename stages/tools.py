@@ -2,8 +2,8 @@
 
 A tool is a package (or its module command.py) with three doors: `Params`, its section of params.yaml;
 `add_commands(commands)`, which declares its commands to argparse, each with `action=<function of the arguments>` and,
-where not `dvc repro` but another command goes on after an interruption, `goes_on`; and a docstring that is its plan. Heavy libraries are imported inside the actions, so that `python -m stages --help` stays
-quick.
+where not `dvc repro` but another command goes on after an interruption, `goes_on`; and a docstring that is its plan.
+Heavy libraries are imported inside the actions, so that `python -m stages --help` stays quick.
 """
 
 from __future__ import annotations

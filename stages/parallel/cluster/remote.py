@@ -49,8 +49,8 @@ def find(repo: Repo, name: str | None) -> Remote:
         raise UserError(f"DVC remote {name!r}: {error}") from None
     if protocol in ("http", "https"):
         raise UserError(
-            f"DVC remote {name!r} ({without_password(remotes[name]['url'])}): DVC's run-cache, by which results travel, "
-            f"does not work over HTTP. Use a shared folder, S3 or SSH: {EXAMPLE}."
+            f"DVC remote {name!r} ({without_password(remotes[name]['url'])}): DVC's run-cache, by which results "
+            f"travel, does not work over HTTP. Use a shared folder, S3 or SSH: {EXAMPLE}."
         )
     if remote.fs.version_aware or remote.worktree:
         raise UserError(
