@@ -22,7 +22,7 @@ from ..shared.measures.groupings import groupings
 from . import images, log
 from .decision import Criterion, Decision, Dropped, Estimate, verdict_of
 from .judge import judge
-from .log import Entry, Model
+from .log import Entry, Model, TestImages
 from .params import Params
 from .wear import Pair, Wear, described, wear
 
@@ -78,9 +78,7 @@ def decide(candidate: Contender, champion: Contender | None, rules: Rules) -> De
         UserError: preprocess has not run, or the classes of a model are not today's.
     """
     test, entries = images.today(), log.read(rules.params.name)
-    today = described(
-        zip(test["sha256"].astype(str), test["label"].astype(str), strict=True), int(test["patient"].nunique())
-    )
+    today = tested_on(test)
     contenders = {"candidate": candidate} | ({"champion": champion} if champion else {})
     for which, each in contenders.items():
         images.check_classes(each.export, test, which)
@@ -103,6 +101,12 @@ def decide(candidate: Contender, champion: Contender | None, rules: Rules) -> De
         notes=[*notes(champion, left_out, len(test), rules.params, worn), *shortcuts()], test=today, judged=judged,
         dropped=left_out, wear=worn, settings=rules.params.model_dump(mode="json"),
     )  # fmt: skip
+
+
+def tested_on(test: pd.DataFrame) -> TestImages:
+    """What the log keeps of these images."""
+    pairs = zip(test["sha256"].astype(str), test["label"].astype(str), strict=True)
+    return described(pairs, int(test["patient"].nunique()))
 
 
 def asked(contenders: Mapping[str, Contender], kept: pd.DataFrame, rules: Rules) -> list[Criterion]:

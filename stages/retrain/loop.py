@@ -17,7 +17,7 @@ from ..registry import log
 from ..registry.params import Params as RegistryParams
 from ..shared.core import settings
 from ..shared.core.errors import UserError
-from ..shared.core.paths import Key, model_dir
+from ..shared.core.paths import Key, model_dir, report_dir
 from ..shared.exported.chosen import chosen_key
 from ..study import parse_matrix, tool_settings
 from . import remote
@@ -110,16 +110,20 @@ def after(raw: Mapping[str, Any], since: float) -> Round:
 
 
 def export(key: str) -> None:
-    """Unless the export is of these weights. In a process of its own, which imports torch."""
+    """Unless there is one of these weights that is younger than their evaluation, whose thresholds it carries. In a
+    process of its own, which imports torch."""
     from ..shared.exported import certificate
     from ..shared.exported.export import ROOT
     from ..shared.model.recipe import Recipe
 
     weights = Recipe.read(model_dir(Key(*key.split("-")))).weights_sha256
     try:
-        if certificate.read(ROOT / key, "").weights_sha256 == weights:
+        own = certificate.read(ROOT / key, "")
+        made = (ROOT / key / certificate.FILE).stat().st_mtime
+        evaluated = (report_dir("evaluate") / key / "metrics.json").stat().st_mtime
+        if own.weights_sha256 == weights and made >= evaluated:
             return
-    except UserError:  # it is missing, or of another version
+    except (UserError, FileNotFoundError):  # it is missing, or of another version
         pass
     run([sys.executable, "-m", "stages", "export", key], f"the export of {key}")
 
@@ -145,14 +149,16 @@ def judge(made: Round, champion: Contender | None, raw: Mapping[str, Any], promo
     """Ask the gate, unless the candidate is the champion, or has been judged against it and nothing is new: every
     question wears the test images. A promotion needs a decision of this round: reports/gate may be of another model, or
     may have been left on another machine."""
-    from ..registry.gate import digest
+    from ..registry import images
+    from ..registry.gate import digest, tested_on
     from ..shared.exported.export import ROOT, Export
 
     own = digest(Export.read(ROOT / made.candidate))
     if champion is not None and own == champion.model.digest:
         return made
     name = tool_settings(RegistryParams, raw, "registry").name
-    before = judged_before(log.read(name), own, champion.model.digest if champion else None)
+    today = tested_on(images.today()).fingerprint
+    before = judged_before(log.read(name), own, champion.model.digest if champion else None, today)
     if before is not None and not made.trained and not made.restored:
         outcome = VERDICTS[str(before.verdict)]
         if not (outcome == "passed" and promote):
@@ -162,8 +168,8 @@ def judge(made: Round, champion: Contender | None, raw: Mapping[str, Any], promo
     return replace(made, outcome=VERDICTS[decision.verdict], decision=decision)
 
 
-def judged_before(entries: list[log.Entry], candidate: str, champion: str | None) -> log.Entry | None:
-    """The last decision about these two models, by their digests."""
+def judged_before(entries: list[log.Entry], candidate: str, champion: str | None, today: str) -> log.Entry | None:
+    """The last decision about these two models, by their digests, on these test images, by their fingerprint."""
     own = [
         entry
         for entry in entries
@@ -171,5 +177,7 @@ def judged_before(entries: list[log.Entry], candidate: str, champion: str | None
         and entry.candidate is not None
         and entry.candidate.digest == candidate
         and (entry.champion.digest if entry.champion else None) == champion
+        and entry.test is not None
+        and entry.test.fingerprint == today
     ]
     return own[-1] if own else None

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from argparse import Namespace
 from pathlib import Path
 from types import SimpleNamespace
@@ -19,6 +20,7 @@ from stages.shared.core.errors import UserError
 from stages.shared.exported.export import Export
 
 PLACE = ("storage", "/mnt/storage")
+TODAY = log.TestImages(fingerprint="today", images=1, patients=1, sketch=[])
 
 
 @pytest.fixture
@@ -42,6 +44,8 @@ def calls(workspace: Path, monkeypatch: pytest.MonkeyPatch) -> list[str]:
     monkeypatch.setattr(loop, "export", step("export"))
     monkeypatch.setattr(Export, "read", lambda *_: None)
     monkeypatch.setattr("stages.registry.gate.digest", lambda _: "new")
+    monkeypatch.setattr("stages.registry.images.today", lambda: None)
+    monkeypatch.setattr("stages.registry.gate.tested_on", lambda _: TODAY)
     monkeypatch.setattr(registry, "champion_of", lambda _: None)
     monkeypatch.setattr(registry, "gate", step("gate", SimpleNamespace(verdict="promote")))
     monkeypatch.setattr(registry, "promote", step("promote", SimpleNamespace(number="1")))
@@ -51,7 +55,12 @@ def calls(workspace: Path, monkeypatch: pytest.MonkeyPatch) -> list[str]:
 def remember(verdict: str) -> None:
     log.append(
         log.stamped(
-            event="gate", state="decided", name="chest", verdict=verdict, candidate=Model(key="a-b-c", digest="new")
+            event="gate",
+            state="decided",
+            name="chest",
+            verdict=verdict,
+            candidate=Model(key="a-b-c", digest="new"),
+            test=TODAY,
         )
     )
 
@@ -99,3 +108,23 @@ def test_any_failure_leaves_a_summary_and_a_begun_change_is_named(
     assert "# Retraining: failed" in text
     assert "A change of the champion was begun" in text
     assert "person12" not in text
+
+
+@pytest.mark.parametrize(("evaluated", "runs"), [(1000.0, 0), (3000.0, 1)])
+def test_an_export_older_than_its_evaluation_is_made_again(
+    workspace: Path, monkeypatch: pytest.MonkeyPatch, evaluated: float, runs: int
+) -> None:
+    """Its thresholds are of the evaluation before; the weights may be the same."""
+    ran: list[str] = []
+    same = SimpleNamespace(weights_sha256="w")
+    monkeypatch.setattr(loop, "run", lambda _, what: ran.append(what))
+    monkeypatch.setattr("stages.shared.model.recipe.Recipe.read", lambda _: same)
+    monkeypatch.setattr("stages.shared.exported.certificate.read", lambda *_: same)
+    times = {"models/onnx/a-b-c/certificate.json": 2000.0, "reports/evaluate/a-b-c/metrics.json": evaluated}
+    for name, time in times.items():
+        path = workspace / name
+        path.parent.mkdir(parents=True)
+        path.touch()
+        os.utime(path, (time, time))
+    loop.export("a-b-c")
+    assert len(ran) == runs

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from stages.registry import log
 from stages.registry.log import Entry, Model
 from stages.retrain import loop, summary
 from stages.retrain.loop import Round
@@ -22,6 +23,7 @@ def entry(verdict: str, candidate: str, champion: str | None) -> Entry:
         event="gate", state="decided", id="1", at="2026-11-26T12:00:00Z", who="t", name="lightbox", verdict=verdict,
         reason="Not decided: sensitivity.", candidate=Model(key="a-b-c", digest=candidate),
         champion=Model(key="d-e-f", digest=champion, version="1") if champion else None,
+        test=log.TestImages(fingerprint="today", images=1, patients=1, sketch=[]),
     )  # fmt: skip
 
 
@@ -69,10 +71,11 @@ def test_exit_codes_and_headlines_agree(outcome: loop.Outcome, code: int, words:
     assert words in summary.headline(made)
 
 
-def test_a_decision_is_remembered_for_the_same_two_models_alone() -> None:
+def test_a_decision_is_remembered_for_the_same_two_models_and_images_alone() -> None:
     entries = [entry("undecided", "x", None), entry("reject", "x", "y"), entry("undecided", "x", "y")]
-    assert loop.judged_before(entries, "x", "y") is entries[2]
-    assert loop.judged_before(entries, "x", None) is entries[0]
-    assert loop.judged_before(entries, "x", "z") is None
+    assert loop.judged_before(entries, "x", "y", "today") is entries[2]
+    assert loop.judged_before(entries, "x", None, "today") is entries[0]
+    assert loop.judged_before(entries, "x", "z", "today") is None
+    assert loop.judged_before(entries, "x", "y", "other images") is None
     made = Round(outcome="undecided", candidate="a-b-c", judged=entries[2])
     assert "not asked again" in summary.of_round(made)
