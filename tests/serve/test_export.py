@@ -6,6 +6,7 @@ import json
 import shutil
 import subprocess
 import sys
+from contextlib import chdir
 
 import numpy as np
 import onnx
@@ -16,7 +17,9 @@ import torch
 from stages.serve.export import certify, graph, make
 from stages.serve.params import Params
 from stages.shared.core.errors import UserError
+from stages.shared.exported.current import is_current
 from stages.shared.exported.export import Export
+from stages.shared.exported.reading import Reading
 from stages.shared.measures.calibration import fit
 from stages.shared.measures.classification import Answers as Table
 from stages.shared.tasks.models import load
@@ -311,3 +314,17 @@ def test_a_network_that_torch_cannot_write_is_named():
 
     with pytest.raises(UserError, match="dynamic_net: torch cannot write this network"):
         convert(Dynamic(), torch.zeros(2, 4, 4, 1, dtype=torch.uint8), ["logits"], "unused.onnx", "dynamic_net")
+
+
+def test_an_export_of_another_operating_point_or_other_sentences_is_not_current(exported_study, export_key, tmp_path):
+    """The weights are the same, the decisions are not."""
+    shutil.copytree(exported_study, tmp_path / "study")
+    with chdir(tmp_path / "study"):
+        assert is_current(export_key, Params().reading)
+        assert not is_current(export_key, Reading(below="Nothing found."))
+        metrics = tmp_path / "study" / "reports/evaluate" / export_key / "metrics.json"
+        metrics.write_text(metrics.read_text().replace('"rule"', '"rule" '))
+        assert not is_current(export_key, Params().reading)
+        shutil.rmtree(tmp_path / "study" / "models" / export_key)
+        with pytest.raises(UserError, match=r"recipe\.json: missing"):
+            is_current(export_key, Params().reading)

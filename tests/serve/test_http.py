@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import base64
 import io
 import json
@@ -11,8 +12,10 @@ import subprocess
 import sys
 import threading
 import time
+import warnings
 import zlib
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -21,7 +24,9 @@ from PIL import Image
 from starlette.testclient import TestClient
 
 from stages.serve.http.app import make_app
+from stages.serve.http.batcher import Batcher
 from stages.serve.http.follower import Follower
+from stages.serve.http.guard import Guard
 from stages.serve.http.metrics import Metrics
 from stages.serve.http.models import Models
 from stages.serve.params import Http
@@ -464,3 +469,119 @@ def test_who_watches_the_registry_is_started_again_and_ends_with_the_server(work
     follower.stop()
     follower.join(timeout=10)
     assert (follower.is_alive(), follower._process.returncode) == (False, 0)
+
+
+def scope_of(path: str, **headers: str) -> dict:
+    return {
+        "type": "http", "asgi": {"version": "3.0"}, "http_version": "1.1", "method": "POST", "path": path,
+        "raw_path": path.encode(), "query_string": b"", "root_path": "", "scheme": "http",
+        "headers": [(name.replace("_", "-").encode(), value.encode()) for name, value in headers.items()],
+    }  # fmt: skip
+
+
+async def never():
+    await asyncio.Event().wait()
+
+
+def test_who_has_no_key_takes_no_place_of_those_who_have_one():
+    """However slowly such a request sends."""
+
+    async def both() -> list[int]:
+        statuses: list[int] = []
+
+        async def application(scope, receive, send):
+            await send({"type": "http.response.start", "status": 200, "headers": []})
+
+        async def send(message):
+            statuses.append(message.get("status", 0))
+
+        guard = Guard(application, Metrics(), limit=100, seconds=30, waiting=1, key="right")
+        stranger = asyncio.create_task(guard(scope_of("/predict"), never, send))
+        await asyncio.sleep(0.01)
+        await guard(scope_of("/predict", x_api_key="right"), never, send)
+        stranger.cancel()
+        return statuses
+
+    assert asyncio.run(both()) == [200]
+
+
+def test_a_request_that_takes_too_long_to_arrive_is_told_so(export):
+    server = Server(export, seconds=0.1)
+    statuses = []
+
+    async def send(message):
+        statuses.append(message.get("status"))
+
+    scope = scope_of("/predict", content_type="multipart/form-data; boundary=x")
+    asyncio.run(server.client.app(scope, never, send))
+    assert statuses[0] == 408
+
+
+def test_a_batch_does_not_wait_for_an_image_that_is_in_it(export, monkeypatch):
+    server, submit = Server(export, window_ms=1000), Batcher.submit
+
+    def slowly(self, *request):
+        future = submit(self, *request)
+        time.sleep(0.1)  # the thread that predicts goes first
+        return future
+
+    monkeypatch.setattr(Batcher, "submit", slowly)
+    with server.client:
+        since = time.perf_counter()
+        server.ask(png(films(1)[0]))
+    assert time.perf_counter() - since < 0.9
+
+
+def test_an_image_without_a_number_for_an_answer_is_not_called_healthy(server):
+    """Nor do those that came with it go without theirs."""
+    service, bright = server.models.service, np.full((1, 16, 16, 1), 200, np.uint8)
+    own = service.export.session
+
+    class Broken:
+        outputs, size = own.outputs, own.size
+
+        def __call__(self, images):
+            answers = dict(own(images))
+            answers["logits"][images.mean(axis=(1, 2, 3)) < 50] = np.nan
+            return answers
+
+    broken = replace(service, export=replace(service.export, session=Broken()))
+    with pytest.raises(UserError, match="not finite"):
+        broken.predict(np.zeros_like(bright))
+    held, batcher = threading.Event(), Batcher(1, 8, lambda images: held.wait(5))
+    first = batcher.submit(broken, bright[0])
+    together = [batcher.submit(broken, image) for image in (bright[0], np.zeros_like(bright[0]), bright[0])]
+    held.set()
+    assert first.result(timeout=5).decision.predicted == "sick"
+    assert [future.exception(timeout=5) is None for future in together] == [True, False, True]
+    batcher.close()
+
+
+def test_a_message_that_cannot_be_followed_keeps_nobody_waiting(export, workspace, repository, monkeypatch):
+    """The memory of the last champion is damaged: the server starts, and hears of the next champion."""
+    monkeypatch.setenv("PYTHONPATH", str(repository))
+    memory = workspace / "champion.json"
+    memory.write_text("{")
+    models = Models(Metrics(), Service.open, memory=memory)
+    follower = Follower("models:/lightbox@champion", 60, models.hear)
+    follower._pass_on({"error": "the registry does not answer at http://10.0.0.1"})
+    models.wait()
+    assert "10.0.0.1" not in models.registry
+    follower._pass_on({"version": "models:/lightbox/1", "path": str(export)})
+    assert models.service.version == "models:/lightbox/1"
+    follower.stop()
+
+
+def test_libraries_write_nothing_of_a_file_to_the_log(capfd):
+    from stages.serve.http import command
+
+    file = dicom(SpecificCharacterSet="ISO_IR 100").replace(b"ISO_IR 100", b"MUSTERMANN")
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        decode(file, "film")
+        assert "MUSTERMANN" in str(caught[0].message)
+        caught.clear()
+        command.logger()
+        decode(file, "film")
+    assert not caught
+    assert "MUSTERMANN" not in capfd.readouterr().err

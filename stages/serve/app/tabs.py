@@ -73,12 +73,12 @@ def current_reader(named: str) -> Reader:
 @st.cache_resource(max_entries=1, show_spinner="Looking for a model; the first time it is exported")
 def models(named: str, stamp: str) -> Models:
     """As the server has them: the champion of the registry, else what validation chose. A new champion takes over."""
-    how = tool_settings(Params, settings.read(), "serve").http
-    found, _ = make_models(how, Path(named) if named else None, champion_only=False)
+    params = tool_settings(Params, settings.read(), "serve")
+    found, _ = make_models(params, Path(named) if named else None, champion_only=False)
     if named:
         found.serve(Path(named))
     else:
-        follow(found, how, champion_only=False)
+        follow(found, params, champion_only=False)
     return found
 
 

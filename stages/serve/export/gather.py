@@ -30,6 +30,7 @@ from ...shared.measures.classification import Answers
 from ...shared.measures.statistics import ratio
 from ...shared.model.predict import batches
 
+EVALUATIONS, METRICS = Path("reports/evaluate"), "metrics.json"
 GRID = np.arange(101) / 100
 """Thresholds of a curve."""
 
@@ -40,9 +41,9 @@ def evaluation(key: str) -> tuple[Mapping[str, Any], pd.DataFrame]:
     Raises:
         UserError: evaluate has not run, or an earlier version of it.
     """
-    folder = Path("reports/evaluate") / key
+    folder = EVALUATIONS / key
     try:
-        metrics: Mapping[str, Any] = read_json(folder / "metrics.json")
+        metrics: Mapping[str, Any] = read_json(folder / METRICS)
         table = pd.read_parquet(folder / "predictions.parquet")
     except FileNotFoundError as error:
         raise UserError(f"{error.filename}: missing. Run {repro('evaluate', key)}.") from None
@@ -51,7 +52,7 @@ def evaluation(key: str) -> tuple[Mapping[str, Any], pd.DataFrame]:
     needed = ("operating_point", "calibration", "conformal", "abstention", "n", "test", "confidence")
     if missing := [name for name in needed if name not in metrics]:
         raise UserError(
-            f"{folder / 'metrics.json'}: lacks {', '.join(missing)}; an earlier version wrote it. "
+            f"{folder / METRICS}: lacks {', '.join(missing)}; an earlier version wrote it. "
             f"Run {repro('evaluate', key, force=True)}."
         )
     return metrics, table

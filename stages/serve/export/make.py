@@ -52,7 +52,8 @@ weights are further away."""
 
 @dataclass(frozen=True)
 class Source:
-    """A trained model, and what is known of it. `table`: predictions.parquet. `test`: rows of the arrays."""
+    """A trained model, and what is known of it. `table`: predictions.parquet. `test`: rows of the arrays.
+    `evaluation_sha256`: of metrics.json."""
 
     model: Model
     recipe: Recipe
@@ -61,6 +62,7 @@ class Source:
     table: pd.DataFrame
     calibration: Calibration
     test: np.ndarray
+    evaluation_sha256: str
 
     @property
     def images(self) -> np.ndarray:
@@ -129,7 +131,8 @@ def read(key: str, params: Params) -> Source:
             f"Run {repro('evaluate', key)}."
         )
     test = certify.evenly(arrays.rows("test"), params.export.certified)
-    return Source(model, recipe, arrays, metrics, table, gather.calibration(metrics), test)
+    digest = sha256(gather.EVALUATIONS / key / gather.METRICS)
+    return Source(model, recipe, arrays, metrics, table, gather.calibration(metrics), test, digest)
 
 
 def check_evaluation(source: Source, reference: Answers) -> None:
@@ -166,8 +169,8 @@ def certified(
         loss = certify.sensitivity(rules, session, source.arrays, source.table, settings.int8_margin)
     return Certificate(
         key=source.recipe.key, runtime=runtime, precision=precision, files={},
-        weights_sha256=source.recipe.weights_sha256, onnx_sha256=sha256(folder / ONNX), images=len(source.test),
-        batches=BATCHES, differences=dict(differences),
+        weights_sha256=source.recipe.weights_sha256, evaluation_sha256=source.evaluation_sha256,
+        onnx_sha256=sha256(folder / ONNX), images=len(source.test), batches=BATCHES, differences=dict(differences),
         largest_difference=max(differences["probabilities"], differences["scores"]),
         probabilities_spread=certify.spread(reference.probabilities), tolerance=tolerance, sensitivity=loss,
         versions=versions(runtime, precision), made_at=datetime.now(UTC).isoformat(timespec="seconds"),

@@ -32,7 +32,7 @@ from .models import Models
 from .schema import Health, Model, Prediction, Ready
 
 log = logging.getLogger("lightbox.serve")
-ABOUT = """One exported model of a [Lightbox](../) study, behind HTTP.
+ABOUT = """One exported model of a Lightbox study, behind HTTP.
 
 Send an image (PNG, JPEG, TIFF, …) or a DICOM file to `/predict`; it is prepared as the images were that the model
 learned from. Nothing that is sent is kept on a disk. **Research and teaching only. Not for diagnosis.**"""
@@ -40,7 +40,7 @@ REFUSALS: dict[int | str, dict[str, Any]] = {
     401: {"description": "The server needs a key, in the header X-API-Key."},
     408: {"description": "The request took too long to arrive."},
     413: {"description": "More bytes or more pixels than the server reads."},
-    422: {"description": "No image, one that cannot be decoded, or no mask where the model needs one."},
+    422: {"description": "No image, one that cannot be decoded or predicted, or no mask where the model needs one."},
     503: {"description": "No model answers yet, or too many requests are under way."},
 }
 
@@ -59,9 +59,7 @@ def make_app(models: Models, metrics: Metrics, settings: Http, key: str | None, 
         app.state.batcher.close()
         workers.shutdown()
 
-    app = FastAPI(
-        title="Lightbox", description=ABOUT, version="1", lifespan=lifespan, redoc_url=None, license_info=None,
-    )  # fmt: skip
+    app = FastAPI(title="Lightbox", description=ABOUT, version="1", lifespan=lifespan, redoc_url=None)
 
     async def in_worker(function: Any, *arguments: Any) -> Any:
         return await asyncio.get_running_loop().run_in_executor(workers, partial(function, *arguments))
@@ -75,8 +73,11 @@ def make_app(models: Models, metrics: Metrics, settings: Http, key: str | None, 
                 raise HTTPException(413, str(error)) from None
             except UserError as error:  # UnreadableImage, or no mask
                 raise HTTPException(422, str(error)) from None
-            future = batcher.submit(service, prepared.image)
-        return prepared, await asyncio.wrap_future(future)
+        future = batcher.submit(service, prepared.image)  # no longer prepared: a batch would wait for itself
+        try:
+            return prepared, await asyncio.wrap_future(future)
+        except UserError as error:  # the model has no number for it
+            raise HTTPException(422, str(error)) from None
 
     @app.post(
         "/predict",

@@ -66,15 +66,22 @@ class Batcher:
             batch = [request for request in batch if request.future.set_running_or_notify_cancel()]
             if not batch:
                 continue
-            try:
-                answers = batch[0].service.predict(np.stack([request.image for request in batch]))
-                self.observe(len(batch))
-            except Exception as error:  # it belongs to those who wait for the answer
+            if not self._answered(batch) and len(batch) > 1:  # which of them was it? The others get their answers
                 for request in batch:
-                    request.future.set_exception(error)
-            else:
-                for request, answer in zip(batch, answers, strict=True):
-                    request.future.set_result(answer)
+                    self._answered([request])
+
+    def _answered(self, batch: list[_Request]) -> bool:
+        """Whether they have their answers. One alone gets its error as well."""
+        try:
+            answers = batch[0].service.predict(np.stack([request.image for request in batch]))
+            self.observe(len(batch))
+        except Exception as error:  # it belongs to who waits for the answer
+            if len(batch) == 1:
+                batch[0].future.set_exception(error)
+            return False
+        for request, answer in zip(batch, answers, strict=True):
+            request.future.set_result(answer)
+        return True
 
     def _collect(self) -> list[_Request]:
         """Requests for one model; empty at the end."""

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     import socket
 
-    from ..params import Http
+    from ..params import Http, Params
     from .follower import Follower
     from .models import Models
 
@@ -31,16 +31,16 @@ def add_commands(commands: Any) -> None:
 def run(arguments: argparse.Namespace) -> None:
     from ...shared.core.process import Terminated
 
-    settings, follower = settings_of(arguments), None
-    say = logger()
+    params, follower = params_of(arguments), None
+    settings, say = params.http, logger()
     with listening(settings.host, settings.port) as listener:
         try:
-            models, metrics = make_models(settings, arguments.folder, arguments.champion)
+            models, metrics = make_models(params, arguments.folder, arguments.champion)
             if arguments.folder:
                 models.serve(arguments.folder)
             else:
-                follower = follow(models, settings, arguments.champion)
-            key = os.environ.get(KEY) or None
+                follower = follow(models, params, arguments.champion)
+            key = os.environ.get(KEY, "").strip() or None  # headers come without spaces around them
             if key is None and settings.host not in ("127.0.0.1", "::1", "localhost"):
                 say.warning("every machine that reaches %s may ask; set %s to ask for a key", settings.host, KEY)
             listen(models, metrics, settings, key, listener)
@@ -51,14 +51,15 @@ def run(arguments: argparse.Namespace) -> None:
                 follower.stop()
 
 
-def settings_of(arguments: argparse.Namespace) -> Http:
+def params_of(arguments: argparse.Namespace) -> Params:
     """Of params.yaml, and what the command line says beside it."""
     from ...shared.core import settings
     from ...shared.core.errors import UserError
     from ...study import tool_settings
     from ..params import Params
 
-    own = tool_settings(Params, settings.read(), "serve").http
+    params = tool_settings(Params, settings.read(), "serve")
+    own = params.http
     port = own.port if arguments.port is None else arguments.port
     if not 0 <= port < 2**16:
         raise UserError(f"--port: {port}: give 0 to 65535.")
@@ -67,38 +68,41 @@ def settings_of(arguments: argparse.Namespace) -> Http:
             "--champion: params.yaml says serve.http.follow: null. Name a model there, such as "
             "models:/lightbox@champion."
         )
-    return own.model_copy(update={"port": port, "host": arguments.host or own.host})
+    http = own.model_copy(update={"port": port, "host": arguments.host or own.host})
+    return params.model_copy(update={"http": http})
 
 
-def make_models(settings: Http, folder: Path | None, champion_only: bool) -> tuple[Models, Any]:
+def make_models(params: Params, folder: Path | None, champion_only: bool) -> tuple[Models, Any]:
+    from functools import partial
+
     from ...shared.core.paths import project_root
     from ..service import Service
     from .chosen import chosen_export
     from .metrics import Metrics
     from .models import Models
 
-    pixels = int(settings.megapixels * 1e6)
+    pixels = int(params.http.megapixels * 1e6)
     metrics = Metrics()
     models = Models(
         metrics,
         lambda folder, version: Service.open(folder, version, pixels),
-        None if champion_only or folder else chosen_export,
+        None if champion_only or folder else partial(chosen_export, params.reading),
         project_root() / ".lightbox" / "serve" / "champion.json",
     )
     return models, metrics
 
 
-def follow(models: Models, settings: Http, champion_only: bool) -> Follower | None:
+def follow(models: Models, params: Params, champion_only: bool) -> Follower | None:
     """The first model, and who brings the next ones."""
     from ...shared.core.errors import UserError
     from .chosen import chosen_export
     from .follower import Follower
 
-    if settings.follow is None:
-        folder = chosen_export()
+    if params.http.follow is None:
+        folder = chosen_export(params.reading)
         models.serve(folder, str(folder))
         return None
-    follower = Follower(settings.follow, settings.poll, models.hear)
+    follower = Follower(params.http.follow, params.http.poll, models.hear)
     follower.start()
     if not champion_only:
         models.wait()
@@ -148,11 +152,14 @@ def listen(models: Models, metrics: Any, settings: Http, key: str | None, listen
 def logger() -> Any:
     """Times and messages, to the standard error."""
     import logging
+    import warnings
 
     handler = logging.StreamHandler(sys.stderr)
     handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(message)s"))
     log = logging.getLogger("lightbox.serve")
     log.setLevel(logging.INFO)
     log.handlers, log.propagate = [handler], False
-    logging.getLogger("python_multipart").setLevel(logging.CRITICAL)  # it repeats bytes of what was sent
+    for library in ("python_multipart", "pydicom"):  # they repeat what was sent
+        logging.getLogger(library).setLevel(logging.CRITICAL)
+    warnings.simplefilter("ignore")  # so do those of pydicom
     return log

@@ -4,12 +4,14 @@ MLflow, and that process imports it once."""
 from __future__ import annotations
 
 import json
+import logging
 import subprocess
 import sys
 import threading
 from collections.abc import Callable, Mapping
 
 MODULE = "stages.shared.tracking.follow"
+log = logging.getLogger("lightbox.serve")
 
 
 class Follower(threading.Thread):
@@ -26,11 +28,11 @@ class Follower(threading.Thread):
         while True:
             assert self._process.stdout is not None
             for line in self._process.stdout:
-                self.hear(json.loads(line))
+                self._pass_on(json.loads(line))
             code = self._process.wait()
             if self._ended.is_set():
                 return
-            self.hear({"error": f"what watches {self.uri} has ended with code {code}; it is started again"})
+            self._pass_on({"error": f"what watches {self.uri} has ended with code {code}; it is started again"})
             if self._ended.wait(self.poll):
                 return
             self._process = self._start()
@@ -43,6 +45,12 @@ class Follower(threading.Thread):
             self._process.wait(timeout=5)
         except subprocess.TimeoutExpired:
             self._process.kill()
+
+    def _pass_on(self, message: Mapping[str, str]) -> None:
+        try:
+            self.hear(message)
+        except Exception:  # whatever went wrong with this message, the next champion has to be heard of
+            log.exception("what the registry said was not followed: %s", message)
 
     def _start(self) -> subprocess.Popen[str]:
         command = [sys.executable, "-m", MODULE, self.uri, str(self.poll)]

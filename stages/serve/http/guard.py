@@ -46,9 +46,11 @@ class Guard:
             return
         request = _Request(scope, receive, send, self.limit, self.seconds)
         since, image = time.perf_counter(), scope["path"] == "/predict"
-        self.under_way += image
+        refusal = self._refusal(request, image)
+        counted = image and refusal is None  # one that is refused takes nobody's place, however slowly it sends
+        self.under_way += counted
         try:
-            if refusal := self._refusal(request, image):
+            if refusal:
                 await request.refuse(*refusal)
             else:
                 await self.app(scope, request.receive, request.send)
@@ -57,21 +59,17 @@ class Guard:
             if request.status is None:
                 await request.answer(500, "Internal error. The log of the server has its place.")
         finally:
-            self.under_way -= image
+            self.under_way -= counted
             self.metrics.request(scope["path"], request.status or 0, time.perf_counter() - since)
 
     def _refusal(self, request: _Request, image: bool) -> tuple[int, str] | None:
         if self.key and request.path not in OPEN and not hmac.compare_digest(request.key, self.key):
             return 401, "This server needs a key, in the header X-API-Key."
         if request.length > self.limit:
-            return 413, self._too_large
-        if image and self.under_way > self.waiting:
+            return 413, too_large(self.limit)
+        if image and self.under_way >= self.waiting:
             return 503, f"Busy: {self.waiting} requests are under way. Try again in a moment."
         return None
-
-    @property
-    def _too_large(self) -> str:
-        return too_large(self.limit)
 
 
 def too_large(limit: int) -> str:

@@ -15,6 +15,7 @@ from ..service import Service
 from .metrics import Metrics
 
 log = logging.getLogger("lightbox.serve")
+UNREACHABLE = "The registry gives no model; the log says why."  # not its address: /ready asks for no key
 
 
 @dataclass(frozen=True)
@@ -78,7 +79,13 @@ class Models:
 
     def hear(self, message: Mapping[str, str]) -> None:
         """What the registry says (tracking/follow.py)."""
-        self.registry = message.get("error") or message.get("absent")
+        try:
+            self._follow(message)
+        finally:
+            self._heard.set()
+
+    def _follow(self, message: Mapping[str, str]) -> None:
+        self.registry = UNREACHABLE if "error" in message else message.get("absent")
         if "version" in message:
             self._champion(message["version"], Path(message["path"]))
         elif "error" in message:
@@ -92,7 +99,6 @@ class Models:
             self._chosen(self._without_champion)
         else:
             log.warning("%s; waiting for one", message["absent"])
-        self._heard.set()
 
     def wait(self) -> None:
         """Until the registry has been heard once, and what it said was followed."""

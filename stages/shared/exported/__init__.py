@@ -7,6 +7,7 @@ decision.py     decision.json: thresholds, prediction sets, abstention, and on w
 reading.py      what an answer means in plain words (settings)
 training.py     training.npz: the images it learned from, as features and facts; held_out.npz: those it did not
 chosen.py       the model that validation chose
+current.py      is an export still that of the model and the evaluation that lie here
 facts.py        what is measured of an image as it comes
 served.py       what a server remembers of the images it has seen: features and facts, no image
 """

@@ -46,6 +46,8 @@ class Certificate(Settings):
     """SHA-256 of every other file of the folder, by name."""
     weights_sha256: str
     """Of models/<key>/weights.safetensors, which it was made of."""
+    evaluation_sha256: str = ""
+    """Of reports/evaluate/<key>/metrics.json, whose threshold and calibration it has; empty: an earlier version."""
     onnx_sha256: str
     """Of model.onnx, as recipe.json has it."""
     images: int

@@ -104,7 +104,13 @@ class Export:
         return answers(self.session, images)
 
     def decide(self, answers: Answers) -> list[Decision]:
-        """One for each image."""
+        """One for each image.
+
+        Raises:
+            UserError: a probability is not a number: below every threshold, it would be called healthy.
+        """
+        if not (np.isfinite(answers.scores).all() and np.isfinite(answers.probabilities).all()):
+            raise UserError(f"{self.recipe.key}: the network gives numbers that are not finite for this image.")
         return self.rules.decide(answers.scores)
 
 

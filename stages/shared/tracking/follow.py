@@ -46,7 +46,7 @@ def look(uri: str) -> dict[str, str]:
     try:
         check_usable(address)
         if address.startswith("sqlite:") and not has_models(Path(address.removeprefix("sqlite:///"))):
-            return {"absent": f"{uri}: no model is registered in {address}"}
+            return {"absent": f"{uri}: no model is registered yet"}
         registry = open_registry(name)
         version = registry.alias(alias)
         if version is None:

@@ -1,0 +1,31 @@
+"""Is an export still that of the model and the evaluation that lie here?"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from ..core.errors import UserError
+from ..core.files import sha256
+from ..core.paths import report_dir
+from ..model.recipe import Recipe
+from . import certificate
+from .decision import Rules
+from .export import ROOT
+from .reading import Reading
+
+
+def is_current(key: str, reading: Reading) -> bool:
+    """Whether models/onnx/<key> can be read, and is of the weights, the evaluation and the sentences of now. Another
+    operating point changes no weights, and yet every decision.
+
+    Raises:
+        UserError: models/<key> has no recipe.
+    """
+    weights = Recipe.read(Path("models") / key).weights_sha256
+    metrics = report_dir("evaluate") / key / "metrics.json"
+    try:
+        own, rules = certificate.read(ROOT / key, ""), Rules.read(ROOT / key, "")
+    except UserError:  # missing, changed, or of another version
+        return False
+    evaluation = sha256(metrics) if metrics.is_file() else None
+    return (own.weights_sha256, own.evaluation_sha256, rules.reading) == (weights, evaluation, reading)
