@@ -21,10 +21,10 @@ import statistics
 import subprocess
 import sys
 import tempfile
-import threading
 import time
 import zipfile
 from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -146,11 +146,10 @@ def measure(contender: Contender, clients: int, seconds: float) -> Load:
             times.append(time.perf_counter() - start)
             i += 1
 
-    threads = [threading.Thread(target=client, args=(number,)) for number in range(clients)]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
+    with ThreadPoolExecutor(clients) as threads:
+        ended = [threads.submit(client, number) for number in range(clients)]
+    for one in ended:
+        one.result()  # else a server that refuses would only look slower
     taken = time.perf_counter() - since
     return Load(*np.percentile(times, [50, 99]).tolist(), len(times) / taken)
 

@@ -407,4 +407,6 @@ def test_clients_of_the_serving_benchmark_wait_for_their_answers():
     assert 20 < load.rate <= 150
     with pytest.raises(SystemExit, match="HTTP 500"):
         serve.first(serve.Contender("test", server.server_port, "/", {}, [b"wrong"]))
+    with pytest.raises(SystemExit, match="HTTP 500"):
+        serve.measure(serve.Contender("test", server.server_port, "/", {}, [b"a", b"b", b"wrong"]), 2, seconds=0.3)
     server.shutdown()

@@ -16,6 +16,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import torch
+from filelock import FileLock
 
 from ...shared.arrays.arrays import Arrays, load_arrays
 from ...shared.core.errors import UserError, unknown
@@ -189,19 +190,22 @@ def versions(runtime: Runtime, precision: Precision) -> dict[str, str]:
 
 @contextmanager
 def whole(folder: Path) -> Iterator[Path]:
-    """An empty folder, which takes the place of `folder` on success and goes on any failure."""
+    """An empty folder, which takes the place of `folder` on success and goes on any failure. One process at a time: a
+    server and the page may be started together, and both may find no export."""
     partial, old = (folder.with_name(f".{folder.name}.{state}") for state in ("partial", "old"))
-    for rest in (partial, old):
-        shutil.rmtree(rest, ignore_errors=True)  # of an export that was killed
-    partial.mkdir(parents=True)
-    try:
-        yield partial
-        if folder.exists():
-            folder.rename(old)  # at once, for a server that reads it
-        partial.rename(folder)
-    finally:
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    with FileLock(folder.with_name(f".{folder.name}.lock")):
         for rest in (partial, old):
-            shutil.rmtree(rest, ignore_errors=True)
+            shutil.rmtree(rest, ignore_errors=True)  # of an export that was killed
+        partial.mkdir()
+        try:
+            yield partial
+            if folder.exists():
+                folder.rename(old)  # at once, for a server that reads it
+            partial.rename(folder)
+        finally:
+            for rest in (partial, old):
+                shutil.rmtree(rest, ignore_errors=True)
 
 
 def say(message: str) -> None:
