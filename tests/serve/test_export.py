@@ -6,6 +6,7 @@ import json
 import shutil
 import subprocess
 import sys
+import threading
 from contextlib import chdir
 
 import numpy as np
@@ -328,3 +329,22 @@ def test_an_export_of_another_operating_point_or_other_sentences_is_not_current(
         shutil.rmtree(tmp_path / "study" / "models" / export_key)
         with pytest.raises(UserError, match=r"recipe\.json: missing"):
             is_current(export_key, Params().reading)
+
+
+def test_two_exports_of_one_model_at_once_do_not_delete_each_other(tmp_path):
+    first, second = threading.Event(), threading.Event()
+
+    def slow():
+        with make.whole(tmp_path / "onnx" / "key") as folder:
+            first.set()
+            second.wait(0.3)  # the other one begins
+            (folder / "model").write_text("slow")
+
+    thread = threading.Thread(target=slow)
+    thread.start()
+    first.wait(5)
+    with make.whole(tmp_path / "onnx" / "key") as folder:
+        second.set()
+        (folder / "model").write_text("quick")
+    thread.join()
+    assert (tmp_path / "onnx" / "key" / "model").read_text() == "quick"
