@@ -17,6 +17,7 @@ from ..registry import log
 from ..registry.params import Params as RegistryParams
 from ..shared.core import settings
 from ..shared.core.errors import UserError
+from ..shared.core.files import sha256
 from ..shared.core.paths import Key, model_dir, report_dir
 from ..shared.exported.chosen import chosen_key
 from ..study import parse_matrix, tool_settings
@@ -110,21 +111,21 @@ def after(raw: Mapping[str, Any], since: float) -> Round:
 
 
 def export(key: str) -> None:
-    """Unless there is one of these weights that is younger than their evaluation, whose thresholds it carries. In a
-    process of its own, which imports torch."""
+    """Unless there is one of these weights and of this evaluation, whose thresholds it carries. In a process of its
+    own, which imports torch."""
     from ..shared.exported import certificate
     from ..shared.exported.export import ROOT
     from ..shared.model.recipe import Recipe
 
     weights = Recipe.read(model_dir(Key(*key.split("-")))).weights_sha256
+    evaluation = sha256(report_dir("evaluate") / key / "metrics.json")
     try:
         own = certificate.read(ROOT / key, "")
-        made = (ROOT / key / certificate.FILE).stat().st_mtime
-        evaluated = (report_dir("evaluate") / key / "metrics.json").stat().st_mtime
-        if own.weights_sha256 == weights and made >= evaluated:
-            return
-    except (UserError, FileNotFoundError):  # it is missing, or of another version
+    except UserError:  # it is missing, or of another version
         pass
+    else:
+        if (own.weights_sha256, own.evaluation_sha256) == (weights, evaluation):
+            return
     run([sys.executable, "-m", "stages", "export", key], f"the export of {key}")
 
 

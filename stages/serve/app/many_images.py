@@ -20,7 +20,7 @@ def show(reader: Reader, archive: Archive) -> None:
         "PNG, JPEG, TIFF, BMP or DICOM, as many as you like; not stored", accept_multiple_files=True
     )
     files = [(upload.name, upload.getvalue()) for upload in uploads]
-    key = (reader.version, *(upload.file_id for upload in uploads))
+    key = (reader.state, *(upload.file_id for upload in uploads))
     if not files and reader.examples and st.toggle("Try it with the examples", key="try_examples"):
         files = [(f"example {i + 1} ({e.kind})", e.read(archive)) for i, e in enumerate(reader.examples)]
     if files:

@@ -60,7 +60,7 @@ def readable(error: UserError) -> str:
 
 def read(reader: Reader, data: bytes) -> Reading:
     """The last one stays with the session, since every move of a slider runs the page again."""
-    key = (reader.version, hashlib.sha256(data).hexdigest())
+    key = (reader.state, hashlib.sha256(data).hexdigest())
     if "reading" not in st.session_state or st.session_state["reading"][0] != key:
         st.session_state["reading"] = key, reader.read(data)
     reading: Reading = st.session_state["reading"][1]

@@ -69,6 +69,11 @@ class Reader:
         """Its name in the registry, or the folder, and the beginning of its SHA-256."""
         return f"{self.service.version} ({self.export.certificate.onnx_sha256[:12]})"
 
+    @property
+    def state(self) -> str:
+        """Changes when any answer may: sessions keep answers by it."""
+        return f"{self.service.version} {self.export.certificate.digest}"
+
     def read(self, data: bytes) -> Reading:
         """Raises UserError (UnreadableImage, TooLarge) when the bytes are no image that can be read."""
         seen = self.service.prepare(data).image

@@ -67,7 +67,7 @@ def current_reader(named: str) -> Reader:
     if found.service is None:
         reason = found.refused.reason if found.refused else found.registry
         raise UserError(reason or "The registry has not answered yet. Load this page again in a moment.")
-    return reader_of(found.service, found.service.version, found.service.export.certificate.onnx_sha256)
+    return reader_of(found.service, found.service.version, found.service.export.certificate.digest)
 
 
 @st.cache_resource(max_entries=1, show_spinner="Looking for a model; the first time it is exported")

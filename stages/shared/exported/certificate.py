@@ -5,6 +5,8 @@ It is no signature: it shows damage and mistakes, not an attacker who can write 
 
 from __future__ import annotations
 
+import hashlib
+import json
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Literal
@@ -67,6 +69,11 @@ class Certificate(Settings):
     """Of the libraries that wrote and ran it."""
     made_at: str
     """UTC."""
+
+    @property
+    def digest(self) -> str:
+        """SHA-256 of all files: another one where the network, a threshold or a sentence is another."""
+        return hashlib.sha256(json.dumps(self.files, sort_keys=True).encode()).hexdigest()
 
     @property
     def recipe_sha256(self) -> str:
