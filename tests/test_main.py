@@ -43,6 +43,12 @@ def test_an_interrupted_search_names_the_command_that_goes_on(monkeypatch, capsy
     assert capsys.readouterr().err.endswith("Interrupted. `python -m stages tune` goes on from here.\n")
 
 
+@pytest.mark.parametrize("command", ["retrain", "gate", "promote", "rollback", "export", "drift"])
+def test_a_tool_names_itself_as_what_goes_on(command):
+    arguments = entry.arguments_of([command, "--study"] if command == "drift" else [command])
+    assert arguments.goes_on == f"python -m stages {command}"
+
+
 def test_an_unknown_command_lists_the_right_ones(capsys):
     with pytest.raises(SystemExit) as caught:
         entry.main(["trian"])

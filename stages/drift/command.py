@@ -28,7 +28,7 @@ def add_commands(commands: Any) -> None:
     drift.add_argument("--served", action="store_true", help="those that the server has seen (.lightbox/served)")
     drift.add_argument("--study", action="store_true", help="those of data/raw.zip that the model does not know")
     drift.add_argument("--model", metavar="KEY", help="an exported model; default: the one that validation chose")
-    drift.set_defaults(action=run)
+    drift.set_defaults(action=run, goes_on="python -m stages drift")
 
 
 def run(arguments: argparse.Namespace) -> int:

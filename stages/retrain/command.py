@@ -15,7 +15,7 @@ def add_commands(commands: Any) -> None:
     retrain = commands.add_parser("retrain", help="Pull, run the study, judge the new model, promote it if asked.")
     retrain.add_argument("--promote", action="store_true", help="put a model in use that passes (retrain.promote)")
     retrain.add_argument("--jobs", type=int, help="models at a time; default: parallel.jobs of params.yaml")
-    retrain.set_defaults(action=run)
+    retrain.set_defaults(action=run, goes_on="python -m stages retrain")
 
 
 def unfinished() -> bool:

@@ -13,7 +13,7 @@ def add_commands(commands: Any) -> None:
     export.add_argument("key", nargs="?", help="a folder of models/; default: the model that validation chose")
     export.add_argument("--format", choices=("onnx", "openvino"), help="default: onnx; openvino needs an extra")
     export.add_argument("--int8", action="store_true", help="OpenVINO with 8-bit integers: smaller, often quicker")
-    export.set_defaults(action=run)
+    export.set_defaults(action=run, goes_on="python -m stages export")
 
 
 def run(arguments: argparse.Namespace) -> None:
