@@ -6,8 +6,9 @@ cropped and resized: the hashes of such files have nothing in common until the b
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import cv2
-import imagehash
 import numpy as np
 import pandas as pd
 from scipy.sparse import coo_array
@@ -51,7 +52,7 @@ def _same_picture(dhash: pd.Series, thumbnails: pd.Series, looked_at: np.ndarray
     hashed = np.concatenate([usable[first], usable[~first]])
     if not first.any():
         return np.empty((0, 2), np.int64)
-    bits = np.stack([imagehash.hex_to_hash(text).hash.ravel() for text in dhash.iloc[hashed]])
+    bits = bits_of(dhash.iloc[hashed].tolist())
     squares = np.stack([np.frombuffer(data, np.uint8) for data in thumbnails.iloc[hashed]])
     squares = squares.reshape(-1, THUMBNAIL, THUMBNAIL)
     step = THUMBNAIL // COARSE
@@ -60,6 +61,14 @@ def _same_picture(dhash: pd.Series, thumbnails: pd.Series, looked_at: np.ndarray
     pairs = pairs[alignable(coarse, pairs) >= min(WORTH_ALIGNING, near.correlation)]
     same = [aligned_correlation(squares[i], squares[j]) >= near.correlation for i, j in pairs]
     return np.asarray(hashed[pairs[np.array(same, bool)]])
+
+
+def bits_of(hashes: Sequence[str]) -> np.ndarray:
+    """bool N×B, from N hexadecimal texts of one length, all at once; imagehash takes them one by one.
+    Zeros in front fill the first byte; they are the same in all, so distances stay what they are."""
+    digits = len(hashes[0]) + len(hashes[0]) % 2
+    data = bytes.fromhex("".join(text.zfill(digits) for text in hashes))
+    return np.unpackbits(np.frombuffer(data, np.uint8).reshape(len(hashes), -1), axis=1).astype(bool)
 
 
 def aligned_correlation(one: np.ndarray, other: np.ndarray) -> float:

@@ -14,7 +14,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from functools import partial
 from importlib.metadata import version
-from itertools import islice
+from itertools import chain, islice
 from pathlib import PurePosixPath
 
 import pyarrow as pa
@@ -35,6 +35,7 @@ CODE = (
 LIBRARIES = ("imagehash", "numpy", "opencv-python-headless", "pillow", "pydicom")
 TABLE = "inspections.parquet"
 ROWS = 4096  # written at once: 32 MiB of thumbnails
+TOGETHER = 64  # images per task of a thread: a task of its own costs as much as the digest of a small file
 SCHEMA = pa.schema([
     ("key", pa.string()), ("facts", pa.binary()), ("thumbnail", pa.binary()), ("trimmed_thumbnail", pa.binary()),
 ])  # fmt: skip
@@ -56,8 +57,13 @@ class Earlier:
         """Of each image with its masks; None where it has to be inspected."""
         if not self._known:
             return [None] * len(paths)
+        pairs = list(zip(paths, masks, strict=True))
+        parts = [pairs[start : start + TOGETHER] for start in range(0, len(pairs), TOGETHER)]
         with ThreadPoolExecutor(cores()) as pool:
-            return list(pool.map(partial(self._of, archive), paths, masks))
+            return list(chain.from_iterable(pool.map(partial(self._of_all, archive), parts)))
+
+    def _of_all(self, archive: Archive, pairs: Sequence[tuple[str, Sequence[MaskFile]]]) -> list[Inspection | None]:
+        return [self._of(archive, path, masks) for path, masks in pairs]
 
     def _of(self, archive: Archive, path: str, masks: Sequence[MaskFile]) -> Inspection | None:
         digests = [hashlib.sha256(archive.read(name)).hexdigest() for name in (path, *(mask.path for mask in masks))]

@@ -13,6 +13,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
+from filelock import FileLock
 from matplotlib.figure import Figure
 from PIL import Image
 
@@ -379,27 +380,42 @@ def fabricate_repeats(
 
 
 @pytest.fixture(scope="session")
-def projects(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
+def once(tmp_path_factory: pytest.TempPathFactory, worker_id: str) -> Callable[[str, Callable[[Path], object]], Path]:
+    """`once(name, make)`: a folder of that name which `make` has filled, once for all processes of the tests."""
+    base = tmp_path_factory.getbasetemp()
+    root = base if worker_id == "master" else base.parent
+
+    def folder(name: str, make: Callable[[Path], object]) -> Path:
+        path, made = root / name, root / f"{name}.made"
+        with FileLock(root / f"{name}.lock"):
+            if not made.exists():
+                make(path)
+                made.touch()
+        return path
+
+    return folder
+
+
+@pytest.fixture(scope="session")
+def projects(once: Callable[[str, Callable[[Path], object]], Path]) -> dict[str, Path]:
     """Read-only projects, made once: binary, three classes."""
     three = ["normal", "bacterial", "viral"]
-    return {
-        "binary": fabricate(tmp_path_factory.mktemp("binary")),
-        "three": fabricate(tmp_path_factory.mktemp("three"), three),
-    }
+    return {"binary": once("binary", fabricate), "three": once("three", lambda root: fabricate(root, three))}
 
 
 @pytest.fixture(scope="session")
-def compared(projects: dict[str, Path]) -> dict[str, Path]:
-    """reports/compare/ of each project."""
-    matrices = {"binary": {}, "three": {"strategy": STRATEGIES[:2]}}
-    return {name: compare_in(root, **matrices[name]) for name, root in projects.items()}
+def compared(projects: dict[str, Path], once: Callable[[str, Callable[[Path], object]], Path]) -> dict[str, Path]:
+    """reports/compare/ of each project; that of the binary one has documents."""
+    changes = {"binary": {"documents": True}, "three": {"strategy": STRATEGIES[:2]}}
+    for name, root in projects.items():
+        once(f"{name}-compared", lambda _, root=root, name=name: compare_in(root, **changes[name]))
+    return {name: root / "reports/compare" for name, root in projects.items()}
 
 
 @pytest.fixture(scope="session")
-def repeats(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def repeats(once: Callable[[str, Callable[[Path], object]], Path]) -> Path:
     """A read-only project of three strategies × four sizes × three seeds, compared."""
-    root = fabricate_repeats(tmp_path_factory.mktemp("repeats"))
-    return compare_in(root, sample=list(repeated())).parents[1]
+    return once("repeats", lambda root: compare_in(fabricate_repeats(root), sample=list(repeated())))
 
 
 @pytest.fixture
@@ -458,10 +474,11 @@ def params() -> Callable[..., compare.Params]:
 
 
 def settings(**changes: object) -> compare.Params:
-    """Params of the six models; `backbone`, `strategy`, `sample` change the matrix, the rest are compare's own."""
+    """Params of the six models; `backbone`, `strategy`, `sample` change the matrix, the rest are compare's own. Without
+    documents, which few tests look at and every run would draw."""
     matrix = {"backbone": ["small_cnn"], "strategy": STRATEGIES, "sample": SAMPLES}
     matrix |= {name: changes.pop(name) for name in list(matrix) if name in changes}
-    return compare.Params.model_validate({"task": "classification", "matrix": matrix} | changes)
+    return compare.Params.model_validate({"task": "classification", "matrix": matrix, "documents": False} | changes)
 
 
 def compare_in(root: Path, **changes: object) -> Path:

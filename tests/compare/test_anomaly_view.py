@@ -91,7 +91,7 @@ def study(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFacto
     for strategy in SKILL:
         write_model(root, Key("small_cnn", strategy, "full"), index, request.param)
     with contextlib.chdir(root):
-        compare.run(compare.Params.model_validate({"task": "anomaly", "matrix": MATRIX}), Job())
+        compare.run(compare.Params.model_validate({"task": "anomaly", "matrix": MATRIX, "documents": False}), Job())
     return root
 
 

@@ -146,7 +146,7 @@ def test_figures_are_pictures(compared: dict[str, Path], name: str) -> None:
 def test_the_same_files_give_the_same_bytes(project: Path, params: Callable[..., compare.Params]) -> None:
     out, runs = project / "reports/compare", []
     for _ in range(2):
-        compare.run(params(strategy=["from_scratch", "fine_tune"], sample=["full"]), Job())
+        compare.run(params(strategy=["from_scratch", "fine_tune"], sample=["full"], documents=True), Job())
         runs.append({str(path.relative_to(out)): path.read_bytes() for path in out.rglob("*") if path.is_file()})
     assert runs[0] == runs[1]
     assert set(runs[0]) >= {*TABLES, "index.html", "metrics.json"}

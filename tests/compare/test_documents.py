@@ -128,6 +128,6 @@ def test_a_card_has_a_sentence_for_every_verdict(documents: Path) -> None:
 
 @pytest.mark.usefixtures("blank_figures")
 def test_documents_can_be_switched_off(project: Path, params: Callable[..., compare.Params]) -> None:
-    compare.run(params(documents=False, sample=["full"], strategy=["fine_tune"], samples=0), Job())
+    compare.run(params(sample=["full"], strategy=["fine_tune"], samples=0), Job())
     assert list((project / "reports/compare/documents").iterdir()) == []
     assert 'id="documents"' not in (project / "reports/compare/index.html").read_text(encoding="utf-8")

@@ -78,6 +78,34 @@ def test_areas_and_their_covariance_are_those_of_the_published_formula(images: i
     assert found.covariance == pytest.approx(obuchowski(truth, scores, cluster))
 
 
+# 113 patients with a bleeding in the head (Turck et al. 2010, Intensive Care Medicine 36:107): poor outcome, grade of
+# the World Federation of Neurosurgical Societies, S100β in units of 0.01 µg/l. Areas, variances and the test are those
+# that pROC 1.18 gives for them (Robin et al. 2011, BMC Bioinformatics 12:77).
+POOR = (
+    "00001101001011001011101000000000100110110000000001100010001010011101101111000110100000010000000000001111110001000"
+)
+GRADE = (
+    "11113254125255125225211112121134214541425511241125521251222151125214524414121421232421451154221113125225552445111"
+)
+S100B = """
+13 14 10 4 13 10 47 16 18 10 12 10 44 71 4 8 49 4 7 33 9 9 7 11 7 17 7 11 13 19 5 16 41 14 34 35 48 9 96 25 50
+46 16 7 43 45 11 8 9 86 52 8 6 13 207 10 14 15 7 6 77 5 9 30 3 9 4 23 70 9 27 71 8 26 8 16 9 13 10 8 11 33 11
+28 7 10 32 22 7 5 24 38 10 15 8 14 10 7 4 19 56 14 58 32 82 74 15 47 17 44 15 50 48
+"""
+
+
+def test_delongs_test_of_a_published_data_set() -> None:
+    poor = np.array(list(POOR)) == "1"
+    scores = np.array([[int(grade) for grade in GRADE], [int(value) for value in S100B.split()]], float)
+    grade, protein = range(2)
+    result = areas([(poor, scores)], np.arange(len(poor)))
+    assert result.value[grade] == pytest.approx(0.823678861788618, abs=1e-12)
+    assert np.diag(result.covariance) == pytest.approx([0.00146991470882363, 0.00266868245717244], abs=1e-12)
+    assert result.covariance[grade, protein] == pytest.approx(0.00119615567376754, abs=1e-12)
+    difference, error = result.difference(grade, protein)
+    assert difference / error == pytest.approx(2.20898359144091, abs=1e-9)
+
+
 def test_with_one_image_per_patient_the_covariance_is_delongs() -> None:
     """DeLong's: sample covariances of the placement values over the positives and over the negatives."""
     truth, scores, cluster = films(60, 1)

@@ -13,7 +13,7 @@ import pytest
 from PIL import Image
 from sklearn.linear_model import LinearRegression
 
-from stages.validate.duplicates import alignable, aligned_correlation, clusters, near_pairs
+from stages.validate.duplicates import alignable, aligned_correlation, bits_of, clusters, near_pairs
 from stages.validate.inspection import Inspection, inspect_image, trim
 from stages.validate.params import NearDuplicates
 
@@ -22,6 +22,14 @@ NEAR = NearDuplicates()
 
 def clusters_of(inspections: list[Inspection]) -> list[int]:
     return clusters(pd.DataFrame(inspections), NEAR).tolist()
+
+
+@pytest.mark.parametrize("side", [5, 8, 16])  # 25 bits fill seven digits, which are no whole bytes
+def test_bits_of_hashes_have_the_distances_that_imagehash_counts(side: int):
+    hashes = [imagehash.ImageHash(bits) for bits in np.random.default_rng(0).random((12, side, side)) < 0.5]
+    bits = bits_of([str(one) for one in hashes])
+    expected = [[one - other for other in hashes] for one in hashes]
+    assert (bits[:, None] != bits).sum(axis=2).tolist() == expected
 
 
 def test_near_pairs_equal_those_counted_one_by_one(monkeypatch: pytest.MonkeyPatch):

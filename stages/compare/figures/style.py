@@ -70,7 +70,7 @@ def plain(text: str) -> str:
 def card_frame(*places: tuple[float, float]) -> tuple[Figure, list[Axes]]:
     """Of one model: a figure with a panel at each place, (left, width) as shares of its own width."""
     fig, axes = figure(11, 2.7, 1, len(places))
-    fig.set_layout_engine("none")  # there is one per model, and constrained layout takes half their time
+    fig.set_layout_engine(None)  # there is one per model, and constrained layout takes half their time
     for ax, (left, width) in zip(axes[0], places, strict=True):
         ax.set_position((left, 0.175, width, 0.795))
     return fig, list(axes[0])

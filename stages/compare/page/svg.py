@@ -40,7 +40,7 @@ def svg(fig: Figure, name: str) -> Svg:
     buffer = io.StringIO()
     with matplotlib.rc_context({"svg.fonttype": "none", "svg.hashsalt": name}):
         fig.savefig(buffer, format="svg", metadata={"Date": None, "Creator": None}, transparent=True)
-    fig.set_layout_engine("none")  # laid out now; the PNG of the same figure need not do it again
+    fig.set_layout_engine(None)  # laid out now: any engine, even "none", would draw the PNG of this figure twice
     content = re.sub(r"^.*?<svg[^>]*>|<metadata>.*?</metadata>|</svg>\s*$", "", buffer.getvalue(), flags=re.S)
     content = re.sub(r'(<image\b[^>]*?) id="[^"]*"', r"\g<1>", content)  # equal images would have the same one
     content = re.sub(r'(\bid="|xlink:href="#|url\(#)', rf"\g<1>{name}-", content).replace("xlink:href", "href")
