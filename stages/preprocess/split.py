@@ -6,9 +6,9 @@ import numpy as np
 import pandas as pd
 
 from ..shared.core import metadata
+from ..shared.core.deal import deal
 from ..shared.core.errors import UserError
 from ..shared.core.groups import groups
-from .deal import deal
 from .params import Split
 from .provided import SECTION, provided_parts
 

@@ -7,6 +7,7 @@ cropped and resized: the hashes of such files have nothing in common until the b
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 import cv2
 import numpy as np
@@ -14,6 +15,7 @@ import pandas as pd
 from scipy.sparse import coo_array
 from scipy.sparse.csgraph import connected_components
 
+from .compared import Compared, keys_of
 from .inspection import THUMBNAIL
 from .params import NearDuplicates
 
@@ -25,42 +27,74 @@ ALIGNMENT = (cv2.TERM_CRITERIA_COUNT | cv2.TERM_CRITERIA_EPS, 30, 1e-5)  # itera
 BLUR = 3  # px, before the alignment
 
 
-def clusters(images: pd.DataFrame, near: NearDuplicates) -> np.ndarray:
+def clusters(images: pd.DataFrame, near: NearDuplicates, earlier: Compared | None = None) -> np.ndarray:
     """int64, one per image: equal numbers mean the same picture, directly or through others; numbered in order of
     first appearance.
 
     `images` has the columns sha256 and, for each view of the picture, dhash and thumbnail, trimmed_dhash and
-    trimmed_thumbnail. An image whose hash is missing (unreadable, blank) is only compared by its bytes.
+    trimmed_thumbnail. An image whose hash is missing (unreadable, blank) is only compared by its bytes. `earlier`:
+    comparisons that need not be made again; those of these images are added to it.
     """
     code, _ = pd.factorize(images["sha256"])
     _, first = np.unique(code, return_index=True)
     links = [np.column_stack([first[code], np.arange(len(code))])]  # every image with the first one of its bytes
     every = np.ones(len(images), bool)
     bordered = (images["trimmed_thumbnail"] != images["thumbnail"]).to_numpy(bool)
+    # where there is nothing to trim, the first view has compared it with all of its kind
     for view, looked_at in (("", every), ("trimmed_", bordered)):
-        links.append(_same_picture(images[f"{view}dhash"], images[f"{view}thumbnail"], looked_at, near))
+        hashed = np.flatnonzero(images[f"{view}dhash"].notna())
+        if not looked_at[hashed].any():
+            continue
+        hashes, thumbnails = (images[f"{view}{name}"].iloc[hashed].tolist() for name in ("dhash", "thumbnail"))
+        pictures = Pictures(hashes, thumbnails, looked_at[hashed])
+        if earlier is None:
+            links.append(hashed[same_pictures(pictures, near)])
+            continue
+        keys = keys_of(pictures.hashes, pictures.thumbnails, pictures.looked_at)
+        known, pairs = earlier.known(view, keys)
+        pairs = np.concatenate([pairs, same_pictures(pictures, near, ~known)])
+        earlier.add(view, keys, pairs)
+        links.append(hashed[pairs])
     one, other = np.concatenate(links).T
     graph = coo_array((np.ones(len(one), bool), (one, other)), shape=(len(code), len(code)))
     return np.asarray(pd.factorize(connected_components(graph, directed=False)[1])[0])
 
 
-def _same_picture(dhash: pd.Series, thumbnails: pd.Series, looked_at: np.ndarray, near: NearDuplicates) -> np.ndarray:
-    """int64 P×2: pairs of images that look the same in one view. `looked_at`: bool N; of each pair one is among these.
-    Others have nothing to trim, and the first view has compared them."""
-    usable = np.flatnonzero(dhash.notna())
-    first = looked_at[usable]
-    hashed = np.concatenate([usable[first], usable[~first]])
-    if not first.any():
-        return np.empty((0, 2), np.int64)
-    bits = bits_of(dhash.iloc[hashed].tolist())
-    squares = np.stack([np.frombuffer(data, np.uint8) for data in thumbnails.iloc[hashed]])
+@dataclass(frozen=True)
+class Pictures:
+    """N hashes in hexadecimal digits and N thumbnails, of one view. `looked_at`: bool N; of two pictures that are
+    compared, one is among these."""
+
+    hashes: Sequence[str]
+    thumbnails: Sequence[bytes]
+    looked_at: np.ndarray
+
+
+def same_pictures(pictures: Pictures, near: NearDuplicates, new: np.ndarray | None = None) -> np.ndarray:
+    """int64 P×2: pairs that look the same. `new`: bool N; of each pair one is among these, without it any."""
+    bits, looked = bits_of(pictures.hashes), pictures.looked_at
+    new = np.ones(len(bits), bool) if new is None else new
+    # of each pair one is new and one is looked at; that may be the same one, or not
+    both = new & looked
+    order = np.concatenate([np.flatnonzero(both), np.flatnonzero(~both)])
+    pairs = order[near_pairs(bits[order], near.distance, int(both.sum()))]
+    known, others = np.flatnonzero(looked & ~new), np.flatnonzero(new & ~looked)
+    across = near_between(bits[known], bits[others], near.distance)
+    pairs = np.concatenate([pairs, np.column_stack([known[across[:, 0]], others[across[:, 1]]])])
+    # the first look is not symmetric: which of two comes first is told by what they are, not by where they stand
+    content = list(zip(pictures.hashes, pictures.thumbnails, strict=True))
+    pairs = np.array([(i, j) if content[i] <= content[j] else (j, i) for i, j in pairs], np.int64).reshape(-1, 2)
+    used, pairs = np.unique(pairs, return_inverse=True)
+    pairs = pairs.reshape(-1, 2)
+    if not len(pairs):
+        return pairs
+    squares = np.stack([np.frombuffer(pictures.thumbnails[i], np.uint8) for i in used])
     squares = squares.reshape(-1, THUMBNAIL, THUMBNAIL)
     step = THUMBNAIL // COARSE
     coarse = squares.reshape(-1, COARSE, step, COARSE, step).mean((2, 4), np.float32)
-    pairs = near_pairs(bits, near.distance, int(first.sum()))
     pairs = pairs[alignable(coarse, pairs) >= min(WORTH_ALIGNING, near.correlation)]
     same = [aligned_correlation(squares[i], squares[j]) >= near.correlation for i, j in pairs]
-    return np.asarray(hashed[pairs[np.array(same, bool)]])
+    return np.asarray(used[pairs[np.array(same, bool)]])
 
 
 def bits_of(hashes: Sequence[str]) -> np.ndarray:
@@ -127,13 +161,32 @@ def near_pairs(bits: np.ndarray, distance: int, first: int | None = None) -> np.
     any part of more than 10, and in so few bits thousands of films agree.
     """
     signs = bits.astype(np.float32) * 2 - 1
-    least = bits.shape[1] - 2 * distance
     pairs = [np.empty((0, 2), np.int64)]
     first = len(signs) if first is None else first
     for top in range(0, first, BLOCK):
         rows = signs[top : min(first, top + BLOCK)]
         for left in range(top, len(signs), BLOCK):
-            near = rows @ signs[left : left + BLOCK].T >= least
-            i, j = np.nonzero(np.triu(near, 1) if left == top else near)
-            pairs.append(np.column_stack([i + top, j + left]))
+            near = _near(rows, signs[left : left + BLOCK], distance)
+            pairs.append(_places(np.triu(near, 1) if left == top else near) + np.array([top, left]))
     return np.concatenate(pairs)
+
+
+def near_between(one: np.ndarray, other: np.ndarray, distance: int) -> np.ndarray:
+    """The same of a row of `one` and a row of `other`, bool N×B and M×B: int64 P×2, places in both."""
+    pairs = [np.empty((0, 2), np.int64)]
+    signs = [bits.astype(np.float32) * 2 - 1 for bits in (one, other)]
+    for top in range(0, len(one), BLOCK):
+        for left in range(0, len(other), BLOCK):
+            near = _near(signs[0][top : top + BLOCK], signs[1][left : left + BLOCK], distance)
+            pairs.append(_places(near) + np.array([top, left]))
+    return np.concatenate(pairs)
+
+
+def _near(one: np.ndarray, other: np.ndarray, distance: int) -> np.ndarray:
+    """bool N×M, of rows of ±1."""
+    return np.asarray(one @ other.T >= one.shape[1] - 2 * distance)
+
+
+def _places(near: np.ndarray) -> np.ndarray:
+    """int64 P×2: row and column of what is true; numpy's own argwhere takes ten times as long where little is."""
+    return np.column_stack(np.divmod(np.flatnonzero(near), near.shape[1]))

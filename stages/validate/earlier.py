@@ -66,7 +66,7 @@ class Earlier:
         return [self._of(archive, path, masks) for path, masks in pairs]
 
     def _of(self, archive: Archive, path: str, masks: Sequence[MaskFile]) -> Inspection | None:
-        digests = [hashlib.sha256(archive.read(name)).hexdigest() for name in (path, *(mask.path for mask in masks))]
+        digests = [archive.sha256(name) for name in (path, *(mask.path for mask in masks))]
         row = self._known.get(_key(path, digests[0], masks, digests[1:]))
         if row is None:
             return None

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import multiprocessing
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
@@ -29,6 +29,8 @@ SMALLEST = 32  # px; what trimming must leave
 BORDER = 20  # grey levels by which a pixel of the border may differ from its median: JPEG's noise, film's fog
 SPECKS = 0.02  # share of a row or column of the border that may differ more: dust, letters
 WORTH_A_WORKER = 64  # images; starting a process costs about as much as inspecting so many
+
+_task: Callable[[str, Sequence[MaskFile]], Inspection]  # of a worker
 
 
 @dataclass(frozen=True)
@@ -71,11 +73,22 @@ def inspections(archive: Path, paths: Sequence[str], masks: Sequence[Sequence[Ma
         yield map(task, paths, masks)
         return
     # spawn, not fork: the parent may run threads (tracking does), and a forked lock stays locked
-    with ProcessPoolExecutor(workers, multiprocessing.get_context("spawn")) as pool:
+    context = multiprocessing.get_context("spawn")
+    with ProcessPoolExecutor(workers, context, initializer=_keep, initargs=(task,)) as pool:
         try:
-            yield pool.map(task, paths, masks, chunksize=CHUNK)
+            yield pool.map(_kept, paths, masks, chunksize=CHUNK)
         finally:
             pool.shutdown(cancel_futures=True)
+
+
+def _keep(task: Callable[[str, Sequence[MaskFile]], Inspection]) -> None:
+    """In a worker, once: sent with each message, the archive would be opened, and all its names read, every time."""
+    global _task
+    _task = task
+
+
+def _kept(path: str, masks: Sequence[MaskFile]) -> Inspection:
+    return _task(path, masks)
 
 
 def inspect_member(archive: Archive, hash_size: int, headers: bool, path: str, masks: Sequence[MaskFile]) -> Inspection:

@@ -30,11 +30,12 @@ from .checks import (
     row_outcomes,
     shortcut_checks,
 )
+from .compared import Compared
 from .docs import finish
 from .drift import FILE, GREY, differences
 from .earlier import Earlier
 from .globs import examples
-from .inspection import THUMBNAIL, Inspection, inspections
+from .inspection import Inspection, inspections
 from .names import Files, assign
 from .params import Params
 from .table import annotation, mask_table, table
@@ -56,7 +57,9 @@ def run(params: Params, job: Job) -> Result:
     files = assign(archive.names(), params, archive.read)
     warn_of_patients(files.images, params)
     inspected = inspect_all(files, params)
-    rows = table(files.images, files.masks, inspected, params)
+    compared = Compared(params.near_duplicates)
+    rows = table(files.images, files.masks, inspected, params, compared)
+    keep(compared)
     masks = mask_table(rows, inspected)
     try:
         outcomes, shortcuts = judge(rows, masks, files, inspected, params)
@@ -138,6 +141,13 @@ def inspect_all(files: Files, params: Params) -> list[Inspection]:
     return inspected
 
 
+def keep(compared: Compared) -> None:
+    try:
+        compared.keep()
+    except OSError as error:  # as above
+        print(f"validate: the next run cannot use these comparisons: {error}", file=sys.stderr)
+
+
 def judge(
     rows: pd.DataFrame, masks: pd.DataFrame, files: Files, inspected: Sequence[Inspection], params: Params
 ) -> tuple[list[Outcome], Measurement | None]:
@@ -184,11 +194,10 @@ def shortcuts_of(rows: pd.DataFrame, inspected: Sequence[Inspection], kept: np.n
     """`kept`: positions of the images that are not set aside."""
     from .shortcuts.measure import measure, union
 
-    thumbnails = np.stack([np.frombuffer(inspected[i].thumbnail or b"", np.uint8) for i in kept])
     boxes = [union([mask.box for mask in inspected[i].masks if mask.box]) for i in kept]
     return measure(
         rows.iloc[kept].reset_index(drop=True),
-        thumbnails.reshape(-1, THUMBNAIL, THUMBNAIL),
+        [inspected[i].thumbnail or b"" for i in kept],
         [box for box in boxes if box],
         list(params.mask or {}),
         params.shortcuts,

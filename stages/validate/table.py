@@ -8,6 +8,7 @@ from dataclasses import asdict, fields
 import pandas as pd
 
 from ..shared.core import metadata
+from .compared import Compared
 from .duplicates import clusters
 from .globs import examples
 from .headers import FIELDS, PATIENT
@@ -20,9 +21,10 @@ PROPORTIONS = 0.01  # by which height over width of a mask may differ from its i
 
 
 def table(
-    images: pd.DataFrame, masks: Mapping[str, Masks], inspections: Sequence[Inspection], params: Params
-) -> pd.DataFrame:
-    """One row per image, in the order of `images`."""
+    images: pd.DataFrame, masks: Mapping[str, Masks], inspections: Sequence[Inspection], params: Params,
+    compared: Compared | None = None,
+) -> pd.DataFrame:  # fmt: skip
+    """One row per image, in the order of `images`. `compared`: as `clusters` takes it."""
     names = [field.name for field in fields(Inspection) if field.name not in ("masks", "header")]
     inspected = pd.DataFrame({name: [getattr(own, name) for own in inspections] for name in names}).astype({
         "sha256": "str", "fault": "str", "mode": "str", "dhash": "str", "trimmed_dhash": "str",
@@ -31,7 +33,7 @@ def table(
     # A blank image resembles every other one, so it is compared by its bytes only
     blank = ~(inspected["contrast"] >= params.limits.min_contrast)
     hashes = inspected[["dhash", "trimmed_dhash"]].mask(blank)
-    cluster = clusters(inspected.assign(**hashes), params.near_duplicates)
+    cluster = clusters(inspected.assign(**hashes), params.near_duplicates, compared)
     thumbnails = ["thumbnail", "trimmed_thumbnail"]
     annotated = [masks[path].annotated for path in images["path"]]
     rows = images.join(inspected.drop(columns=thumbnails)).assign(
@@ -66,10 +68,11 @@ def mask_table(rows: pd.DataFrame, inspections: Sequence[Inspection]) -> pd.Data
     of the images."""
     columns = ["path", "image", "structure", "invert", "threshold", "fault", "width", "height", "levels", "share",
                "border", "image_width", "image_height"]  # fmt: skip
+    annotated = [i for i, inspection in enumerate(inspections) if inspection.masks]
     table = pd.DataFrame([
         {**file, **asdict(mask), "image": row["path"], "image_width": row["width"], "image_height": row["height"]}
-        for row, inspection in zip(rows.to_dict("records"), inspections, strict=True)
-        for file, mask in zip(row["masks"], inspection.masks, strict=True)
+        for i, row in zip(annotated, rows.iloc[annotated].to_dict("records"), strict=True)
+        for file, mask in zip(row["masks"], inspections[i].masks, strict=True)
     ], columns=columns)  # fmt: skip
     sides = dict.fromkeys(("width", "height", "image_width", "image_height", "share", "border"), float)
     table = table.astype({"fault": "str", **sides})
@@ -99,7 +102,9 @@ def _alike(table: pd.DataFrame) -> pd.Series:
 def _derive(rows: pd.DataFrame) -> pd.DataFrame:
     sides = rows[["width", "height"]].astype(float)
     same = rows.groupby("cluster")
-    paths = zip(rows["path"], rows["cluster"].map(same["path"].agg(list)), strict=True)
+    several = rows[rows["cluster"].duplicated(keep=False)]
+    members = several["path"].groupby(several["cluster"]).agg(list)
+    paths = zip(rows["path"], rows["cluster"].map(members), strict=True)
     return rows.assign(
         readable=rows["fault"].isna(),
         short_side=sides.min(axis=1),
@@ -110,5 +115,8 @@ def _derive(rows: pd.DataFrame) -> pd.DataFrame:
         labels_of_patient=rows.groupby("patient")["label"].transform("nunique"),
         splits_of_cluster=same["provided_split"].transform("nunique"),
         splits_of_patient=rows.groupby("patient")["provided_split"].transform("nunique"),
-        duplicates=[examples([p for p in cluster if p != path], 3) for path, cluster in paths],
+        duplicates=[
+            examples([p for p in cluster if p != path], 3) if isinstance(cluster, list) else ""
+            for path, cluster in paths
+        ],
     )

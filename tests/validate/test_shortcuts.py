@@ -36,7 +36,7 @@ def images(patients: int = 90, classes: tuple[str, ...] = ("normal", "pneumonia"
 
 
 def meters(table, thumbnails, boxes=(), structures=()):
-    measured = measure(table, thumbnails, boxes, structures, Shortcuts())
+    measured = measure(table, [own.tobytes() for own in thumbnails], boxes, structures, Shortcuts())
     return {m["name"]: m for m in measured.numbers["meters"]}, measured
 
 

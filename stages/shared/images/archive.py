@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import hashlib
+import os
+import struct
 import threading
 import zipfile
 import zlib
@@ -13,6 +16,8 @@ from typing import Any
 from ..core.errors import UserError
 from ..core.files import atomic
 
+HEADER = struct.Struct("<26xHH")  # of a member: how long the name and the extra field after it are
+ENCRYPTED = 0x1  # of a member's flags
 EPOCH = (1980, 1, 1, 0, 0, 0)  # zip's own zero: the same images give the same bytes, so DVC sees no change
 
 
@@ -67,6 +72,28 @@ class Archive:
                 f"{self.path}: member {name!r} is damaged ({error}). Delete the archive and run "
                 f"`dvc repro {self.stage}`."
             ) from None
+
+    def sha256(self, name: str) -> str:
+        """Of the bytes of one member, in hexadecimal digits. Of a stored one it is taken straight from the file, which
+        is several times as fast as `read`, and by many threads at once; nothing is said about the archive's checksum.
+
+        Raises:
+            UserError: no such member; of a member that is not stored, as `read`.
+        """
+        info = self.info(name)
+        if info.compress_type != zipfile.ZIP_STORED or info.flag_bits & ENCRYPTED:
+            return hashlib.sha256(self.read(name)).hexdigest()
+        header = os.pread(self._file, HEADER.size, info.header_offset)
+        if len(header) != HEADER.size:
+            return hashlib.sha256(self.read(name)).hexdigest()  # which says what is wrong
+        start = info.header_offset + HEADER.size + sum(HEADER.unpack(header))
+        return hashlib.sha256(os.pread(self._file, info.file_size, start)).hexdigest()
+
+    @property
+    def _file(self) -> int:
+        fp = self._zip.fp
+        assert fp is not None  # it is never closed
+        return fp.fileno()
 
 
 def read_member(archive: zipfile.ZipFile, info: zipfile.ZipInfo) -> bytes:

@@ -34,6 +34,6 @@ def is_table(name: str) -> bool:
 
 def is_clutter(name: str) -> bool:
     """Hidden files, what operating systems leave behind, and a README that explains a folder."""
-    path = PurePosixPath(name)
-    hidden = any(part.startswith(".") or part == "__MACOSX" for part in path.parts)
-    return hidden or not path.name or path.name.lower() in CLUTTER
+    parts = [part for part in name.split("/") if part not in ("", ".")]  # as PurePosixPath does, which takes longer
+    hidden = any(part.startswith(".") or part == "__MACOSX" for part in parts)
+    return hidden or not parts or parts[-1].lower() in CLUTTER

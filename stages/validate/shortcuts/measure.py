@@ -11,6 +11,7 @@ import pandas as pd
 
 from ...shared.core.groups import groups as groups_of
 from ...shared.core.task import PROBABILITY
+from ..inspection import THUMBNAIL
 from ..params import Shortcuts
 from .evidence import Box, Evidence, all_evidence
 from .meter import Reading, folds_of, out_of_fold, read
@@ -51,15 +52,16 @@ class Measurement:
 
 
 def measure(
-    rows: pd.DataFrame, thumbnails: np.ndarray, boxes: Sequence[Box], structures: Sequence[str], params: Shortcuts
+    rows: pd.DataFrame, thumbnails: Sequence[bytes], boxes: Sequence[Box], structures: Sequence[str], params: Shortcuts
 ) -> Measurement:
-    """`rows`: of the manifest, none quarantined. `thumbnails`: uint8 N×T×T, of the same images. `boxes`: of those that
-    are annotated."""
+    """`rows`: of the manifest, none quarantined. `thumbnails`: of the same images, as inspections have them.
+    `boxes`: of those that are annotated."""
     classes = [str(name) for name in rows["label"].cat.categories]
     chosen = sample(rows)
-    rows, thumbnails = rows.iloc[chosen].reset_index(drop=True), thumbnails[chosen]
+    rows = rows.iloc[chosen].reset_index(drop=True)
+    squares = np.stack([np.frombuffer(thumbnails[i], np.uint8) for i in chosen]).reshape(-1, THUMBNAIL, THUMBNAIL)
     labels, groups = np.asarray(rows["label"].cat.codes, int), groups_of(rows["patient"], rows["cluster"])
-    pictures = {"means": np.stack([mean_of(thumbnails[labels == k]) for k in range(len(classes))])}
+    pictures = {"means": np.stack([mean_of(squares[labels == k]) for k in range(len(classes))])}
     about = {"bar": params.bar, "level": LEVEL, "images": len(rows), "groups": int(groups.max()) + 1}
     if len(classes) < 2:
         return Measurement(about | {"reason": "there is one class", "meters": []}, pd.DataFrame(), pictures)
@@ -69,7 +71,7 @@ def measure(
         fold = folds_of(labels, groups)
     except ValueError as error:
         return Measurement(about | {"reason": f"{error}", "meters": []}, pd.DataFrame(), pictures)
-    kinds = all_evidence(rows, thumbnails, boxes, " and ".join(structures))
+    kinds = all_evidence(rows, squares, boxes, " and ".join(structures))
     measured = [(kind, kind.features) for kind in kinds if kind.features is not None]
     scores = {kind.name: out_of_fold(features, labels, fold, kind.learnt) for kind, features in measured}
     level = 1 - (1 - LEVEL) / len(scores)  # Bonferroni: all intervals hold at once

@@ -14,10 +14,10 @@ from dataclasses import dataclass
 
 import numpy as np
 from sklearn.linear_model import LogisticRegression
-from sklearn.model_selection import StratifiedGroupKFold
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
+from ...shared.core.deal import deal
 from ...shared.measures.intervals import area_spread, draws, rate_interval, support
 from ...shared.measures.statistics import auroc, once
 
@@ -42,11 +42,10 @@ def folds_of(labels: np.ndarray, groups: np.ndarray) -> np.ndarray:
     fewest = min(len(np.unique(groups[labels == k])) for k in np.unique(labels))
     if fewest < FEWEST:
         raise ValueError(f"a class has images of fewer than {FEWEST} patients")
-    deal = StratifiedGroupKFold(min(FOLDS, fewest), shuffle=True, random_state=0)
-    fold = np.full(len(labels), -1)
-    for k, (_, held_out) in enumerate(deal.split(np.zeros(len(labels)), labels, groups)):
-        fold[held_out] = k
-    return fold
+    folds = min(FOLDS, fewest)
+    counts = np.zeros((groups.max() + 1, labels.max() + 1), int)
+    np.add.at(counts, (groups, labels), 1)
+    return np.asarray(deal(counts, [1 / folds] * folds, [1] * folds, seed=0)[groups])
 
 
 def out_of_fold(

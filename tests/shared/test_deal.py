@@ -7,7 +7,7 @@ import itertools
 import numpy as np
 import pytest
 
-from stages.preprocess.deal import deal
+from stages.shared.core.deal import deal
 
 
 def table(seed: int, groups: int, classes: int) -> np.ndarray:
