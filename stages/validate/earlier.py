@@ -9,13 +9,11 @@ tomorrow its decoder may be installed.
 from __future__ import annotations
 
 import hashlib
+import posixpath
 from collections.abc import Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
-from functools import partial
 from importlib.metadata import version
-from itertools import chain, islice
-from pathlib import PurePosixPath
+from itertools import islice
 
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -23,7 +21,6 @@ from pydantic import TypeAdapter
 
 from ..shared.core.code import digest_of
 from ..shared.core.earlier import EarlierRuns
-from ..shared.core.hardware import cores
 from ..shared.images.archive import Archive
 from .inspection import Inspection
 from .masks import MaskFile
@@ -35,10 +32,11 @@ CODE = (
 LIBRARIES = ("imagehash", "numpy", "opencv-python-headless", "pillow", "pydicom")
 TABLE = "inspections.parquet"
 ROWS = 4096  # written at once: 32 MiB of thumbnails
-TOGETHER = 64  # images per task of a thread: a task of its own costs as much as the digest of a small file
 SCHEMA = pa.schema([
     ("key", pa.string()), ("facts", pa.binary()), ("thumbnail", pa.binary()), ("trimmed_thumbnail", pa.binary()),
 ])  # fmt: skip
+Row = tuple[bytes, bytes, bytes | None]
+"""Of SCHEMA without the key; the trimmed thumbnail only where it differs."""
 _FACTS = TypeAdapter(Inspection)
 _PICTURES = {"thumbnail", "trimmed_thumbnail"}
 
@@ -57,13 +55,8 @@ class Earlier:
         """Of each image with its masks; None where it has to be inspected."""
         if not self._known:
             return [None] * len(paths)
-        pairs = list(zip(paths, masks, strict=True))
-        parts = [pairs[start : start + TOGETHER] for start in range(0, len(pairs), TOGETHER)]
-        with ThreadPoolExecutor(cores()) as pool:
-            return list(chain.from_iterable(pool.map(partial(self._of_all, archive), parts)))
-
-    def _of_all(self, archive: Archive, pairs: Sequence[tuple[str, Sequence[MaskFile]]]) -> list[Inspection | None]:
-        return [self._of(archive, path, masks) for path, masks in pairs]
+        # one after the other: threads take twice as long to hand over small files as a digest takes
+        return [self._of(archive, path, own) for path, own in zip(paths, masks, strict=True)]
 
     def _of(self, archive: Archive, path: str, masks: Sequence[MaskFile]) -> Inspection | None:
         digests = [archive.sha256(name) for name in (path, *(mask.path for mask in masks))]
@@ -76,21 +69,22 @@ class Earlier:
     def keep(
         self, paths: Sequence[str], masks: Sequence[Sequence[MaskFile]], inspections: Sequence[Inspection]
     ) -> None:
-        rows = {
+        keyed = {
             _key(path, inspection.sha256, files, [mask.sha256 for mask in inspection.masks]): inspection
             for path, files, inspection in zip(paths, masks, inspections, strict=True)
             if inspection.fault is None and not any(mask.fault for mask in inspection.masks)
         }
+        rows = {key: self._known.get(key) or _row(inspection) for key, inspection in keyed.items()}
         with self._runs.new(hashlib.sha256("\n".join(rows).encode()).hexdigest()) as folder:
             options = {"use_dictionary": False, "write_page_checksum": True}
             with pq.ParquetWriter(folder / TABLE, SCHEMA, **options) as file:
                 for batch in _batches(iter(rows.items())):
                     file.write_batch(batch)
 
-    def _read(self) -> dict[str, tuple[bytes, bytes, bytes | None]]:
+    def _read(self) -> dict[str, Row]:
         """Key -> facts, thumbnail, trimmed thumbnail where it differs; empty where there is none, or it is damaged."""
         folders = self._runs.folders()
-        rows: dict[str, tuple[bytes, bytes, bytes | None]] = {}
+        rows: dict[str, Row] = {}
         try:
             if folders:
                 file = pq.ParquetFile(folders[0] / TABLE, page_checksum_verification=True)
@@ -105,13 +99,16 @@ class Earlier:
 def _key(path: str, sha256: str, masks: Sequence[MaskFile], digests: Sequence[str]) -> str:
     """`digests`: SHA-256 of the mask files. The suffix is there because it helps to tell a DICOM file."""
     parts = [f"{digest} {mask.invert} {mask.threshold}" for mask, digest in zip(masks, digests, strict=True)]
-    return " ".join([sha256, PurePosixPath(path).suffix.lower(), *parts])
+    return " ".join([sha256, posixpath.splitext(path)[1].lower(), *parts])
 
 
-def _batches(rows: Iterator[tuple[str, Inspection]]) -> Iterator[pa.RecordBatch]:
+def _row(inspection: Inspection) -> Row:
+    facts = _FACTS.dump_json(inspection, exclude=_PICTURES)
+    thumbnail, trimmed = inspection.thumbnail or b"", inspection.trimmed_thumbnail
+    return facts, thumbnail, None if trimmed == thumbnail else trimmed
+
+
+def _batches(rows: Iterator[tuple[str, Row]]) -> Iterator[pa.RecordBatch]:
     while some := list(islice(rows, ROWS)):
-        keys, inspections = zip(*some, strict=True)
-        facts = [_FACTS.dump_json(inspection, exclude=_PICTURES) for inspection in inspections]
-        trimmed = [None if x.trimmed_thumbnail == x.thumbnail else x.trimmed_thumbnail for x in inspections]
-        pictures = [inspection.thumbnail for inspection in inspections]
-        yield pa.record_batch([list(keys), facts, pictures, trimmed], schema=SCHEMA)
+        keys, values = zip(*some, strict=True)
+        yield pa.record_batch([list(keys), *map(list, zip(*values, strict=True))], schema=SCHEMA)
