@@ -12,7 +12,7 @@ from functools import partial
 from pathlib import Path
 from typing import Annotated, Any
 
-from fastapi import FastAPI, File, HTTPException, Query, Request, Response, UploadFile
+from fastapi import BackgroundTasks, FastAPI, File, HTTPException, Query, Request, Response, UploadFile
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
 from starlette.formparsers import MultiPartParser
@@ -85,20 +85,23 @@ def make_app(models: Models, metrics: Metrics, settings: Http, key: str | None, 
         responses={200: {"content": {"application/json": {"example": schema.EXAMPLE}}}, **REFUSALS},
     )
     async def predict(
+        background: BackgroundTasks,
         image: Annotated[UploadFile, File(description="An image or DICOM file, as it is.")],
         mask: Annotated[
             UploadFile | None, File(description="White where the structures are: for models that crop to them.")
         ] = None,
         heatmap: Annotated[bool, Query(description="Where does the image speak for the predicted class?")] = False,
-    ) -> Prediction:
+    ) -> Response:
         """Class, calibrated probabilities, and what to make of them."""
         service = current(models)
         prepared, answer = await predicted(service, await image.read(), await mask.read() if mask else None)
         metrics.answer(service.version, answer.decision.predicted, answer.decision.abstain)
         picture = await in_worker(schema.heat_map, service, answer, prepared.image) if heatmap else None
-        if log_folder is not None:
-            await in_worker(remember, service, answer, prepared, log_folder)
-        return schema.prediction(service, answer, picture)
+        if log_folder is not None:  # once the answer is on its way
+            background.add_task(in_worker, remember, service, answer, prepared, log_folder)
+        # as it is: FastAPI would check our own model once more
+        content = schema.prediction(service, answer, picture).model_dump_json()
+        return Response(content, media_type="application/json", background=background)
 
     @app.get("/health", response_model=Health)
     async def health() -> Health:

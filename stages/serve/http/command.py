@@ -119,7 +119,10 @@ def listening(host: str, port: int) -> socket.socket:
 
     from ...shared.core.errors import UserError
 
-    listener = socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET)
+    # with the protocol: without it asyncio leaves Nagle's algorithm on, and each answer waits 40 ms for a packet to be
+    # acknowledged
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    listener = socket.socket(family, socket.SOCK_STREAM, socket.IPPROTO_TCP)
     listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
     try:
         listener.bind((host, port))
