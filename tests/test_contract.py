@@ -116,7 +116,10 @@ def test_a_stage_exposes_params_run_and_perhaps_a_check(stage):
     extra = {
         "compare": {"show"},  # the leaderboard, once more
         "download": {"listing"},  # what checking asks of files that are not packed yet
-        "train": {"curve"},  # a training for its validation scores alone: tune
+        "train": {
+            "curve",
+            "starting_weights",
+        },  # a training for its validation scores alone, and its starting weights: tune
         "validate": {"check_names", "looks_like_mask"},
     }.get(stage, set())
     assert {"Params", "run"} <= set(module.__all__) <= {"Params", "check", "check_data", "run"} | extra

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import fcntl
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -299,6 +300,27 @@ def test_a_commit_that_was_not_pushed_is_refused_before_any_work(study, tmp_path
         commit.check_published(now, str(tmp_path / "nothing"))
 
 
+def test_no_message_and_no_log_shows_the_token_of_a_repository(study, tmp_path, monkeypatch):
+    bare, address = tmp_path / "bare.git", "https://ann:geheim@host.example/study.git"
+    study.git("clone", "-q", "--bare", str(study.folder), str(bare))
+    now = study.git("rev-parse", "HEAD")
+    unpushed = study.git("commit-tree", "-p", now, "-m", "x", f"{now}^{{tree}}")
+    instead = {"GIT_CONFIG_COUNT": "1", "GIT_CONFIG_KEY_0": f"url.{bare}.insteadOf", "GIT_CONFIG_VALUE_0": address}
+    for name, value in instead.items():  # git reads the folder in place of the address
+        monkeypatch.setenv(name, value)
+    with pytest.raises(UserError, match="repository: https://host.example/study.git does not have commit"):
+        commit.check_published(unpushed, address)
+    shutil.rmtree(bare)
+    with pytest.raises(UserError, match="git ls-remote --heads --tags https://host.example/study.git") as caught:
+        commit.check_published(now, address)
+    assert "geheim" not in str(caught.value)
+    monkeypatch.setenv("GIT_CONFIG_COUNT", "0")
+    monkeypatch.setenv("https_proxy", "http://127.0.0.1:9")  # nobody listens there
+    log = worker.run(order(study, repository=address, scratch=str(tmp_path)))["log"]
+    assert "https://host.example/study.git: cannot be cloned" in log
+    assert "geheim" not in log
+
+
 def found(study: Study, config: str, name: str | None = None) -> remote.Remote:
     from dvc.repo import Repo
 
@@ -341,7 +363,7 @@ def test_secrets_stay_on_the_head():
 def test_the_password_of_an_mlflow_server_stays_on_the_head(monkeypatch):
     monkeypatch.setenv("MLFLOW_TRACKING_URI", "https://ann:geheim@host/mlflow")
     monkeypatch.delenv("MLFLOW_EXPERIMENT_NAME", raising=False)
-    assert head.mlflow_server() == {"MLFLOW_TRACKING_URI": "https://ann@host/mlflow"}
+    assert head.mlflow_server() == {"MLFLOW_TRACKING_URI": "https://host/mlflow"}
 
 
 def test_inputs_are_what_other_stages_make_and_the_targets_read():

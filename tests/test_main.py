@@ -1,11 +1,16 @@
 """The way in: exit codes and last words."""
 
+import argparse
 import errno
+import re
+import shlex
 import sys
 
 import pytest
+from ruamel.yaml import YAML
 
 from stages import commands as entry
+from stages import study
 from stages.parallel import dvc_lock
 from stages.shared.core.errors import UserError
 
@@ -45,8 +50,45 @@ def test_an_interrupted_search_names_the_command_that_goes_on(monkeypatch, capsy
 
 @pytest.mark.parametrize("command", ["retrain", "gate", "promote", "rollback", "export", "drift"])
 def test_a_tool_names_itself_as_what_goes_on(command):
-    arguments = entry.arguments_of([command, "--study"] if command == "drift" else [command])
+    arguments = entry.make_parser().parse_args([command, "--study"] if command == "drift" else [command])
     assert arguments.goes_on == f"python -m stages {command}"
+
+
+def commands():
+    """The parser of each command, by name."""
+    (several,) = (action for action in entry.make_parser()._actions if isinstance(action, argparse._SubParsersAction))
+    return several.choices
+
+
+@pytest.mark.parametrize("name", [*study.STAGES, *(set(commands()) - set(study.STAGES))])
+def test_every_command_says_what_it_does_reads_and_writes_and_its_example_is_right(name):
+    text = commands()[name].format_help()
+    assert all(f"\n{part}:" in text for part in ("Reads", "Writes", "Exit codes"))
+    example = shlex.split(re.search(r"\nExample: +python -m stages (.+)", text)[1])
+    assert example[0] == name
+    assert entry.make_parser().parse_args(example).action
+    assert max(map(len, text.partition("\noptions:")[0].splitlines()[3:])) <= 100
+
+
+@pytest.mark.parametrize("stage", study.STAGES)
+def test_the_help_of_a_stage_names_all_that_dvc_watches_and_keeps(stage, repository):
+    pipeline = YAML(typ="safe").load((repository / "dvc.yaml").read_text())["stages"][stage]
+    text = " ".join(commands()[stage].format_help().split())
+    files = [path for path in [*pipeline["deps"], *pipeline["outs"]] if not path.startswith("stages/")]
+    assert files
+    assert all(path.replace("${key}", "<key>").strip("${}") in text for path in files)
+
+
+def test_the_map_of_commands_has_every_command_and_every_option():
+    lines = re.split(r"^python -m stages ", entry.__doc__, flags=re.M)
+    on_map = {line.split()[0]: line for line in lines[1:]}
+    for name, parser in commands().items():
+        line = on_map["<stage>" if name in study.STAGES else name]
+        options = [text for action in parser._actions for text in action.option_strings if text not in ("-h", "--help")]
+        assert all(option in line for option in options), name
+        named = [action for action in parser._actions if not action.option_strings]
+        assert all(action.dest.upper() in line for action in named), name
+    assert set(on_map) - {"<stage>"} == set(commands()) - set(study.STAGES)
 
 
 def test_an_unknown_command_lists_the_right_ones(capsys):

@@ -11,6 +11,7 @@ from ..shared.core.errors import UserError
 from ..shared.core.paths import PARAMS
 from ..shared.core.settings import read
 from ..study import resolve, source_in_words, tool_settings
+from ..usage import description
 from .params import Params
 
 if TYPE_CHECKING:
@@ -23,7 +24,19 @@ DRIFT, TOO_FEW = 3, 4
 
 
 def add_commands(commands: Any) -> None:
-    drift = commands.add_parser("drift", help="Are new images like those that the model was tested on?")
+    drift = commands.add_parser(
+        "drift",
+        help="Are new images like those that the model was tested on?",
+        description=description(
+            "Compare new images with those that the model was validated and tested on, and name what differs: "
+            "prevalence, acquisition or population. Say which images: a folder or a .zip, --served or --study. "
+            "docs/drift.md explains it.",
+            reads="params.yaml (section drift), models/onnx/<key>/, the new images",
+            writes="reports/drift/, a run of MLflow",
+            example="python -m stages drift /data/this_month",
+            codes="0 no drift shown, 3 drift, 4 too few patients, 1 failed",
+        ),
+    )
     drift.add_argument("folder", nargs="?", type=Path, help="new images, without labels: a folder or a .zip")
     drift.add_argument("--served", action="store_true", help="those that the server has seen (.lightbox/served)")
     drift.add_argument("--study", action="store_true", help="those of data/raw.zip that the model does not know")

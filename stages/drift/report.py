@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from ..shared.core.files import atomic, write_json
+from ..shared.core.files import atomic, finite, write_json
 from ..shared.core.paths import report_dir
 from ..shared.exported.export import Export
 from . import figures, sentences
@@ -65,8 +65,8 @@ def numbers(findings: Findings, new: New, export: Export) -> dict[str, Any]:
         "same_prevalence": comparison(findings.alike),
         "prevalence": None if shares is None else {
             name: {
-                "reference": number(shares.reference[i]), "estimate": number(shares.estimate[i]),
-                "low": number(shares.low[i]), "high": number(shares.high[i]),
+                "reference": finite(shares.reference[i]), "estimate": finite(shares.estimate[i]),
+                "low": finite(shares.low[i]), "high": finite(shares.high[i]),
             }
             for i, name in enumerate(export.classes)
         },
@@ -78,7 +78,7 @@ def comparison(own: Comparison | None) -> dict[str, Any] | None:
         return None
     tests = {
         test.name: {
-            name: value if isinstance(value, str) else number(value)
+            name: value if isinstance(value, str) else finite(value)
             for name, value in vars(test).items()
             if name != "name"
         }
@@ -86,10 +86,6 @@ def comparison(own: Comparison | None) -> dict[str, Any] | None:
     }
     sizes = {"patients": own.patients, "images": own.images}
     return {"tests": tests} | {name: dict(zip(("reference", "new"), pair, strict=True)) for name, pair in sizes.items()}
-
-
-def number(value: float | None) -> float | None:
-    return None if value is None or not math.isfinite(value) else float(value)
 
 
 def metrics(findings: Findings) -> dict[str, float]:

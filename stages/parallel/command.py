@@ -8,11 +8,24 @@ import argparse
 from typing import Any
 
 from ..shared.core.errors import UserError
+from ..usage import description
 from .params import Params
 
 
 def add_commands(commands: Any) -> None:
-    many = commands.add_parser("parallel", help="Run the whole pipeline, several models at a time.")
+    many = commands.add_parser(
+        "parallel",
+        help="Run the whole pipeline, several models at a time.",
+        description=description(
+            "Make everything that params.yaml asks for and that is not there yet, as `dvc repro` does, with several "
+            "models at a time, here or on a cluster (parallel.launcher). `make run` calls this. A model that fails "
+            "stops no other.",
+            reads="params.yaml, dvc.yaml, and what these name",
+            writes="data/, models/, reports/, dvc.lock, runs of MLflow, and a log for each model in .lightbox/logs/",
+            example="python -m stages parallel --jobs 2",
+            codes="0 everything is there, 1 something failed; the rest is made and compared",
+        ),
+    )
     many.add_argument("--jobs", type=int, help="models at a time; default: parallel.jobs of params.yaml")
     many.set_defaults(action=run)
 

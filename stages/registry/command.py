@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 from ..shared.core.errors import UserError
 from ..shared.core.settings import read
 from ..study import source_in_words, tool_settings
+from ..usage import description
 from .params import Params
 
 if TYPE_CHECKING:
@@ -20,19 +21,61 @@ if TYPE_CHECKING:
 
 
 def add_commands(commands: Any) -> None:
-    gate = commands.add_parser("gate", help="Judge an exported model against the champion: promote, reject, undecided.")
+    gate = commands.add_parser(
+        "gate",
+        help="Judge an exported model against the champion: promote, reject, undecided.",
+        description=description(
+            "Run candidate and champion on today's test patients, and decide: promote, reject or undecided. Changes no "
+            "champion. docs/registry.md explains it.",
+            reads="params.yaml (section registry), models/onnx/<key>/, the registry, data/raw.zip, data/processed",
+            writes="reports/gate/, a line of champions.jsonl; with --challenger the alias of the registry",
+            example="python -m stages gate small_cnn-fine_tune-full",
+            codes="0 promote, 3 reject, 4 undecided, 1 failed",
+        ),
+    )
     gate.add_argument("key", nargs="?", help="of the candidate, exported; default: the model that validation chose")
     gate.add_argument("--challenger", action="store_true", help="register it as `challenger`, unless it is rejected")
     gate.set_defaults(action=run_gate, goes_on="python -m stages gate")
-    promote = commands.add_parser("promote", help="Make the model that passed the gate the champion.")
+    promote = commands.add_parser(
+        "promote",
+        help="Make the model that passed the gate the champion.",
+        description=description(
+            "Make the candidate of the last gate the champion; the old one becomes `previous`. Refuses where the gate "
+            "did not pass it, or the champion has changed since. Servers follow.",
+            reads="reports/gate/, models/<key>/, models/onnx/<key>/",
+            writes="the registry (a version and its aliases), champions.jsonl: commit it",
+            example='python -m stages promote --why "trained on the films of May"',
+        ),
+    )
     promote.add_argument("--anyway", default="", metavar="REASON", help="against the gate's verdict, for this reason")
     promote.add_argument("--why", default="", help="a remark for the log")
     promote.set_defaults(action=run_promote, goes_on="python -m stages promote")
-    rollback = commands.add_parser("rollback", help="Back to the previous champion.")
+    rollback = commands.add_parser(
+        "rollback",
+        help="Back to the previous champion.",
+        description=description(
+            "Make the previous version the champion again, or any other. Doing it twice is the same as once. Where the "
+            "registry cannot be reached, the next command that reaches it makes the rollback.",
+            reads="champions.jsonl, the registry",
+            writes="the registry (aliases), champions.jsonl: commit it",
+            example='python -m stages rollback --why "misses effusions"',
+            codes="0 done, 1 failed, or noted and not in effect yet",
+        ),
+    )
     rollback.add_argument("--to", metavar="VERSION", help="to this version instead")
     rollback.add_argument("--why", default="", help="a remark for the log")
     rollback.set_defaults(action=run_rollback, goes_on="python -m stages rollback")
-    log = commands.add_parser("log", help="Who was champion, since when and why.")
+    log = commands.add_parser(
+        "log",
+        help="Who was champion, since when and why.",
+        description=description(
+            "Print every decision of the gate and every change of the champion, and where the aliases point now. Also "
+            "finishes a change that was begun and interrupted.",
+            reads="champions.jsonl, the registry",
+            writes="nothing, unless a change was interrupted",
+            example="python -m stages log",
+        ),
+    )
     log.set_defaults(action=run_log)
 
 

@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from ..shared.core.errors import unknown
+from ..shared.core.files import finite
 from ..shared.core.paths import PARAMS
 from ..shared.measures import MEASURES
 from ..shared.measures.classification import Answers
@@ -263,10 +264,6 @@ def calibration(ask: Question, new: Tested) -> Criterion:
     answer: Answer = "pass" if value <= limit else "fail" if low > limit else "undecided"
     sentence = f"{shown(own.value)}; chance alone gives {chance:.3f} on so few images, and {limit:g} more is allowed."
     return Criterion(name=measure.label, answer=answer, sentence=sentence, candidate=own, bound=chance + limit)
-
-
-def finite(value: float) -> float | None:
-    return float(value) if np.isfinite(value) else None
 
 
 def shown(value: float | None) -> str:

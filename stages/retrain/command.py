@@ -8,11 +8,24 @@ from typing import Any
 from ..shared.core.errors import UserError
 from ..shared.core.settings import read
 from ..study import tool_settings
+from ..usage import description
 from .params import Params
 
 
 def add_commands(commands: Any) -> None:
-    retrain = commands.add_parser("retrain", help="Pull, run the study, judge the new model, promote it if asked.")
+    retrain = commands.add_parser(
+        "retrain",
+        help="Pull, run the study, judge the new model, promote it if asked.",
+        description=description(
+            "A whole round: pull from DVC's remote, run the study, export the model that validation chose, look for "
+            "drift, ask the gate, push, and promote if asked. The same at home, from cron and in CI. "
+            "docs/retraining.md explains it.",
+            reads="params.yaml, the DVC remote, the registry",
+            writes="what `make run`, export, drift, gate and promote write, the DVC remote, reports/retrain/summary.md",
+            example="python -m stages retrain --promote",
+            codes="0 promoted, passed or nothing to do; 3 rejected; 4 undecided; 1 failed",
+        ),
+    )
     retrain.add_argument("--promote", action="store_true", help="put a model in use that passes (retrain.promote)")
     retrain.add_argument("--jobs", type=int, help="models at a time; default: parallel.jobs of params.yaml")
     retrain.set_defaults(action=run, goes_on="python -m stages retrain")

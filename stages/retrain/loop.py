@@ -15,10 +15,9 @@ from ..parallel import member
 from ..registry import command as registry
 from ..registry import log
 from ..registry.params import Params as RegistryParams
+from ..serve.params import Params as ServeParams
 from ..shared.core import settings
 from ..shared.core.errors import UserError
-from ..shared.core.files import sha256
-from ..shared.core.paths import Key, model_dir, report_dir
 from ..shared.exported.chosen import chosen_key
 from ..study import parse_matrix, tool_settings
 from . import remote
@@ -73,7 +72,7 @@ def go(params: Params, jobs: int | None, promote: bool) -> Round:
     run([sys.executable, "-m", "stages", "parallel", *(["--jobs", str(jobs)] if jobs is not None else [])], "the study")
     made = after(raw, since)
     made = replace(made, remote=place[0] if place else "", champion=in_words(champion))
-    export(made.candidate)
+    export(made.candidate, raw)
     if params.drift and champion is not None:
         made = replace(made, drift=watch(champion, raw))
     made = judge(made, champion, raw, promote)
@@ -110,22 +109,12 @@ def after(raw: Mapping[str, Any], since: float) -> Round:
     return Round(trained=tuple(trained), restored=tuple(restored), candidate=chosen_key())
 
 
-def export(key: str) -> None:
-    """Unless there is one of these weights and of this evaluation, whose thresholds it carries. In a process of its
-    own, which imports torch."""
-    from ..shared.exported import certificate
-    from ..shared.exported.export import ROOT
-    from ..shared.model.recipe import Recipe
+def export(key: str, raw: Mapping[str, Any]) -> None:
+    """Unless there is one of what lies here. In a process of its own, which imports torch."""
+    from ..shared.exported.current import is_current
 
-    weights = Recipe.read(model_dir(Key(*key.split("-")))).weights_sha256
-    evaluation = sha256(report_dir("evaluate") / key / "metrics.json")
-    try:
-        own = certificate.read(ROOT / key, "")
-    except UserError:  # it is missing, or of another version
-        pass
-    else:
-        if (own.weights_sha256, own.evaluation_sha256) == (weights, evaluation):
-            return
+    if is_current(key, tool_settings(ServeParams, raw, "serve").reading):
+        return
     run([sys.executable, "-m", "stages", "export", key], f"the export of {key}")
 
 

@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 
     from .report import Curve
 
-__all__ = ["Params", "check", "check_data", "curve", "run"]
+__all__ = ["Params", "check", "check_data", "curve", "run", "starting_weights"]
 
 
 def run(params: Params, job: Job) -> Result:
@@ -42,6 +42,15 @@ def curve(params: Params, job: Job) -> Curve:
     from . import stage
 
     return stage.curve(params, job)
+
+
+def starting_weights(params: Params) -> tuple[str, str | None] | None:
+    """(name, SHA-256) of the weights that a training starts from: for whoever keeps what trainings gave. The SHA-256 is
+    None where a library publishes the weights; None alone: random weights."""
+    from . import stage
+
+    own = stage.start_of(params)
+    return (own.name, own.sha256) if own else None
 
 
 def check(params: Params) -> None:

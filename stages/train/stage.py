@@ -82,12 +82,17 @@ def make_ready(params: Params, job: Job) -> Ready:
     task = TASKS[params.task]
     rows = sample_rows(params, arrays.index, f"{paths.PARAMS}: samples.{job.member.sample}")
     task.check_validation(arrays, rows.validation)
-    start = None if params.strategy.plan == "from_scratch" else find_start(params.backbone)
+    start = start_of(params)
     # a memory remembers what evaluate, which computes in float32, will compare with it
     precision = "32-true" if params.architecture.memory else params.precision
     machine = this_machine(params.trainer, precision, params.channels_last, params.accumulate, params.workers)
     name = name_of(job.member, params.model_dump(mode="json"), arrays.fingerprint, start)
     return Ready(arrays, rows, start, machine, machine.scratch / "checkpoints" / name)
+
+
+def start_of(params: Params) -> Start | None:
+    """None: random weights."""
+    return None if params.strategy.plan == "from_scratch" else find_start(params.backbone)
 
 
 def run(params: Params, job: Job) -> Result:
@@ -263,9 +268,11 @@ def not_finite(error: NotFinite, lr: float, machine: Machine, files: pd.Series, 
     names: list[str] = files.iloc[error.rows].tolist()
     more = f" and {len(names) - NAMED_FILES} more" if len(names) > NAMED_FILES else ""
     precision = "" if machine.precision == "32-true" else ", set train.precision to 32-true"
+    reason = f"train@{job.member}: the loss is {error.loss}"
     return Untrainable(
-        f"train@{job.member}: the loss is {error.loss} on the batch of {', '.join(names[:NAMED_FILES])}{more}. Lower "
-        f"train.optimizer.lr (it is {lr}), set train.gradient_clip (such as 1.0){precision}, or look at these images."
+        f"{reason} on the batch of {', '.join(names[:NAMED_FILES])}{more}. Lower train.optimizer.lr (it is {lr}), set "
+        f"train.gradient_clip (such as 1.0){precision}, or look at these images.",
+        reason,
     )
 
 

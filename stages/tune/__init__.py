@@ -14,13 +14,27 @@ from __future__ import annotations
 import argparse
 from typing import Any
 
+from ..usage import description
 from .params import Params
 
 __all__ = ["Params", "add_commands"]
 
 
 def add_commands(commands: Any) -> None:
-    tune = commands.add_parser("tune", help="Search for better settings of one model, on validation folds.")
+    tune = commands.add_parser(
+        "tune",
+        help="Search for better settings of one model, on validation folds.",
+        description=description(
+            "Search for better settings of one model of the matrix, by Optuna and beside it by a random search with "
+            "the same budget. The best of both and the present settings are trained again with seeds that chose "
+            "nothing; the best of these is written into params.yaml. No test image is read. A search that was "
+            "interrupted goes on. docs/tuning.md explains it.",
+            reads="params.yaml (section tune), data/processed, models/pretrained",
+            writes="reports/tune/<key>/, params.yaml (comments stay; not with --keep), .lightbox/tune/ (the journal), "
+            "runs of MLflow",
+            example="python -m stages tune small_cnn-fine_tune-full",
+        ),
+    )
     tune.add_argument("key", nargs="?", help="a model of the matrix; default: tune.target of params.yaml")
     tune.add_argument("--keep", action="store_true", help="leave params.yaml as it is")
     tune.set_defaults(action=run, goes_on="python -m stages tune")

@@ -17,7 +17,7 @@ from ..shared.core import settings
 from ..shared.core.allocator import keep_freed_memory
 from ..shared.core.code import digest_of
 from ..shared.core.errors import UserError, unknown
-from ..shared.core.files import write_json
+from ..shared.core.files import finite, write_json
 from ..shared.core.job import Result
 from ..shared.core.paths import PARAMS, PROCESSED, Key, project_root, report_dir
 from ..shared.core.progress import progress
@@ -31,7 +31,8 @@ if TYPE_CHECKING:
     from ..shared.tracking.recording import Recorder
     from .search import Searches
 
-CODE = ("train", "shared/arrays", "shared/model", "shared/tasks")  # that decides what a training gives
+# that decides what a training gives: all that dvc.yaml has it watch
+CODE = ("train", "shared/arrays", "shared/core", "shared/images", "shared/model", "shared/tasks")
 
 
 @dataclass(frozen=True)
@@ -48,6 +49,16 @@ class Target:
     def sign(self) -> int:
         """-1 where lower is better."""
         return -1 if self.metric == "val_loss" else 1
+
+    @property
+    def present_values(self) -> space.Values:
+        """The present settings as a trial has them: without those that do not exist, as the momentum of adam."""
+        options = self.params.space
+        return {
+            place: value
+            for place, value in self.present.items()
+            if value is not None or (isinstance(options[place], list) and None in options[place])
+        }
 
 
 def run(name: str | None, keep: bool) -> None:
@@ -115,7 +126,7 @@ def search(target: Target, keep: bool, recorder: Recorder) -> Result:
         )
         studies = run_trials(searches, recorder)
         candidates, share = confirm(target, studies, trainings)
-        compared = verdict.differences(candidates, share, target.sign)
+        compared = verdict.differences(candidates, target.params.folds, share, target.sign)
         best = verdict.winner(candidates, target.sign)
         out.mkdir(parents=True, exist_ok=True)
         report.write_trials(out / "trials.csv", studies)
@@ -126,16 +137,21 @@ def search(target: Target, keep: bool, recorder: Recorder) -> Result:
         if shares := report.importances(studies, target.params.space):
             figures.append(report.importance(out / "importance.png", shares))
         budget = {one.study_name: report.budget(one) for one in studies}
-    sentences = [verdict.sentence(one, target.metric, len(best.scores)) for one in compared]
+    sentences = [verdict.sentence(one, target.metric) for one in compared]
     write_json(
         out / "result.json",
         {
             "target": str(target.key),
             "metric": target.metric,
+            "folds": target.params.folds,
+            "seeds": target.params.confirm,
             "budget": budget,
             "importance": shares,
             "candidates": [asdict(candidate) for candidate in candidates.values()],
-            "differences": [{**finite(asdict(one)), "verdict": one.verdict} for one in compared],
+            "differences": [
+                {**asdict(one), "low": finite(one.low), "high": finite(one.high), "verdict": one.verdict}
+                for one in compared
+            ],
             "winner": best.name,
             "sentences": sentences,
         },
@@ -147,11 +163,6 @@ def search(target: Target, keep: bool, recorder: Recorder) -> Result:
     return Result(metrics=means, figures=tuple(figures))
 
 
-def finite(values: Mapping[str, Any]) -> dict[str, Any]:
-    """JSON knows no infinity."""
-    return {name: None if value in (float("inf"), float("-inf")) else value for name, value in values.items()}
-
-
 def folder_of(target: Target) -> Path:
     """Of the journal: named by all that its values depend on, so that a search goes on as long as that is the same.
     The searched settings themselves are not part of it: they are what changes when a search has ended. Nor is the
@@ -159,7 +170,8 @@ def folder_of(target: Target) -> Path:
     searched = target.params.model_dump(mode="json", exclude={"target", "trials", "timeout", "confirm"})
     fixed = space.fixed(target.params.space, target.raw, target.key)
     data = json.loads((PROCESSED / "meta.json").read_text(encoding="utf-8"))["fingerprint"]
-    facts = json.dumps([searched, fixed, data, digest_of(*CODE)], sort_keys=True, default=str)
+    weights = space.starts(target.params.space, target.raw, target.key)
+    facts = json.dumps([searched, fixed, data, weights, digest_of(*CODE)], sort_keys=True, default=str)
     digest = hashlib.sha256(facts.encode()).hexdigest()[:16]
     return project_root() / ".lightbox" / "tune" / f"{target.key}-{digest}"
 
@@ -208,7 +220,7 @@ def confirm(
     from .search import best_first
 
     settings_of = {one.study_name: [trial.user_attrs["values"] for trial in best_first(one)] for one in studies}
-    settings_of[verdict.PRESENT] = [{name: value for name, value in target.present.items() if value is not None}]
+    settings_of[verdict.PRESENT] = [target.present_values]
     places = [(fold, repeat) for repeat in range(1, target.params.confirm + 1) for fold in range(target.params.folds)]
     candidates, share = {}, 0.0
     with progress(desc="confirm", unit="trainings", total=len(settings_of) * len(places)) as bar:
@@ -238,7 +250,8 @@ def show(
     target: Target, candidates: Mapping[str, verdict.Candidate], budget: Mapping[str, Any], sentences: list[str]
 ) -> None:
     params = target.params
-    print(f"\n{target.key}: {target.metric}, mean of {params.folds} folds × {params.confirm} seeds that chose nothing")
+    folds, seeds = (f"{n} {name}{'s' * (n != 1)}" for n, name in ((params.folds, "fold"), (params.confirm, "seed")))
+    print(f"\n{target.key}: {target.metric}, mean of {folds} × {seeds} that chose nothing")
     for name, candidate in candidates.items():
         values = ", ".join(f"{place} {value}" for place, value in candidate.values.items())
         print(f"  {verdict.LABELS[name]:22} {candidate.mean:.4f}   {values}")

@@ -81,7 +81,8 @@ class Params(Settings):
     """Of the search, and as many of the random search beside it."""
     folds: Annotated[int, Field(ge=1)] = 3
     """Validation folds that a trial is trained on, one after the other, and judged by their mean: that of the target's
-    sample, then the next ones. At most preprocess.split.folds."""
+    sample, then the next ones. At most preprocess.split.folds. With 1 there is no interval: other validation images
+    were not asked."""
     metric: str | None = None
     """The validation metric that is maximised (val_loss: minimised), at the epoch whose weights would be kept; null:
     what train.early_stopping monitors."""

@@ -6,7 +6,7 @@ import copy
 import json
 from collections.abc import Mapping
 from functools import reduce
-from itertools import permutations
+from itertools import combinations, permutations
 from typing import TYPE_CHECKING, Any
 
 from .. import study
@@ -67,19 +67,46 @@ def suggested_by(space: Space, values: Values) -> dict[str, Any] | None:
 
 
 def present(space: Space, raw: Mapping[str, Any], key: Key) -> dict[str, Any]:
-    """The values as they are; None: the setting is not set, or does not exist, as the momentum of adam."""
-    settings = study.resolve("train", raw, key).model_dump(mode="json")
+    """The values as they are; None: the setting is not set, or does not exist, as the momentum of adam. A choice that
+    means the same stands for it: `constant` for {name: constant, warmup_epochs: 0}."""
+    settings = dump(raw, key)
+    values = {place: value_at(place, settings, key) for place in space}
+    for place, options in space.items():
+        if not isinstance(options, Range):
+            same = (choice for choice in options if in_full(place, choice, raw, key) == values[place])
+            values[place] = next(same, values[place])
+    return values
 
-    def value(place: str) -> Any:
-        names = path_in_params(place, key)
-        return reduce(lambda inner, name: inner.get(name) if isinstance(inner, Mapping) else None, names, settings)
 
-    return {place: value(place) for place in space}
+def in_full(place: str, value: Any, raw: Mapping[str, Any], key: Key) -> Any:
+    """A value with all its fields, as a training would have it: a mapping may leave out those that stay as they are."""
+    return value_at(place, dump(with_values(raw, key, {place: value}), key), key)
+
+
+def value_at(place: str, settings: Any, key: Key) -> Any:
+    """Of the settings of a training; None where there is no such place."""
+    names = path_in_params(place, key)
+    return reduce(lambda inner, name: inner.get(name) if isinstance(inner, Mapping) else None, names, settings)
+
+
+def dump(raw: Mapping[str, Any], key: Key) -> dict[str, Any]:
+    """All settings of the target's training."""
+    settings: dict[str, Any] = study.resolve("train", raw, key).model_dump(mode="json")
+    return settings
+
+
+def starts(space: Space, raw: Mapping[str, Any], key: Key) -> list[Any]:
+    """Name and SHA-256 of the weights that trials start from: the present ones, and those of each choice."""
+    choices = [{place: one} for place, options in space.items() if not isinstance(options, Range) for one in options]
+    several = [study.resolve("train", with_values(raw, key, values), key) for values in ({}, *choices)]
+    # one of each, for a file of weights is read to its end
+    unlike = {(params.backbone.weights, params.architecture.name, params.strategy.plan): params for params in several}
+    return [study.STAGES["train"].starting_weights(params) for params in unlike.values()]
 
 
 def fixed(space: Space, raw: Mapping[str, Any], key: Key) -> dict[str, Any]:
     """All other settings of the training, which every trial shares."""
-    settings: dict[str, Any] = study.resolve("train", raw, key).model_dump(mode="json")
+    settings = dump(raw, key)
     for place in space:
         *path, last = path_in_params(place, key)
         section = reduce(lambda inner, name: inner.get(name) or {}, path, settings)
@@ -146,6 +173,8 @@ def check(space: Space, raw: Mapping[str, Any], key: Key) -> None:
             )
         for value in ends(options):
             _check_value(place, value, raw, key)
+        if not isinstance(options, Range):
+            _check_unlike(place, options, raw, key)
 
 
 def _check_apart(space: Space, key: Key) -> None:
@@ -173,6 +202,17 @@ def _check_value(place: str, value: Any, raw: Mapping[str, Any], key: Key) -> No
     except UserError as error:
         message = str(error).removeprefix(f"{PARAMS}: ")
         raise UserError(f"{PARAMS}: tune.space: {place}: {value!r} is not valid. {message}") from None
+
+
+def _check_unlike(place: str, choices: list[Any], raw: Mapping[str, Any], key: Key) -> None:
+    """Raises UserError when two choices are the same setting: trials would be spent on telling them apart."""
+    full = [in_full(place, choice, raw, key) for choice in choices]
+    for (i, one), (j, other) in combinations(enumerate(full), 2):
+        if one == other:
+            raise UserError(
+                f"{PARAMS}: tune.space: {place}: {choices[i]!r} and {choices[j]!r} are the same setting: {one}. Keep "
+                "one of them."
+            )
 
 
 def check_metric(metric: str, task: str, space: Space, key: Key) -> None:

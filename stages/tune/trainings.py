@@ -105,7 +105,7 @@ class Trainings:
         try:
             curve = study.STAGES["train"].curve(params, Job(self.key, report, quiet=True))
         except Untrainable as error:
-            raise Unusable(str(error)) from None
+            raise Unusable(error.reason) from None
         seconds = round(time.monotonic() - since, 2)
         return Curve(monitored, metric, rule.mode, curve.train, curve.validation, seconds)
 

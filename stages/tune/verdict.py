@@ -3,7 +3,7 @@ and the differences between them.
 
 Trainings on several folds share most of their images, so that their values vary less than those of independent ones. A
 t interval of their differences would claim too much; the variance is corrected for that (Nadeau & Bengio 2003; for
-repeated folds Bouckaert & Frank 2004).
+repeated folds Bouckaert & Frank 2004). One fold says nothing about other validation images: then there is no interval.
 """
 
 from __future__ import annotations
@@ -41,7 +41,8 @@ class Candidate:
 
 @dataclass(frozen=True)
 class Difference:
-    """Of the means of two candidates, `first` minus `second`, with a 95% interval. Positive: the first is better."""
+    """Of the means of two candidates, `first` minus `second`, with a 95% interval, which is infinite where there is
+    none. Positive: the first is better."""
 
     first: str
     second: str
@@ -60,28 +61,28 @@ class Difference:
         return "worse" if self.high < 0 else "not shown to differ"
 
 
-def difference(first: Candidate, second: Candidate, validation_share: float, sign: int) -> Difference:
-    """validation_share: validation images as a share of training images, of one training. sign: -1 where lower is
-    better."""
+def difference(first: Candidate, second: Candidate, folds: int, validation_share: float, sign: int) -> Difference:
+    """folds: on which each candidate was trained. validation_share: validation images as a share of training images, of
+    one training. sign: -1 where lower is better."""
     pairs = [sign * (a - b) for a, b in zip(first.scores, second.scores, strict=True)]
-    mean, half = statistics.fmean(pairs), half_width(pairs, validation_share)
+    mean, half = statistics.fmean(pairs), half_width(pairs, validation_share) if folds > 1 else math.inf
     return Difference(first.name, second.name, mean, mean - half, mean + half, first.values == second.values)
 
 
 def half_width(pairs: Sequence[float], validation_share: float) -> float:
-    """Of the corrected t interval; infinite with one pair."""
+    """Of the corrected t interval, of two pairs or more."""
     from scipy.stats import t
 
-    if len(pairs) < 2:
-        return math.inf
     variance = statistics.variance(pairs) * (1 / len(pairs) + validation_share)
     return float(t.ppf((1 + CONFIDENCE) / 2, len(pairs) - 1)) * math.sqrt(variance)
 
 
-def differences(candidates: Mapping[str, Candidate], validation_share: float, sign: int) -> list[Difference]:
+def differences(
+    candidates: Mapping[str, Candidate], folds: int, validation_share: float, sign: int
+) -> list[Difference]:
     """Between the search and the other two, of which one that could not be trained is missing."""
     others = [candidates[name] for name in (RANDOM, PRESENT) if name in candidates]
-    return [difference(candidates[SEARCH], other, validation_share, sign) for other in others]
+    return [difference(candidates[SEARCH], other, folds, validation_share, sign) for other in others]
 
 
 def winner(candidates: Mapping[str, Candidate], sign: int) -> Candidate:
@@ -90,13 +91,13 @@ def winner(candidates: Mapping[str, Candidate], sign: int) -> Candidate:
     return max(order, key=lambda candidate: sign * candidate.mean)
 
 
-def sentence(difference: Difference, metric: str, pairs: int) -> str:
+def sentence(difference: Difference, metric: str) -> str:
     first, second = (LABELS[name] for name in (difference.first, difference.second))
     if difference.verdict == "same settings":
         return f"{first.capitalize()} ended with the same settings as {second}."
     interval = f"{difference.mean:+.3f} {metric}, 95% interval {difference.low:+.3f} to {difference.high:+.3f}"
-    if pairs < 2:
-        interval = f"{difference.mean:+.3f} {metric}; one training each has no interval"
+    if math.isinf(difference.low):
+        interval = f"{difference.mean:+.3f} {metric}, without an interval, since tune.folds is 1"
     claim = {
         "better": f"{first.capitalize()} beat {second}",
         "worse": f"{second.capitalize()} beat {first}",

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 from argparse import Namespace
 from pathlib import Path
 from types import SimpleNamespace
@@ -18,6 +17,7 @@ from stages.retrain.loop import Round
 from stages.retrain.params import Params
 from stages.shared.core.errors import UserError
 from stages.shared.exported.export import Export
+from stages.shared.exported.reading import Reading
 
 PLACE = ("storage", "/mnt/storage")
 TODAY = log.TestImages(fingerprint="today", images=1, patients=1, sketch=[])
@@ -110,18 +110,20 @@ def test_any_failure_leaves_a_summary_and_a_begun_change_is_named(
     assert "person12" not in text
 
 
-@pytest.mark.parametrize(("judged", "runs"), [("now", 0), ("before", 1)])
-def test_an_export_of_an_earlier_evaluation_is_made_again(
-    workspace: Path, monkeypatch: pytest.MonkeyPatch, judged: str, runs: int
+@pytest.mark.parametrize("current", [True, False])
+def test_an_export_of_an_earlier_evaluation_or_with_other_sentences_is_made_again(
+    monkeypatch: pytest.MonkeyPatch, current: bool
 ) -> None:
-    """Its thresholds are of the evaluation before; the weights may be the same."""
+    """As servers ask it (tests/serve/test_export.py)."""
     ran: list[str] = []
-    same = SimpleNamespace(weights_sha256="w", evaluation_sha256=hashlib.sha256(judged.encode()).hexdigest())
     monkeypatch.setattr(loop, "run", lambda _, what: ran.append(what))
-    monkeypatch.setattr("stages.shared.model.recipe.Recipe.read", lambda _: same)
-    monkeypatch.setattr("stages.shared.exported.certificate.read", lambda *_: same)
-    path = workspace / "reports/evaluate/a-b-c/metrics.json"
-    path.parent.mkdir(parents=True)
-    path.write_text("now")
-    loop.export("a-b-c")
-    assert len(ran) == runs
+    asked: list[tuple[str, str]] = []
+
+    def is_current(key: str, reading: Reading) -> bool:
+        asked.append((key, reading.below))
+        return current
+
+    monkeypatch.setattr("stages.shared.exported.current.is_current", is_current)
+    loop.export("a-b-c", {"serve": {"reading": {"below": "Nothing found."}}})
+    assert asked == [("a-b-c", "Nothing found.")]
+    assert len(ran) == (not current)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import subprocess
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -67,22 +68,34 @@ def test_scripts_are_valid_and_take_nothing_from_expressions(workflow: dict[str,
                 subprocess.run(["bash", "-n"], input=plain, text=True, check=True)
 
 
-@pytest.mark.parametrize(("code", "job"), [(0, 0), (3, 0), (4, 0), (1, 1)])
-def test_a_rejected_model_is_no_failed_job_and_empty_secrets_are_not_set(
-    workflow: dict[str, Any], tmp_path: Path, code: int, job: int
-) -> None:
+Round = Callable[..., "subprocess.CompletedProcess[bytes]"]
+
+
+@pytest.fixture
+def a_round(workflow: dict[str, Any], tmp_path: Path) -> Round:
+    """Runs the step that retrains, with `python` standing for what the shell script does, and these variables."""
     script = next(step for step in steps(workflow) if step.get("id") == "retrain")["run"]
     (tmp_path / ".venv/bin").mkdir(parents=True)
     (tmp_path / ".venv/bin/activate").write_text("")
-    (tmp_path / "bin").mkdir()
     python = tmp_path / "bin" / "python"
-    python.write_text(f'#!/bin/sh\necho "$@" > called\nenv > environment\nexit {code}\n')
-    python.chmod(0o755)
+    python.parent.mkdir()
+
+    def run(does: str, **variables: str) -> subprocess.CompletedProcess[bytes]:
+        python.write_text(f"#!/bin/sh\n{does}\n")
+        python.chmod(0o755)
+        environment = {"PATH": f"{python.parent}:/usr/bin:/bin", "HOME": str(tmp_path), **variables}
+        command = ["bash", "-e", "-o", "pipefail", "-c", script]
+        return subprocess.run(command, cwd=tmp_path, env=environment, check=False, capture_output=True)
+
+    return run
+
+
+@pytest.mark.parametrize(("code", "job"), [(0, 0), (3, 0), (4, 0), (1, 1)])
+def test_a_rejected_model_is_no_failed_job_and_empty_secrets_are_not_set(
+    a_round: Round, tmp_path: Path, code: int, job: int
+) -> None:
     secrets = {"MLFLOW_TRACKING_URI": "http://example.org", "KAGGLE_KEY": "", "LIGHTBOX_PRIVACY_KEY": "", "SSH_KEY": ""}
-    environment = {"PATH": f"{python.parent}:/usr/bin:/bin", "HOME": str(tmp_path), "PROMOTE": "true", **secrets}
-    done = subprocess.run(
-        ["bash", "-e", "-o", "pipefail", "-c", script], cwd=tmp_path, env=environment, check=False, capture_output=True
-    )
+    done = a_round(f'echo "$@" > called\nenv > environment\nexit {code}', PROMOTE="true", **secrets)
     assert done.returncode == job, done.stderr
     assert (tmp_path / "called").read_text().split() == ["-m", "stages", "retrain", "--promote"]
     names = {line.partition("=")[0] for line in (tmp_path / "environment").read_text().splitlines()}
@@ -92,24 +105,15 @@ def test_a_rejected_model_is_no_failed_job_and_empty_secrets_are_not_set(
 
 @pytest.mark.parametrize("there", [False, True])
 def test_a_key_of_the_machine_is_kept_and_one_of_the_job_is_removed(
-    workflow: dict[str, Any], tmp_path: Path, there: bool
+    a_round: Round, tmp_path: Path, there: bool
 ) -> None:
-    script = next(step for step in steps(workflow) if step.get("id") == "retrain")["run"]
-    (tmp_path / ".venv/bin").mkdir(parents=True)
-    (tmp_path / ".venv/bin/activate").write_text("")
-    (tmp_path / "bin").mkdir()
-    python = tmp_path / "bin" / "python"
-    python.write_text("#!/bin/sh\ncp ~/.ssh/id_ed25519 used\n")
-    python.chmod(0o755)
     key = tmp_path / ".ssh/id_ed25519"
     if there:
         key.parent.mkdir()
         key.write_text("of the machine\n")
-    environment = {
-        "PATH": f"{python.parent}:/usr/bin:/bin", "HOME": str(tmp_path), "SSH_KEY": "of the job", "SSH_KNOWN_HOSTS": "a host",
-    }  # fmt: skip
     for _ in range(2):
-        subprocess.run(["bash", "-e", "-c", script], cwd=tmp_path, env=environment, check=True)
+        done = a_round("cp ~/.ssh/id_ed25519 used", SSH_KEY="of the job", SSH_KNOWN_HOSTS="a host")
+        assert done.returncode == 0, done.stderr
     assert (tmp_path / "used").read_text() == ("of the machine\n" if there else "of the job\n")
     assert key.exists() == there
     assert (tmp_path / ".ssh/known_hosts").read_text() == "a host\n"

@@ -72,7 +72,7 @@ def test_every_command_is_one_of_ours(lines, services, service):
     ours = [json.loads(rest) for rest in arguments(lines, "CMD")]
     for command in (services[service].get("command"), ours[service == "app"]):
         if command:
-            assert commands.arguments_of(command).host == "0.0.0.0"
+            assert commands.make_parser().parse_args(command).host == "0.0.0.0"
 
 
 def test_services_are_locked_in_and_reached_from_this_machine_alone(services):

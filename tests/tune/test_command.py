@@ -5,9 +5,11 @@ import math
 import re
 import shutil
 from contextlib import contextmanager
+from pathlib import Path
 
 import pandas as pd
 import pytest
+from ruamel.yaml import YAML
 
 from stages import checking, study
 from stages.commands import main
@@ -121,6 +123,56 @@ def test_settings_that_train_with_one_seed_only_are_not_the_winner(recorder, cap
     table = pd.read_csv(command.report_dir("tune") / NAME / "trials.csv")
     ranked = table[table.study == "search"].sort_values("value", ascending=False)["train.optimizer.lr"]
     assert lr == ranked.drop_duplicates().iloc[1]
+
+
+def folder(name=NAME):
+    """Of the journal, as params.yaml and the files are now."""
+    raw = settings.read()
+    return command.folder_of(command.find_target(raw, name, checking.members(checking.check(raw))))
+
+
+def test_earlier_trials_are_those_of_the_same_starting_weights(recorder):
+    shipped = Path("models/pretrained/small_cnn_phantom.safetensors")
+    before, random = folder(), folder("small_cnn-from_scratch-full")
+    other = Path("models/pretrained/other.safetensors")
+    other.write_bytes(shipped.read_bytes() + b"\0")
+    assert folder() == before
+    with rewriting() as document:
+        document["tune"]["space"]["backbones.small_cnn.weights"] = [str(shipped), str(other)]
+    searched = folder()
+    other.write_bytes(shipped.read_bytes() + b"\1")
+    assert folder() != searched  # the weights of a choice
+    with rewriting() as document:
+        del document["tune"]["space"]["backbones.small_cnn.weights"]
+    assert folder() == before
+    shipped.write_bytes(shipped.read_bytes() + b"\0")
+    assert folder() != before
+    assert folder("small_cnn-from_scratch-full") == random
+
+
+def test_earlier_trials_are_those_of_the_same_code(repository):
+    """What DVC trains again after an edit of, makes trials stale as well."""
+    stage = YAML(typ="safe").load((repository / "dvc.yaml").read_text())["stages"]["train"]
+    assert {f"stages/{place}" for place in command.CODE} == {d for d in stage["deps"] if d.startswith("stages/")}
+
+
+def test_a_choice_that_means_the_present_settings_is_where_both_searches_begin(recorder, capsys):
+    """It is written shorter than the dump of all its fields."""
+    optimizer = {"name": "adam", "lr": settings.read()["train"]["optimizer"]["lr"]}
+    with rewriting() as document:
+        document["tune"]["space"] = {
+            "train.optimizer": [{"name": "sgd", "lr": 0.5}, optimizer],
+            "train.schedule": ["constant", "cosine"],
+        }
+        document["tune"]["trials"] = 2
+        document["train"]["schedule"] = {"name": "constant", "warmup_epochs": 0}
+    raw = settings.read()
+    target = command.find_target(raw, NAME, checking.members(checking.check(raw)))
+    assert target.present == {"train.optimizer": optimizer, "train.schedule": "constant"}
+    assert main(["tune", NAME]) == 0
+    first = recorder.parts[0][1]
+    assert (first["train.optimizer"], first["train.schedule"]) == (optimizer, "constant")
+    capsys.readouterr()
 
 
 @pytest.mark.parametrize(

@@ -34,6 +34,7 @@ WRONG = [
     ({"preprocess.size": [64, 128]}, r"preprocess and samples stay as they are"),
     ({"train.optimizer.lr": [0.1, 0.2], "train.optimizer": ["sgd", "adam"]}, r"train\.optimizer and train\.optimizer\.lr set the same thing"),
     ({"train.epochs": [1, 2], "strategies.fine_tune.train.epochs": [3, 4]}, r"epochs set the same thing"),
+    ({"train.schedule": ["constant", {"name": "constant"}]}, r"train\.schedule: 'constant' and \{'name': 'constant'\} are the same setting"),
     ({"train.seed": [1, 2]}, r"strategies\.fine_tune\.train\.seed: unknown key; it is set as seed"),
 ]  # fmt: skip
 

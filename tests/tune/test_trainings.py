@@ -92,6 +92,12 @@ def test_a_metric_that_is_no_number_is_not_remembered(trainings, monkeypatch):
     assert not Path("memory.jsonl").exists()
 
 
+def test_a_table_of_trials_names_no_patient(trainings):
+    with pytest.raises(Unusable) as caught:
+        trainings()({"train.optimizer.lr": 1e30}, 0)
+    assert str(caught.value) == f"train@{KEY}: the loss is nan"
+
+
 @pytest.mark.parametrize(
     ("values", "message"),
     [

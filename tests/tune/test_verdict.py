@@ -18,7 +18,7 @@ def test_without_correction_it_is_the_paired_t_interval():
     rng = np.random.default_rng(0)
     first, second = rng.normal(0.9, 0.02, 6), rng.normal(0.88, 0.02, 6)
     expected = stats.ttest_rel(first, second).confidence_interval(0.95)
-    one = difference(candidate("search", list(first)), candidate("random", list(second)), 0.0, 1)
+    one = difference(candidate("search", list(first)), candidate("random", list(second)), 3, 0.0, 1)
     assert (one.low, one.high) == pytest.approx((expected.low, expected.high))
 
 
@@ -48,19 +48,25 @@ def test_values_of_folds_that_share_their_images_claim_too_much_without_the_corr
         ([0.3, 0.31, 0.3], [0.5, 0.52, 0.5], -1, "better", "The search beat"),
         ([0.9, 0.8, 0.9], [0.85, 0.86, 0.86], 1, "not shown to differ", "was not shown to beat"),
         ([1.0, 1.0, 1.0], [1.0, 1.0, 1.0], 1, "not shown to differ", "was not shown to beat"),  # a perfect score
-        ([0.9], [0.8], 1, "not shown to differ", "one training each has no interval"),
     ],
 )
 def test_what_is_claimed(search, other, sign, verdict, text):
-    one = difference(candidate("search", search), candidate(PRESENT, other), 0.2, sign)
+    one = difference(candidate("search", search), candidate(PRESENT, other), 3, 0.2, sign)
     assert one.verdict == verdict
-    assert re.search(text, sentence(one, "val_auroc", len(search)))
+    assert re.search(text, sentence(one, "val_auroc"))
+
+
+def test_one_fold_has_no_interval_however_many_seeds():
+    one = difference(candidate("search", [0.9, 0.91, 0.9]), candidate(PRESENT, [0.8, 0.81, 0.8]), 1, 0.2, 1)
+    assert one.verdict == "not shown to differ"
+    assert math.isinf(one.high)
+    assert sentence(one, "val_auroc").endswith("+0.100 val_auroc, without an interval, since tune.folds is 1.")
 
 
 def test_the_same_settings_are_said_to_be_the_same():
-    one = difference(candidate("search", [0.9, 0.8], 0.01), candidate(PRESENT, [0.9, 0.8], 0.01), 0.2, 1)
+    one = difference(candidate("search", [0.9, 0.8], 0.01), candidate(PRESENT, [0.9, 0.8], 0.01), 2, 0.2, 1)
     assert one.verdict == "same settings"
-    assert "ended with the same settings as the present settings" in sentence(one, "val_auroc", 2)
+    assert "ended with the same settings as the present settings" in sentence(one, "val_auroc")
 
 
 def test_the_best_mean_wins_and_of_equals_the_one_that_changes_less():
@@ -71,4 +77,4 @@ def test_the_best_mean_wins_and_of_equals_the_one_that_changes_less():
     assert winner(of(0.9, 0.8, 0.7), 1).name == "search"
     assert winner(of(0.7, 0.8, 0.8), 1).name == PRESENT
     assert winner(of(0.7, 0.8, 0.9), -1).name == "search"
-    assert [one.second for one in differences(of(0.9, 0.8, 0.7), 0.2, 1)] == ["random", PRESENT]
+    assert [one.second for one in differences(of(0.9, 0.8, 0.7), 1, 0.2, 1)] == ["random", PRESENT]

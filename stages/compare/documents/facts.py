@@ -8,12 +8,12 @@ from dataclasses import dataclass
 from typing import Any
 
 from ...shared.core.task import NEEDS
+from ...shared.core.words import listed
 from ..numbers import dataset, sites
 from ..numbers.board import best_on_validation
 from ..numbers.comparison import Study
 from ..page import operating, trust, uncertainty
 from ..page.made import shared_settings
-from ..page.sentences import listed
 from ..page.story import Story
 from ..text import count, level, number, signed, span
 

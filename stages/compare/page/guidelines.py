@@ -9,11 +9,11 @@ from __future__ import annotations
 from dataclasses import asdict, dataclass, replace
 from typing import Any
 
+from ...shared.core.words import listed
 from ..numbers.comparison import Study
 from ..numbers.guidelines import Choice, cheapest, more
 from ..text import count, duration, level, number, signed, signed_span, span
 from .made import environments
-from .sentences import listed
 
 Numbers = dict[str, float | int | str | None]
 FOLDER = "reports/compare/"

@@ -6,10 +6,10 @@ from dataclasses import dataclass
 
 import pandas as pd
 
+from ...shared.core.words import listed
 from ..numbers.comparison import Study
 from ..numbers.questions import QUESTIONS, Question
 from ..text import count, number, signed, signed_span
-from .sentences import listed
 
 
 @dataclass(frozen=True)

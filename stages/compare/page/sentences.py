@@ -15,6 +15,7 @@ from typing import Any
 
 import pandas as pd
 
+from ...shared.core.words import listed
 from ...shared.measures.measure import Measure
 from ..numbers.board import best_on_validation
 from ..numbers.repeats import several_sizes
@@ -279,7 +280,3 @@ def notices(validation: Mapping[str, Any], board: pd.DataFrame, starts: Mapping[
             text += f"; the first of the leaderboard is one of them (“{board.one_class[0]}”)"
         sentences.append(text + ".")
     return sentences
-
-
-def listed(names: list[str]) -> str:
-    return " and ".join([", ".join(names[:-1]), names[-1]]) if len(names) > 1 else names[0]

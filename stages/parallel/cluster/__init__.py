@@ -8,7 +8,7 @@ head.py      the whole: checks before any work; orders to workers; results resto
 commit.py    which commit workers run: nothing uncommitted, and they can clone it
 remote.py    the DVC remote: is there one, can it be used, what workers have to know of it
 orders.py    what one worker has to do: targets, inputs, the part of dvc.lock that names these
-worker.py    what it then does; sent to it by value, so it imports only the standard library
+worker.py    what it then does; sent to it by value
 jobs.py      a model on its way, as the scheduler sees it
 restore.py   results out of the run-cache, without running anything
 on_ray.py    a task per model

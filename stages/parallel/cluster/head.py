@@ -8,6 +8,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 
+from ...shared.core.credentials import without_credentials
 from ...shared.core.errors import UserError
 from ...shared.core.matrix import Matrix
 from ...shared.core.paths import Key
@@ -141,12 +142,12 @@ def order(
 
 
 def mlflow_server() -> dict[str, str]:
-    """Where workers record their runs: on a server, if one is set here. Their own file would end with their clone. A
-    password stays here: an order lies in files of the scheduler."""
+    """Where workers record their runs: on a server, if one is set here. Their own file would end with their clone. User
+    and password stay here: an order lies in files of the scheduler."""
     if not os.environ.get("MLFLOW_TRACKING_URI", "").startswith(("http://", "https://")):
         return {}
     names = ("MLFLOW_TRACKING_URI", "MLFLOW_EXPERIMENT_NAME")
-    return {name: remote.without_password(os.environ[name]) for name in names if name in os.environ}
+    return {name: without_credentials(os.environ[name]) for name in names if name in os.environ}
 
 
 def push(paths: Sequence[str], to: str, environment: Mapping[str, str], received: Interruptions) -> None:

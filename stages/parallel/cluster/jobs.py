@@ -7,10 +7,13 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Protocol
 
+from ...shared.core import credentials
 from ...shared.core.paths import Key
 from ..member import log_of
+from . import worker
 from .worker import Order, Report
 
+BY_VALUE = (worker, credentials)  # the modules that workers get with their order
 Submit = Callable[[Order], "Handle"]
 
 
@@ -48,7 +51,7 @@ class Submitted:
             try:
                 report = self.handle.report()
             except Lost as error:
-                report = {"code": 1, "log": f"error: {error}\n"}
+                report = {"code": 1, "log": credentials.without_credentials(f"error: {error}\n")}
             if report is not None:
                 log_of(self.key).write_text(report["log"], encoding="utf-8")
                 self.code = report["code"]

@@ -13,7 +13,7 @@ from typing import Any
 from ...shared.core.errors import UserError
 from ..params import Params
 from . import worker
-from .jobs import Lost, Submit
+from .jobs import BY_VALUE, Lost, Submit
 from .worker import Order, Report
 
 GB = 10**9
@@ -75,7 +75,8 @@ def tasks(settings: Params) -> Iterator[Submit]:
         signal.signal(signal.SIGTERM, before)  # Ray sets its own
         nodes: Any = ray.nodes  # neither has types
         by_value: Any = ray.cloudpickle.register_pickle_by_value
-        by_value(worker)
+        for module in BY_VALUE:
+            by_value(module)
         task: Any = ray.remote(
             num_cpus=needs.cpus,
             num_gpus=needs.gpus,

@@ -12,7 +12,7 @@ from typing import Any, Literal
 from ...shared.core.errors import UserError
 from ..params import Params
 from . import worker
-from .jobs import Lost, Submit
+from .jobs import BY_VALUE, Lost, Submit
 from .worker import Order, Report
 
 FOLDER = Path(".lightbox/slurm")  # scripts, logs and results of jobs; all nodes have to see it
@@ -70,7 +70,8 @@ def jobs(settings: Params, kind: Literal["slurm", "local"] = "slurm") -> Iterato
             "params.yaml: parallel.launcher: slurm: submitit is not installed here. Run: pip install --no-deps -r "
             "requirements-slurm.txt"
         ) from None
-    cloudpickle.register_pickle_by_value(worker)
+    for module in BY_VALUE:
+        cloudpickle.register_pickle_by_value(module)
     needs, slurm = settings.cluster, settings.slurm
     try:
         executor = submitit.AutoExecutor(

@@ -6,8 +6,8 @@ import re
 import uuid
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
-from urllib.parse import urlsplit
 
+from ...shared.core.credentials import without_credentials
 from ...shared.core.errors import UserError, unknown
 
 if TYPE_CHECKING:
@@ -49,8 +49,8 @@ def find(repo: Repo, name: str | None) -> Remote:
         raise UserError(f"DVC remote {name!r}: {error}") from None
     if protocol in ("http", "https"):
         raise UserError(
-            f"DVC remote {name!r} ({without_password(remotes[name]['url'])}): DVC's run-cache, by which results "
-            f"travel, does not work over HTTP. Use a shared folder, S3 or SSH: {EXAMPLE}."
+            f"DVC remote {name!r} ({remotes[name]['url']}): DVC's run-cache, by which results travel, does not work "
+            f"over HTTP. Use a shared folder, S3 or SSH: {EXAMPLE}."
         )
     if remote.fs.version_aware or remote.worktree:
         raise UserError(
@@ -80,18 +80,12 @@ def probe(name: str, remote: Any) -> None:
         raise UserError(f"DVC remote {name!r} ({remote.path}): a test file read back had another content.")
 
 
-def without_password(url: str) -> str:
-    """ssh://user:password@host -> ssh://user@host"""
-    password = urlsplit(url).password
-    return url.replace(f":{password}@", "@", 1) if password else url
-
-
 def config_of(name: str, options: dict[str, Any], folder: str | None) -> str:
     """No secrets: a node has credentials of its own, in the environment, a role, or a file of the user."""
     from configobj import ConfigObj
 
     shared = {
-        key: without_password(value) if isinstance(value, str) else value
+        key: without_credentials(value) if isinstance(value, str) else value
         for key, value in options.items()
         if not SECRETS.search(key)
     }

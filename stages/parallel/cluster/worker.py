@@ -1,7 +1,8 @@
 """What a worker does: clone the repository, pull the inputs of one model, run its stages, push the results.
 
-The scheduler sends this module to workers by value, so it imports only the standard library. A node needs git and a
-Python environment with the project's requirements, but no copy of the project.
+The scheduler sends this module to workers by value (jobs.BY_VALUE), so beside another one that is sent like this it
+imports only the standard library. A node needs git and a Python environment with the project's requirements, but no
+copy of the project.
 """
 
 from __future__ import annotations
@@ -20,6 +21,8 @@ from contextlib import contextmanager
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any, TypedDict
+
+from ...shared.core.credentials import without_credentials
 
 STEP = "> dvc"
 # several commands of DVC in one process, which is a second less for each
@@ -218,5 +221,7 @@ def call(command: Sequence[str], folder: Path, environment: Mapping[str, str], l
 
 
 def say(log: list[str], line: str) -> None:
+    """Without the token of a repository or a remote, which git and DVC may name."""
+    line = without_credentials(line)
     log.append(line)
     print(line, end="", flush=True)

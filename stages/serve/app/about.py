@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import streamlit as st
 
+from ...shared.core.words import listed
 from . import words
 from .one_image import definitions
 from .reader import Reader
@@ -19,7 +20,7 @@ def show(reader: Reader) -> None:
     facts = {
         "Model": f"{recipe.key}: {reader.version}",
         "Network": f"{recipe.architecture.name} of {recipe.architecture.source}, input {width} × {height} pixels",
-        "Classes": words.listed(recipe.classes),
+        "Classes": listed(recipe.classes),
         "Started from": recipe.start or "random weights",
         "Learned from": f"{int(trained.sum()):,} images of {patients:,} patients",
     }

@@ -13,6 +13,7 @@ from typing import Any
 from ...shared.core import settings
 from ...shared.core.errors import UserError
 from ...study import tool_settings
+from ...usage import description
 from ..params import Params
 
 EXPORT = "LIGHTBOX_APP_EXPORT"
@@ -41,7 +42,18 @@ MANNERS = {
 
 
 def add_commands(commands: Any) -> None:
-    app = commands.add_parser("app", help="A page in the browser on which the model reads images.")
+    app = commands.add_parser(
+        "app",
+        help="A page in the browser on which the model reads images.",
+        description=description(
+            "Open a page on which one uploads an image, or takes one of the study, and sees what the model answers, "
+            "how sure it is and what that was worth on the test patients. Not for diagnosis. Runs until Ctrl-C. "
+            "docs/app.md explains it.",
+            reads="params.yaml (section serve), the champion of the registry or models/onnx/<key>/, data/ for examples",
+            writes="nothing",
+            example="python -m stages app --port 8502",
+        ),
+    )
     app.add_argument("--port", type=int, default=8501, help="of this machine; default: 8501")
     app.add_argument("--host", default="127.0.0.1", help="address to listen on; default: 127.0.0.1, this machine alone")
     app.add_argument(

@@ -13,6 +13,7 @@ from PIL import Image
 from ...shared.core import settings
 from ...shared.core.errors import UserError
 from ...shared.core.paths import RAW
+from ...shared.core.words import listed
 from ...shared.exported import certificate as certificates
 from ...shared.images.archive import Archive
 from ...study import tool_settings
@@ -40,7 +41,7 @@ def show() -> None:
     st.title("Lightbox", anchor=False)
     st.html(
         f'<div class="lb small">{escape(reader.export.recipe.key)} tells '
-        f"{escape(words.listed(reader.export.classes))} apart. Tested on {tested.images:,} images of "
+        f"{escape(listed(reader.export.classes))} apart. Tested on {tested.images:,} images of "
         f"{tested.patients:,} patients.</div>"
     )
     archive = Archive(RAW)

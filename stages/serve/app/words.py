@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 
+from ...shared.core.words import listed
 from ...shared.exported.decision import Estimate
 from .thresholds import Count
 
@@ -35,12 +36,6 @@ def estimate(of: Estimate, percents: bool = True) -> str:
 def count(of: Count) -> str:
     """70 of 77 (91%)."""
     return f"{of.hits:,} of {of.images:,} ({100 * of.share:.0f}%)" if of.images else "no such image"
-
-
-def listed(names: Sequence[str], last: str = "and") -> str:
-    """a, b and c."""
-    *some, end = names
-    return f"{', '.join(some)} {last} {end}" if some else end
 
 
 def meaning(name: str, probability: float, near: Count | None) -> str:

@@ -5,10 +5,21 @@ from __future__ import annotations
 import argparse
 from typing import Any
 
+from ...usage import description
+
 
 def add_commands(commands: Any) -> None:
     export = commands.add_parser(
-        "export", help="Write a trained model for servers, as models/onnx/<key>, and certify that it answers alike."
+        "export",
+        help="Write a trained model for servers, as models/onnx/<key>, and certify that it answers alike.",
+        description=description(
+            "Write a trained model as one ONNX file that needs no torch, with its decision rule, and certify on test "
+            "images that it answers as the trained model does. docs/export.md explains it.",
+            reads="models/<key>/, reports/evaluate/<key>/, data/",
+            writes="models/onnx/<key>/",
+            example="python -m stages export small_cnn-fine_tune-full",
+            codes="0 written and certified; 1 failed, and an earlier export stays",
+        ),
     )
     export.add_argument("key", nargs="?", help="a folder of models/; default: the model that validation chose")
     export.add_argument("--format", choices=("onnx", "openvino"), help="default: onnx; openvino needs an extra")

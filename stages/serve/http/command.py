@@ -8,6 +8,8 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from ...usage import description
+
 if TYPE_CHECKING:
     import socket
 
@@ -19,7 +21,18 @@ KEY = "LIGHTBOX_API_KEY"
 
 
 def add_commands(commands: Any) -> None:
-    serve = commands.add_parser("serve", help="Answer HTTP requests with an exported model.")
+    serve = commands.add_parser(
+        "serve",
+        help="Answer HTTP requests with an exported model.",
+        description=description(
+            "Answer HTTP requests with the champion of the registry, which it follows; without one, with the model "
+            "that validation chose. Runs until Ctrl-C. Imports no torch. Set LIGHTBOX_API_KEY to ask for a key. "
+            "docs/serving.md explains it.",
+            reads="params.yaml (section serve), the registry of MLFLOW_TRACKING_URI or models/onnx/<key>/",
+            writes="where serve.http.log is on: .lightbox/served/, features and scores, never images or names",
+            example="python -m stages serve --port 8000",
+        ),
+    )
     serve.add_argument("--host", help="address to listen on; default: serve.http.host of params.yaml")
     serve.add_argument("--port", type=int, help="default: serve.http.port of params.yaml; 0: any that is free")
     what = serve.add_mutually_exclusive_group()

@@ -1,6 +1,8 @@
 """What everything else uses: errors for people, whole files, paths, settings, jobs, progress.
 
 errors.py       UserError: the file or key, the bad value, the valid ones, the remedy
+credentials.py  addresses without the passwords and tokens in them
+words.py        words for people
 files.py        whole files or none; JSON
 paths.py        where the files between stages lie, and the key of a matrix member
 settings.py     params.yaml, and messages for what is wrong in it

@@ -5,13 +5,26 @@ from __future__ import annotations
 import difflib
 from collections.abc import Iterable
 
+from .credentials import without_credentials
+
 
 class UserError(Exception):
-    """Printed without a traceback; the process then exits with code 1."""
+    """Printed without a traceback; the process then exits with code 1. Its message never shows the password or token
+    of an address: it may be printed, logged or sent."""
+
+    def __str__(self) -> str:
+        return without_credentials(super().__str__())
 
 
 class Untrainable(UserError):
-    """These settings train nothing: the loss became NaN, or a step does not fit into memory. Others may."""
+    """These settings train nothing: the loss became NaN, or a step does not fit into memory. Others may.
+
+    reason: the message without names of files, for tables that are kept.
+    """
+
+    def __init__(self, message: str, reason: str = "") -> None:
+        super().__init__(message)
+        self.reason = reason or message
 
 
 def closest(bad: object, valid: Iterable[str]) -> str | None:

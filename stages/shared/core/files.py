@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import hashlib
 import json
+import math
 import os
 import shutil
 from collections.abc import Iterator
@@ -56,6 +57,11 @@ def write_json(path: Path | str, value: Any) -> None:
     text = json.dumps(value, indent=2, sort_keys=True, ensure_ascii=False, allow_nan=False) + "\n"
     with atomic(path) as partial:
         partial.write_text(text, encoding="utf-8")
+
+
+def finite(value: float | None) -> float | None:
+    """For JSON, which knows neither NaN nor infinity."""
+    return None if value is None or not math.isfinite(value) else float(value)
 
 
 def read_json(path: Path | str) -> Any:

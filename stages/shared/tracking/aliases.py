@@ -20,7 +20,7 @@ from filelock import FileLock
 from ..core.errors import UserError, unknown
 from ..core.paths import project_root
 from .registry import download, export_in
-from .store import QUIET, check_usable, hide_password, store
+from .store import QUIET, check_usable, store
 
 EXPORT = "export"  # the folder of a version's artifacts
 DIGEST = "digest"  # the tag by which a version is found again
@@ -164,5 +164,4 @@ def refusals(address: str) -> Iterator[None]:
     except Exception as error:
         if type(error).__module__.partition(".")[0] not in ("mlflow", "requests", "sqlalchemy"):
             raise
-        shown = hide_password(address)
-        raise UserError(f"MLflow refused: {str(error).replace(address, shown)} Registry: {shown}.") from None
+        raise UserError(f"MLflow refused: {error} Registry: {address}.") from None

@@ -15,10 +15,11 @@ from urllib.parse import quote
 
 from filelock import FileLock
 
+from ..core.credentials import without_credentials
 from ..core.errors import UserError, unknown
 from ..core.paths import project_root
 from ..model.recipe import WEIGHTS
-from .store import QUIET, check_usable, hide_password, store
+from .store import QUIET, check_usable, store
 
 
 def main(uri: str) -> int:
@@ -51,7 +52,7 @@ def fetch(uri: str) -> tuple[str, Path]:
         name, version = resolve(uri, address)
         return f"models:/{name}/{version}", weights_of(name, version, address)
     except MlflowException as error:
-        raise UserError(f"{uri}: MLflow refused: {error}. Registry: {hide_password(address)}.") from None
+        raise UserError(f"{uri}: MLflow refused: {error}. Registry: {address}.") from None
 
 
 def resolve(uri: str, address: str) -> tuple[str, str]:
@@ -95,7 +96,8 @@ def download(name: str, version: str, address: str) -> Path:
     import mlflow
 
     # a version's number begins again in another registry: its address is part of the place
-    folder = project_root() / ".lightbox" / "registry" / quote(hide_password(address), "") / quote(name, "") / version
+    registry = quote(without_credentials(address), "")
+    folder = project_root() / ".lightbox" / "registry" / registry / quote(name, "") / version
     folder.parent.mkdir(parents=True, exist_ok=True)
     with FileLock(folder.with_name(f"{version}.lock")):
         if not folder.exists():

@@ -73,16 +73,14 @@ def check_server(uri: str) -> None:
     """The request is the one MLflow's client makes, with its TLS settings."""
     import requests
 
-    shown = hide_password(uri)
     try:
         answer = requests.get(f"{uri.rstrip('/')}/health", timeout=TIMEOUT, verify=verification())
     except requests.RequestException as error:
-        reason = str(error).replace(uri, shown)
-        raise UserError(f"MLFLOW_TRACKING_URI={shown}: the server does not answer ({reason}). {REMEDY}") from None
+        raise UserError(f"MLFLOW_TRACKING_URI={uri}: the server does not answer ({error}). {REMEDY}") from None
     # 401 and 403: it is there, and wants credentials, which the client sends
     if not answer.ok and answer.status_code not in (401, 403):
         code = answer.status_code
-        raise UserError(f"MLFLOW_TRACKING_URI={shown}: no MLflow server there (HTTP {code}). {REMEDY}")
+        raise UserError(f"MLFLOW_TRACKING_URI={uri}: no MLflow server there (HTTP {code}). {REMEDY}")
 
 
 def verification() -> bool | str:
@@ -90,8 +88,3 @@ def verification() -> bool | str:
     if os.environ.get("MLFLOW_TRACKING_INSECURE_TLS", "").lower() == "true":
         return False
     return os.environ.get("MLFLOW_TRACKING_SERVER_CERT_PATH") or True
-
-
-def hide_password(uri: str) -> str:
-    parts = urlsplit(uri)
-    return uri.replace(f":{parts.password}@", ":***@") if parts.password else uri

@@ -24,7 +24,6 @@ from mlflow.utils.mlflow_tags import MLFLOW_DATASET_CONTEXT, MLFLOW_PARENT_RUN_I
 
 from ..core.errors import UserError
 from ..core.paths import PROCESSED, project_root
-from .store import hide_password
 
 SAMPLING = 2.0  # seconds between two readings of the machine's load: stages can be short
 ONE_MODEL = threading.Lock()  # MLflow keeps the model that it logs in a global variable
@@ -68,8 +67,7 @@ def serve(stage: Connection) -> None:
     except UserError as error:
         reason = str(error)
     except Exception as error:  # MLflow's own, or of the libraries below it
-        where = hide_password(mlflow.get_tracking_uri())
-        reason = f"MLflow refused: {error} ({type(error).__name__}). Tracking URI: {where}."
+        reason = f"MLflow refused: {error} ({type(error).__name__}). Tracking URI: {mlflow.get_tracking_uri()}."
     answer(stage, "finished", reason)
     stage.close()
 
