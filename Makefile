@@ -58,7 +58,7 @@ serve: $(STAMP) ## answer HTTP requests with the champion, or with the model tha
 	@$(ACTIVATE) python -m stages serve $(if $(PORT),--port $(PORT))
 
 app: $(STAMP) ## a page in the browser on which the chosen model reads images
-	@$(ACTIVATE) python -m stages app
+	@$(ACTIVATE) python -m stages app $(if $(PORT),--port $(PORT))
 
 docs: $(DEV_STAMP) ## build the documentation as a site: site/index.html
 	@$(ACTIVATE) mkdocs build --strict --quiet

@@ -14,6 +14,7 @@ from . import compare, download, embed, evaluate, explain, floor, preprocess, tr
 from .shared.core.errors import UserError, unknown
 from .shared.core.matrix import Matrix
 from .shared.core.paths import PARAMS, Key
+from .shared.core.registered import Registered
 from .shared.core.settings import Settings, parse
 from .train.params.backbone import Backbone
 from .train.params.sample import Sample
@@ -125,6 +126,12 @@ def section(values: Mapping[str, Any], name: str, where: str = "") -> Mapping[st
 def tool_settings(model: type[ToolParams], raw: Mapping[str, Any], name: str) -> ToolParams:
     """The section of one of TOOLS, as its Params."""
     return parse(model, section(raw, name) if name in raw else {}, name)
+
+
+def registered_name(raw: Mapping[str, Any]) -> str:
+    """registry.name, for tools that are not the registry's own."""
+    own = section(raw, "registry") if "registry" in raw else {}
+    return parse(Registered, {"name": own["name"]} if "name" in own else {}, "registry").name
 
 
 def source_in_words(raw: Mapping[str, Any]) -> str:

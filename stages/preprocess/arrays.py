@@ -20,12 +20,12 @@ from typing import BinaryIO
 import cv2
 import numpy as np
 
+from ..shared.arrays.masks import MaskFile, class_numbers
 from ..shared.arrays.preprocessing import Preprocessor
 from ..shared.core.hardware import cores
 from ..shared.core.progress import progress
 from ..shared.images.archive import Archive, write_archive
 from .earlier import Earlier, Row, Table, key_of
-from .masks import MaskFile, class_numbers
 
 BATCH = 8  # images per message to a thread
 AHEAD = 2  # messages per thread that may wait in memory to be written

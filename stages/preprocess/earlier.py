@@ -21,14 +21,14 @@ from zipfile import ZipInfo
 import numpy as np
 import pandas as pd
 
+from ..shared.arrays.masks import MaskFile
 from ..shared.arrays.preprocessing import Prepared, PreprocessSpec
 from ..shared.core.code import digest_of
 from ..shared.core.earlier import EarlierRuns
 from ..shared.core.errors import UserError
 from ..shared.images.archive import Archive
-from .masks import MaskFile
 
-CODE = ("preprocess/arrays.py", "preprocess/earlier.py", "preprocess/masks.py", "shared/arrays", "shared/images")
+CODE = ("preprocess/arrays.py", "preprocess/earlier.py", "shared/arrays", "shared/images")
 LIBRARIES = ("albumentations", "numpy", "opencv-python-headless", "pillow", "pydicom")
 ARRAYS = ("images.npy", "masks.npy", "masks_original.zip")
 TABLE = "rows.parquet"

@@ -14,12 +14,12 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.lines import Line2D
 
+from ..shared.arrays.masks import MaskFile, class_numbers
 from ..shared.arrays.preprocessing import MODEL, RESIZED, Preprocessor, View
 from ..shared.core.paths import report_dir
 from ..shared.figures.style import BAD, GOOD, INK, MUTED, colours, figure, save
 from ..shared.images.archive import Archive
 from .card import PARTS
-from .masks import MaskFile, class_numbers
 from .split import patients_known
 from .unchanged import sentences, summary
 

@@ -15,6 +15,7 @@ from typing import Any
 import pandas as pd
 
 from ..shared.arrays.content import CropToMask
+from ..shared.arrays.masks import mask_files, structures_of
 from ..shared.arrays.preprocessing import Preprocessor
 from ..shared.core.errors import UserError
 from ..shared.core.files import disk_full, write_json
@@ -25,7 +26,6 @@ from .arrays import ImageFile, write_arrays
 from .card import card, overlaps
 from .earlier import Earlier
 from .figures import Source, draw
-from .masks import mask_files, structures_of
 from .params import Params, Split
 from .split import assign, patients_known, uneven_parts
 from .unchanged import count, sentences, summary, unchanged

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
 from pathlib import Path
 from statistics import median
 from typing import TYPE_CHECKING
@@ -12,6 +13,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pandas as pd
 
+from ..shared.arrays.masks import MaskFile, class_numbers, mask_files, structures_of
 from ..shared.core import metadata
 from ..shared.core.errors import UserError
 from ..shared.core.hardware import cores
@@ -78,21 +80,61 @@ def check_classes(export: Export, test: pd.DataFrame, which: str) -> None:
         )
 
 
+@dataclass(frozen=True)
+class Source:
+    """Test images in data/raw.zip, on their way to one model. masks: of each image, by its path; empty where the model
+    does not crop to them."""
+
+    export: Export
+    archive: Archive
+    masks: Mapping[str, Sequence[MaskFile]]
+
+    @classmethod
+    def of(cls, export: Export, test: pd.DataFrame) -> Source:
+        """Raises UserError where the model needs masks and a test image has none."""
+        archive = Archive(RAW)
+        if export.preprocessor.crop_to_mask is None:
+            return cls(export, archive, {})
+        manifest = table_of(MANIFEST, "validate", ["path", "has_mask", "masks"])
+        structures = structures_of(manifest)
+        own = manifest[manifest["path"].isin(test["path"])]
+        masks = {path: mask_files(files, structures) for path, files in zip(own["path"], own["masks"], strict=True)}
+        bare = sum(not files for files in masks.values())
+        if bare and export.needs_mask:
+            raise UserError(
+                f"{export.recipe.key} learned from images that were cropped to a mask (CropToMask), and {bare} of "
+                f"{len(test)} test images have none, so it cannot be judged on them. Say in validate.mask where masks "
+                "lie, or leave these images out with validate.ignore."
+            )
+        return cls(export, archive, masks)
+
+    def read(self, path: str) -> tuple[bytes, list[bytes]]:
+        """The bytes of an image, and of its masks."""
+        return self.archive.read(path), [self.archive.read(file.path) for file in self.masks.get(path, ())]
+
+    def prepare(self, path: str, data: bytes, masks: Sequence[bytes]) -> np.ndarray:
+        """uint8 H×W×C, as preprocess made the images that the model learned from."""
+        if not masks:
+            return self.export.preprocess(data, path)
+        original = self.export.preprocessor.original(data, path)
+        numbers = class_numbers(self.masks[path], masks, original.shape[:2])
+        return self.export.preprocessor.prepare(original, numbers, path).image
+
+    def image(self, path: str) -> np.ndarray:
+        return self.prepare(path, *self.read(path))
+
+
 def predictions(export: Export, test: pd.DataFrame, what: str) -> pd.DataFrame:
     """`test` with the columns predicted, prob_<class> and calibrated_<class>, by the model's own preprocessing of the
     images in data/raw.zip."""
-    archive, scores, calibrated, predicted = Archive(RAW), [], [], list[str]()
-
-    def read(path: str) -> np.ndarray:
-        return export.preprocess(archive.read(path), path)
-
+    source, scores, calibrated, predicted = Source.of(export, test), [], [], list[str]()
     with (
         ThreadPoolExecutor(cores()) as pool,
         progress(desc=what, unit="images", total=len(test)) as bar,
     ):
         for start in range(0, len(test), BATCH):
             paths = test["path"].iloc[start : start + BATCH]
-            answers = export.predict(np.stack(list(pool.map(read, paths))))
+            answers = export.predict(np.stack(list(pool.map(source.image, paths))))
             scores.append(answers.scores)
             calibrated.append(answers.probabilities)
             predicted += [decision.predicted for decision in export.decide(answers)]
@@ -110,9 +152,9 @@ def columns(prefix: str, classes: list[str], values: np.ndarray) -> Mapping[str,
 
 def latency(export: Export, test: pd.DataFrame, clock: Callable[[], float] = time.perf_counter) -> float:
     """Median milliseconds of one image, from its bytes to the answer; the first one warms up."""
-    archive, spent = Archive(RAW), []
+    source, spent = Source.of(export, test), []
     for path in test["path"].iloc[: TIMED + 1]:
-        data, start = archive.read(path), clock()
-        export.decide(export.predict(export.preprocess(data, path)[None]))
+        (data, masks), start = source.read(path), clock()
+        export.decide(export.predict(source.prepare(path, data, masks)[None]))
         spent.append(1000 * (clock() - start))
     return median(spent[1:] or spent)

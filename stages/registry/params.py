@@ -6,18 +6,16 @@ from typing import Annotated
 
 from pydantic import Field
 
-from ..shared.core.settings import Settings
+from ..shared.core.registered import Registered
 
 Margin = Annotated[float, Field(ge=0, lt=1)]
 Share = Annotated[float, Field(gt=0, lt=1)]
 
 
-class Params(Settings):
+class Params(Registered):
     """Between two models the gate asks whether the new one is at least as good but for a margin. Each answer is wrong
     with probability `alpha` at most; a new model has to pass all of them."""
 
-    name: Annotated[str, Field(pattern=r"^[\w .-]+$")] = "lightbox"
-    """Of the registered model in MLflow."""
     margin: Margin = 0.03
     """By how much the new model may be worse in `compare.sort_by`; 0: it has to be shown to be better."""
     sensitivity_margin: Margin = 0.05

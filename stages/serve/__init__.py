@@ -4,6 +4,7 @@ params.py   the section `serve` of params.yaml
 export/     models/<key> -> models/onnx/<key>: one ONNX file, its decision rule, its certificate
 service.py  one export that answers: bytes in, what is said about them out
 size.py     how large an image is, before it is decoded
+port.py     the port that a server listens on
 heat.py     what speaks for a class, laid over an image
 http/       the service behind HTTP; follows the registry
 app/        a page in the browser on which a model reads images

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import Annotated, Any
 
-from pydantic import Field, PositiveFloat
+from pydantic import Field, PositiveFloat, model_validator
 
-from ..shared.core.settings import Settings
+from ..shared.core.settings import Settings, without
 from ..shared.exported.reading import Reading
 
 
@@ -36,9 +36,9 @@ class Http(Settings):
     """Address to listen on; 127.0.0.1: this machine alone. 0.0.0.0: every machine that can reach this one."""
     port: Annotated[int, Field(ge=0, lt=2**16)] = 8000
     """0: any that is free."""
-    follow: Annotated[str, Field(pattern=r"^models:/[^/@]+@[^/@]+$")] | None = "models:/lightbox@champion"
-    """The model of MLflow's registry that answers, by its alias; null: the one that validation chose, without a look
-    into the registry."""
+    alias: Annotated[str, Field(pattern=r"^[A-Za-z][\w-]*$")] | None = "champion"
+    """Which version of the registered model `registry.name` answers; null: the model that validation chose, without a
+    look into the registry."""
     poll: PositiveFloat = 30
     """Seconds between two looks into the registry."""
     window_ms: Annotated[float, Field(ge=0, le=1000)] = 5
@@ -53,9 +53,18 @@ class Http(Settings):
     """For a request to arrive in."""
     waiting: Annotated[int, Field(ge=1)] = 128
     """Requests with an image at a time, at most; others are told to come again."""
+    waiting_mb: PositiveFloat = 512
+    """MiB of all these requests, at most; others are told to come again. The server holds each twice, and beside them
+    one decoded image for each core."""
     log: bool = True
     """Write features, probabilities and a few facts about each image to .lightbox/served, for `python -m stages drift`;
     never images or names."""
+
+    @model_validator(mode="before")
+    @classmethod
+    def _follow(cls, values: Any) -> Any:
+        remedy = "It said {value!r}: write the alias as serve.http.alias, and the model as registry.name."
+        return without(values, "follow", remedy)
 
 
 class Params(Settings):

@@ -20,6 +20,10 @@ from ..shared.images.decode import MAX_PIXELS
 from . import size
 
 NAME = "image"  # in messages: the name of a file may name a patient
+NEEDS_MASK = (
+    "This model learned from images that were cropped to a mask, so each image has to come with its mask: an image "
+    "file that is white where the structures are, in the field `mask` of /predict."
+)
 WARM = (1, 2)  # batches that a new model sees before it answers
 
 
@@ -82,6 +86,8 @@ class Service:
             UnreadableImage: it cannot be decoded.
             UserError: the model needs a mask.
         """
+        if mask is None and self.export.needs_mask:
+            raise UserError(NEEDS_MASK)
         size.check(data, NAME, self.pixels)
         if mask is not None:
             size.check(mask, f"mask of {NAME}", self.pixels)

@@ -19,6 +19,7 @@ from stages.explain.checks.examine import Examination, examine
 from stages.explain.checks.sample import draw
 from stages.shared.arrays.arrays import Arrays
 from stages.shared.arrays.preprocessing import PreprocessSpec
+from stages.shared.measures import faithfulness
 from stages.shared.measures.judge import Resampling
 from stages.shared.model.model import Classifier
 from stages.shared.model.recipe import Architecture
@@ -274,7 +275,7 @@ def test_a_model_that_reads_the_lesion_is_said_to_look_there(
     assert lesion["pointing"]["value"] == 1
     assert lesion["against_area"]["verdict"] == lesion["against_brightness"]["verdict"] == "better"
     assert found["randomisation"]["verdict"] == "passes"
-    assert trust.verdict(found) == trust.FOLLOWS
+    assert faithfulness.verdict(found) == faithfulness.FOLLOWS
     assert "outside" not in trust.line(found)
 
 
@@ -308,5 +309,5 @@ def test_without_checks_the_maps_are_only_described(
     found = examined(reads(make_reader, 4, 5), films, checks=False).numbers["methods"]["grad_cam"]
     assert "deletion" not in found
     assert found["structures"]["lung"]["images"] == 15, "of normal ones the map has no heat"
-    assert trust.verdict(found) == trust.UNTESTED
+    assert faithfulness.verdict(found) == faithfulness.UNTESTED
     assert trust.line(found).endswith("was not tested (explain.checks).")

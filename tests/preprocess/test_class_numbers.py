@@ -13,10 +13,10 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from stages.preprocess import Params, run
-from stages.preprocess.masks import MaskFile, class_numbers
 from stages.preprocess.params import Split
 from stages.preprocess.split import assign
 from stages.shared.arrays.arrays import load_arrays
+from stages.shared.arrays.masks import MaskFile, class_numbers
 from stages.shared.core.errors import UserError
 from stages.shared.core.job import Job
 from stages.shared.core.paths import PROCESSED

@@ -63,6 +63,8 @@ class Bright:
     learned_images: tuple[str, ...] = ()
     classes: list[str] = field(default_factory=lambda: CLASSES)
 
+    preprocessor = SimpleNamespace(crop_to_mask=None)
+
     @property
     def recipe(self):
         return SimpleNamespace(key=f"net-plan-{self.name}")

@@ -6,6 +6,7 @@ feature = mean grey level,  logit of sick = slope · (feature - 128),  logit of 
 from __future__ import annotations
 
 import io
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -13,7 +14,9 @@ import onnx
 from onnx import TensorProto, helper
 from PIL import Image
 
+from stages.shared.arrays.catalogue import Step
 from stages.shared.core.files import sha256
+from stages.shared.exported import certificate
 from stages.shared.exported.certificate import Certificate
 from stages.shared.exported.decision import (
     Abstention,
@@ -25,10 +28,12 @@ from stages.shared.exported.decision import (
     Rules,
     TestedOn,
 )  # fmt: skip
+from stages.shared.exported.heat_maps import Checks
 from stages.shared.exported.reading import Reading
 from stages.shared.model.recipe import Recipe
 
 SIDE, CLASSES = 16, ["normal", "sick"]
+NOT_TESTED = Checks()
 SOME = Estimate(value=0.8, low=0.7, high=0.9)
 
 
@@ -51,14 +56,17 @@ def films(count: int, seed: int = 0) -> list[np.ndarray]:
     ]
 
 
-def write(folder: Path, slope: float = 0.05, key: str = "planted-by-hand", maps: bool = True) -> Path:
+def write(
+    folder: Path, slope: float = 0.05, key: str = "planted-by-hand", maps: bool = True, checks: Checks = NOT_TESTED,
+    steps: Sequence[Step] = (),
+) -> Path:  # fmt: skip
     """models/onnx/<key>, certified; the threshold is 0.5, sets keep classes of 0.3 or more, abstains below 0.6."""
     folder.mkdir(parents=True)
     onnx.save(network(slope, maps), folder / "model.onnx")
     digest = sha256(folder / "model.onnx")
     recipe = {
         "key": key, "architecture": {"source": "lightbox", "name": "small_cnn"}, "classes": CLASSES, "size": [SIDE, SIDE],
-        "preprocess": {"mode": "grey", "size": SIDE, "steps": []}, "params": {}, "data": "planted", "best_epoch": 0,
+        "preprocess": {"mode": "grey", "size": SIDE, "steps": list(steps)}, "params": {}, "data": "planted", "best_epoch": 0,
         "weights_sha256": "0" * 64, "onnx_sha256": digest,
     }  # fmt: skip
     Recipe.model_validate(recipe).write(folder)
@@ -68,7 +76,7 @@ def write(folder: Path, slope: float = 0.05, key: str = "planted-by-hand", maps:
         test={"sensitivity": SOME, "specificity": SOME},
     )  # fmt: skip
     Rules(
-        classes=CLASSES, points={"sick": point}, reading=Reading(),
+        classes=CLASSES, points={"sick": point}, reading=Reading(), heat_maps=checks,
         calibration=Calibration(method="none", parameters={}, images=10, ece=SOME),
         conformal=Conformal(score="lac", coverage=0.9, limits=[0.7, 0.7], measured=SOME),
         abstention=Abstention(share=0.1, limit=0.6, left=SOME),
@@ -77,12 +85,18 @@ def write(folder: Path, slope: float = 0.05, key: str = "planted-by-hand", maps:
         ),
         curves={"validation": curves, "test": curves},
     ).write(folder)  # fmt: skip
-    Certificate(
-        key=key, runtime="onnx", precision="float32", weights_sha256="0" * 64, onnx_sha256=digest, images=10,
-        files={path.name: sha256(path) for path in folder.iterdir()}, batches=(1, 2, 5), largest_difference=1e-6,
-        differences={}, probabilities_spread=0.9, tolerance=1e-4, versions={}, made_at="2026-01-01T00:00:00+00:00",
-    ).write(folder)  # fmt: skip
+    certify(folder, key)
     return folder
+
+
+def certify(folder: Path, key: str = "planted-by-hand") -> None:
+    """All files that lie there now."""
+    files = {path.name: sha256(path) for path in folder.iterdir() if path.name != certificate.FILE}
+    Certificate(
+        key=key, runtime="onnx", precision="float32", weights_sha256="0" * 64, onnx_sha256=files["model.onnx"],
+        images=10, files=files, batches=(1, 2, 5), largest_difference=1e-6, differences={}, probabilities_spread=0.9,
+        tolerance=1e-4, versions={}, made_at="2026-01-01T00:00:00+00:00",
+    ).write(folder)  # fmt: skip
 
 
 def network(slope: float, maps: bool) -> onnx.ModelProto:

@@ -28,6 +28,7 @@ from stages.serve.app.reader import Reader
 from stages.serve.service import Service
 from stages.shared.core.files import write_json
 from stages.shared.exported.decision import Curve
+from stages.shared.exported.heat_maps import Checks
 from stages.shared.exported.training import FACTS, Training
 from stages.shared.images.decode import decode
 from tests.browser import BINARY, Tab, browser
@@ -50,6 +51,7 @@ def write_training(folder: Path, pictures: list[np.ndarray]) -> None:
         features=means.astype(np.float16), probabilities=np.stack([1 - p, p], axis=1).astype(np.float32),
         facts={name: np.zeros(n) for name in FACTS}, rows=np.arange(n),
     ).write(folder)  # fmt: skip
+    planted_export.certify(folder)
 
 
 def write_study(images: list[np.ndarray]) -> None:
@@ -169,6 +171,26 @@ def test_a_new_version_takes_over_at_the_next_click(study):
     after = text_of(page.run())
     assert not page.exception
     assert f"Probability of sick: {words.percent(expected(film, -SLOPE))}" in after
+
+
+@pytest.mark.parametrize("verdict", ["explains nothing", "follows the model"])
+def test_the_verdict_of_the_report_stands_beside_the_heat_map(study, verdict):
+    shutil.rmtree(study)
+    planted_export.write(study, SLOPE, checks=Checks(verdict=verdict, sentence="What the report found."))
+    write_training(study, films(9, seed=1))
+    page = open_page()
+    warnings = [element.value for element in page.warning]
+    assert warnings == (["What the report found."] if verdict == "explains nothing" else [])
+    assert ("What the report found." in text_of(page)) != bool(warnings)
+
+
+def test_a_model_that_needs_masks_is_not_offered_images_without_one(study):
+    shutil.rmtree(study)
+    planted_export.write(study, SLOPE, steps=["CropToMask"])
+    write_training(study, films(9, seed=1))
+    page = open_page()
+    assert "it needs a mask with each image, and this page takes none" in text_of(page)
+    assert not page.file_uploader
 
 
 def test_the_threshold_slider_shows_what_it_implies(study):

@@ -8,6 +8,7 @@ import subprocess
 import sys
 import threading
 from contextlib import chdir
+from pathlib import Path
 
 import numpy as np
 import onnx
@@ -24,6 +25,8 @@ from stages.shared.exported.reading import Reading
 from stages.shared.measures.calibration import fit
 from stages.shared.measures.classification import Answers as Table
 from stages.shared.tasks.models import load
+
+from .test_heat_maps import method as planted_method
 
 RNG = np.random.default_rng(0)
 
@@ -179,6 +182,46 @@ def test_a_folder_without_a_certificate_that_passed_is_refused(copy):
         Export.read(copy)
 
 
+@pytest.mark.parametrize("name", ["recipe.json", "decision.json", "model.onnx"])
+def test_a_certificate_has_to_list_what_decides_an_answer(copy, name):
+    """Else a threshold could be edited, and its line deleted."""
+    path = copy / "certificate.json"
+    certificate = json.loads(path.read_text())
+    del certificate["files"][name]
+    path.write_text(json.dumps(certificate))
+    with pytest.raises(UserError, match=rf"certificate\.json: has no checksum of {name}.*stages export {copy.name}"):
+        Export.read(copy)
+
+
+def test_openvino_needs_its_own_files_in_the_certificate(copy):
+    path = copy / "certificate.json"
+    path.write_text(json.dumps({**json.loads(path.read_text()), "runtime": "openvino"}))
+    with pytest.raises(UserError, match=r"has no checksum of model\.xml, model\.bin"):
+        Export.read(copy)
+
+
+@pytest.mark.parametrize(("name", "part"), [("training.npz", "training"), ("held_out.npz", "held_out")])
+def test_images_that_are_read_late_are_checked_then(copy, name, part):
+    export, content = Export.read(copy), bytearray((copy / name).read_bytes())
+    content[len(content) // 2] ^= 1
+    (copy / name).write_bytes(content)
+    with pytest.raises(UserError, match=rf"{name}: not the file that was certified"):
+        getattr(export, part)
+    (copy / name).unlink()
+    with pytest.raises(UserError, match=rf"{name}: missing"):
+        getattr(export, part)
+
+
+def test_images_that_the_certificate_does_not_list_are_refused(copy):
+    path = copy / "certificate.json"
+    certificate = json.loads(path.read_text())
+    del certificate["files"]["training.npz"]
+    path.write_text(json.dumps(certificate))
+    export = Export.read(copy)
+    with pytest.raises(UserError, match=r"has no checksum of training\.npz"):
+        _ = export.training
+
+
 def test_reading_and_answering_need_no_torch(folder, repository):
     code = (
         "import sys, numpy as np\n"
@@ -323,6 +366,12 @@ def test_an_export_of_another_operating_point_or_other_sentences_is_not_current(
     with chdir(tmp_path / "study"):
         assert is_current(export_key, Params().reading)
         assert not is_current(export_key, Reading(below="Nothing found."))
+        explained = tmp_path / "study" / "reports/explain" / export_key
+        explained.mkdir(parents=True)
+        (explained / "methods.json").write_text(json.dumps({"methods": {"grad_cam": planted_method("worse", "worse")}}))
+        assert not is_current(export_key, Params().reading)  # the maps were found to explain nothing since
+        shutil.rmtree(explained)
+        assert is_current(export_key, Params().reading)
         metrics = tmp_path / "study" / "reports/evaluate" / export_key / "metrics.json"
         metrics.write_text(metrics.read_text().replace('"rule"', '"rule" '))
         assert not is_current(export_key, Params().reading)
@@ -348,3 +397,41 @@ def test_two_exports_of_one_model_at_once_do_not_delete_each_other(tmp_path):
         (folder / "model").write_text("quick")
     thread.join()
     assert (tmp_path / "onnx" / "key" / "model").read_text() == "quick"
+
+
+def test_an_export_that_cannot_take_its_place_leaves_the_old_one(tmp_path, monkeypatch):
+    """The second of the two renames fails."""
+    folder = tmp_path / "onnx" / "key"
+    with make.whole(folder) as new:
+        (new / "model").write_text("old")
+    rename = Path.rename
+
+    def fails(self, target):
+        if self.name.endswith(".partial"):
+            raise PermissionError(13, "Permission denied", str(target))
+        return rename(self, target)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Path, "rename", fails)
+        with pytest.raises(PermissionError), make.whole(folder) as new:
+            (new / "model").write_text("new")
+    assert (folder / "model").read_text() == "old"
+    assert [path.name for path in folder.parent.iterdir() if path.is_dir()] == ["key"]
+
+
+def test_an_export_killed_between_its_two_renames_is_found_again(tmp_path):
+    folder = tmp_path / "onnx" / "key"
+    with make.whole(folder) as new:
+        (new / "model").write_text("old")
+    folder.rename(folder.with_name(".key.old"))
+    with pytest.raises(RuntimeError, match="network"), make.whole(folder):
+        raise RuntimeError("this network cannot be written")
+    assert (folder / "model").read_text() == "old"
+
+
+@pytest.mark.parametrize("task", ["segmentation", "anomaly"])
+def test_models_of_other_tasks_are_refused_with_what_serves_them(study, export_key, task):
+    recipe = study / "models" / export_key / "recipe.json"
+    recipe.write_text(json.dumps({**json.loads(recipe.read_text()), "task": task}))
+    with pytest.raises(UserError, match=rf"its task is {task}, and export.*only classification.*mlflow models serve"):
+        make.export(export_key, Params(), "auroc")

@@ -284,6 +284,26 @@ def test_more_requests_than_may_wait_are_told_to_come_again(export, monkeypatch)
         assert [answer.result().status_code for answer in waiting] == [200, 200]
 
 
+def test_requests_that_would_fill_the_memory_are_told_to_come_again(export, monkeypatch):
+    """Two of 0.4 MiB in a memory of 0.6; one that is larger than the memory still comes through alone."""
+    server, hold = Server(export, waiting_mb=0.6), threading.Event()
+    predict = Service.predict
+    monkeypatch.setattr(Service, "predict", lambda self, images: (hold.wait(10), predict(self, images))[1])
+    film = png(films(1)[0])
+    padded = film + bytes(int(0.4 * 2**20) - len(film))  # behind the end of a PNG lies what no reader looks at
+    with server.client, ThreadPoolExecutor(1) as clients:
+        first = clients.submit(server.ask, padded)
+        while not server.client.app.under_way:
+            time.sleep(0.01)
+        busy, small = server.ask(padded), clients.submit(server.ask, film)
+        hold.set()
+        assert (busy.status_code, busy.headers["retry-after"]) == (503, "1")
+        assert "memory" in busy.json()["detail"]
+        assert (first.result().status_code, small.result().status_code) == (200, 200)
+        assert server.ask(padded + padded).status_code == 200
+    assert server.client.app.bytes == 0
+
+
 def test_models_are_swapped_under_load_and_no_request_is_lost(server, tmp_path):
     """Every answer is that of the version which it names."""
     slopes = {"models:/lightbox/1": SLOPE}
@@ -495,7 +515,7 @@ def test_who_has_no_key_takes_no_place_of_those_who_have_one():
         async def send(message):
             statuses.append(message.get("status", 0))
 
-        guard = Guard(application, Metrics(), limit=100, seconds=30, waiting=1, key="right")
+        guard = Guard(application, Metrics(), limit=100, seconds=30, waiting=1, memory=100, key="right")
         stranger = asyncio.create_task(guard(scope_of("/predict"), never, send))
         await asyncio.sleep(0.01)
         await guard(scope_of("/predict", x_api_key="right"), never, send)

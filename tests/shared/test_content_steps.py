@@ -190,7 +190,7 @@ def test_a_served_model_sees_the_array_of_the_preprocess_stage(
     """From the recipe as it is written, and from the bytes of the files."""
     from stages.preprocess.arrays import ImageFile, write_arrays
     from stages.preprocess.earlier import Earlier
-    from stages.preprocess.masks import MaskFile
+    from stages.shared.arrays.masks import MaskFile
     from stages.shared.images.archive import Archive, write_archive
     from stages.shared.tracking.serving_model import ServedModel
 

@@ -9,10 +9,11 @@ from typing import Any
 
 from ...shared.core.task import NEEDS
 from ...shared.core.words import listed
+from ...shared.measures import faithfulness
 from ..numbers import dataset, sites
 from ..numbers.board import best_on_validation
 from ..numbers.comparison import Study
-from ..page import operating, trust, uncertainty
+from ..page import operating, uncertainty
 from ..page.made import shared_settings
 from ..page.story import Story
 from ..text import count, level, number, signed, span
@@ -258,8 +259,8 @@ def _paired(study: Study) -> str | None:
 
 
 def _tested_maps(study: Study) -> str | None:
-    verdicts = [trust.verdict(own) for m in study.ranked for own in m.methods["methods"].values()]
-    tested = [word for word in verdicts if word != trust.UNTESTED]
+    verdicts = [faithfulness.verdict(own) for m in study.ranked for own in m.methods["methods"].values()]
+    tested = [word for word in verdicts if word != faithfulness.UNTESTED]
     if not tested:
         return None
     counts = [f"“{word}” {tested.count(word)}" for word in dict.fromkeys(tested)]

@@ -1,34 +1,14 @@
-"""What the checks say of a model's heat maps, in words: a verdict, and the line that stands beside the maps."""
+"""What the checks say of a model's heat maps, in words: the line that stands beside the maps."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from typing import Any
 
+from ...shared.measures.faithfulness import CURVES, FOLLOWS, NOTHING, PARTLY, UNTESTED, against, verdict
 from .. import text
 
-CURVES = ("deletion", "insertion")
-NOTHING, PARTLY, FOLLOWS, UNTESTED = "explains nothing", "follows it in part", "follows the model", "not tested"
 ANY = "any structure"  # of masks with several: all together
-
-
-def verdict(method: Mapping[str, Any]) -> str:
-    """`method`: an entry of methods.json. A map explains nothing where its hottest pixels are not shown to matter more
-    than random ones, or where it stays the same with shuffled weights. It follows the model where its pixels also
-    matter more than edges, nothing speaks against it, and it changes with the weights."""
-    if "deletion" not in method:
-        return UNTESTED
-    random, edges = against(method, "random"), against(method, "edges")
-    changes = method["randomisation"]["verdict"]
-    if "better" not in random or changes == "fails":
-        return NOTHING
-    doubts = "worse" in random + edges or "better" not in edges or changes != "passes"
-    return PARTLY if doubts else FOLLOWS
-
-
-def against(method: Mapping[str, Any], other: str) -> list[str]:
-    """Of deletion and insertion: better, worse, or not shown to differ."""
-    return [method[curve][f"against_{other}"]["verdict"] for curve in CURVES]
 
 
 def line(method: Mapping[str, Any]) -> str:

@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from ...shared.core import paths
+from ...shared.measures import faithfulness
 from ..numbers.comparison import Study
 from ..read import Member
 from . import pictures, trust
@@ -37,7 +38,7 @@ def row(m: Member, name: str, own: Mapping[str, Any]) -> dict[str, Any]:
         **own,
         "tested": "deletion" in own,
         "agreement": sum(others) / len(others) if others else None,
-        "verdict": trust.verdict(own),
+        "verdict": faithfulness.verdict(own),
     }
 
 

@@ -15,6 +15,7 @@ from ...shared.core.errors import UserError
 from ...study import tool_settings
 from ...usage import description
 from ..params import Params
+from ..port import listening
 
 EXPORT = "LIGHTBOX_APP_EXPORT"
 """Environment variable in which the page finds the export that the command line named."""
@@ -70,6 +71,7 @@ def run(arguments: argparse.Namespace) -> None:
         raise UserError(f"--port: {arguments.port}: give 1 to 65535.")
     if find_spec("streamlit") is None:
         raise UserError("Streamlit is not installed. Run `make setup`.")
+    listening(arguments.host, arguments.port, "app").close()  # Streamlit would end without a remedy
     limit = tool_settings(Params, settings.read(), "serve").http.body_mb
     options = {**LOOK, **MANNERS, "server.address": arguments.host, "server.port": str(arguments.port)}
     options["server.maxUploadSize"] = str(ceil(limit))

@@ -131,6 +131,11 @@ def show_film(reader: Reader, reading: Reading, source: Source) -> None:
         f'<div class="lb small">{source.title}. Bright: what speaks most for {escape(name)}.{nothing} The model sees '
         f"{width} × {height} pixels. A heat map is a hint, not an outline.</div>"
     )
+    checks = reader.export.rules.heat_maps
+    if checks.misleading:
+        st.warning(checks.sentence, icon=":material/visibility_off:")
+    else:
+        st.html(f'<div class="lb small">{escape(checks.sentence)}</div>')
 
 
 def show_answer(reader: Reader, answer: Answer, source: Source) -> None:
@@ -147,8 +152,9 @@ def show_answer(reader: Reader, answer: Answer, source: Source) -> None:
     if source.label is not None:
         agrees = source.label == decision.predicted
         facts["The study says"] = f"{source.label}. {'The model agrees.' if agrees else 'The model is wrong here.'}"
+    eyebrow = "At the operating point" if rules.positive else "Most probable class"
     st.html(
-        f'<div class="lb"><p class="eyebrow">At the operating point</p>'
+        f'<div class="lb"><p class="eyebrow">{eyebrow}</p>'
         f'<p class="headline">{escape(decision.predicted)}</p>'
         f'<p class="reading">{escape(answer.reading)}</p>{calls}'
         f'<p class="small">{escape(words.meaning(name, float(answer.probabilities[k]), near))}</p>'

@@ -16,7 +16,7 @@ from ...shared.core.paths import RAW
 from ...shared.core.words import listed
 from ...shared.exported import certificate as certificates
 from ...shared.images.archive import Archive
-from ...study import tool_settings
+from ...study import registered_name, tool_settings
 from ..http.command import follow, make_models
 from ..http.models import Models
 from ..params import Params
@@ -44,6 +44,10 @@ def show() -> None:
         f"{escape(listed(reader.export.classes))} apart. Tested on {tested.images:,} images of "
         f"{tested.patients:,} patients.</div>"
     )
+    if reader.export.needs_mask:
+        st.info(words.NEEDS_MASK, icon=":material/crop:")
+        about.show(reader)
+        return
     archive = Archive(RAW)
     one, many, model = st.tabs(["One image", "Many images", "About the model"])
     with one:
@@ -74,12 +78,13 @@ def current_reader(named: str) -> Reader:
 @st.cache_resource(max_entries=1, show_spinner="Looking for a model; the first time it is exported")
 def models(named: str, stamp: str) -> Models:
     """As the server has them: the champion of the registry, else what validation chose. A new champion takes over."""
-    params = tool_settings(Params, settings.read(), "serve")
+    raw = settings.read()
+    params = tool_settings(Params, raw, "serve")
     found, _ = make_models(params, Path(named) if named else None, champion_only=False)
     if named:
         found.serve(Path(named))
     else:
-        follow(found, params, champion_only=False)
+        follow(found, params, registered_name(raw), champion_only=False)
     return found
 
 

@@ -9,6 +9,10 @@ from ...shared.core.words import listed
 from ...shared.exported.decision import Estimate
 from .thresholds import Count
 
+NEEDS_MASK = (
+    "This model learned from images that were cropped to a mask, so it needs a mask with each image, and this page "
+    "takes none. `python -m stages serve` does: send the mask beside the image (docs/serving.md)."
+)
 LIMITS = "This is research software, and its model was tested on the images of one study only."
 
 

@@ -21,6 +21,7 @@ from ...shared.core.progress import progress
 from ...shared.exported import decision
 from ...shared.exported.decision import Estimate, Rules
 from ...shared.exported.export import answers
+from ...shared.exported.heat_maps import Checks
 from ...shared.exported.reading import Reading
 from ...shared.exported.session import Session
 from ...shared.exported.training import FACTS, Training
@@ -63,7 +64,7 @@ def calibration(metrics: Mapping[str, Any]) -> Calibration:
     return Calibration(own["method"], own["parameters"], own["images"], own["reason"])
 
 
-def rules(metrics: Mapping[str, Any], table: pd.DataFrame, metric: str, reading: Reading) -> Rules:
+def rules(metrics: Mapping[str, Any], table: pd.DataFrame, metric: str, reading: Reading, heat_maps: Checks) -> Rules:
     """`metric`: the one that decides. Raises UserError where it is none of classification."""
     measures, answers = MEASURES["classification"].metrics, Answers(table)
     if metric not in measures:
@@ -97,6 +98,7 @@ def rules(metrics: Mapping[str, Any], table: pd.DataFrame, metric: str, reading:
             "test": curves(Answers(test)),
         },
         reading=reading,
+        heat_maps=heat_maps,
     )  # fmt: skip
 
 

@@ -36,6 +36,7 @@ from ...shared.exported.certificate import (
 )
 from ...shared.exported.decision import Rules
 from ...shared.exported.export import ROOT, Answers
+from ...shared.exported.heat_maps import checks_of
 from ...shared.exported.session import Session, open_session
 from ...shared.exported.training import HELD_OUT
 from ...shared.measures.calibration import Calibration
@@ -84,13 +85,13 @@ def export(key: str, params: Params, metric: str, runtime: Runtime = "onnx", pre
     check_evaluation(source, reference)
     if (spread := certify.spread(reference.probabilities)) < LEAST_SPREAD:
         raise UserError(f"models/{key}: not exported: {constant(len(source.test), spread)}.")
-    rules, rows = gather.rules(source.metrics, source.table, metric, params.reading), gather.training_rows(key)
+    rules = gather.rules(source.metrics, source.table, metric, params.reading, checks_of(key))
+    train, validation = gather.training_rows(key)
     with whole(ROOT / key) as folder:
         say(f"writing {source.recipe.architecture.name} as one ONNX file, which takes 10 to 60 seconds")
         write_network(source, folder / ONNX)
         source.recipe.model_copy(update={"onnx_sha256": sha256(folder / ONNX)}).write(folder)
         rules.write(folder)
-        train, validation = rows
         if runtime == "openvino":
             say(f"writing it for OpenVINO, {precision}")
             chosen = certify.evenly(train, params.export.int8_images)
@@ -118,12 +119,12 @@ def read(key: str, params: Params) -> Source:
         raise (
             unknown("export: models", key, keys) if keys else UserError("models: none is trained yet. Run `make run`.")
         )
-    model, recipe = load(folder)
-    if recipe.task != "classification":
+    if (task := Recipe.read(folder).task) != "classification":
         raise UserError(
-            f"models/{key}: its task is {recipe.task}, and only classifiers can be exported. `mlflow models serve` "
-            "serves it with torch (docs/mlflow.md)."
+            f"models/{key}: its task is {task}, and export, serve and app know only classification. `mlflow models "
+            "serve` answers for this model, with torch (docs/mlflow.md)."
         )
+    model, recipe = load(folder)
     metrics, table = gather.evaluation(key)
     arrays = load_arrays()
     if recipe.data != arrays.fingerprint:
@@ -195,8 +196,7 @@ def whole(folder: Path) -> Iterator[Path]:
     partial, old = (folder.with_name(f".{folder.name}.{state}") for state in ("partial", "old"))
     folder.parent.mkdir(parents=True, exist_ok=True)
     with FileLock(folder.with_name(f".{folder.name}.lock")):
-        for rest in (partial, old):
-            shutil.rmtree(rest, ignore_errors=True)  # of an export that was killed
+        clear(folder, partial, old)  # of an export that was killed
         partial.mkdir()
         try:
             yield partial
@@ -204,8 +204,15 @@ def whole(folder: Path) -> Iterator[Path]:
                 folder.rename(old)  # at once, for a server that reads it
             partial.rename(folder)
         finally:
-            for rest in (partial, old):
-                shutil.rmtree(rest, ignore_errors=True)
+            clear(folder, partial, old)
+
+
+def clear(folder: Path, partial: Path, old: Path) -> None:
+    """What a replacement leaves: one folder. The old one comes back where the new one did not get to its place."""
+    if old.exists() and not folder.exists():
+        old.rename(folder)
+    for rest in (partial, old):
+        shutil.rmtree(rest, ignore_errors=True)
 
 
 def say(message: str) -> None:

@@ -137,7 +137,8 @@ def make_app(models: Models, metrics: Metrics, settings: Http, key: str | None, 
         return JSONResponse({"detail": "; ".join(faults)}, 422)
 
     limit = int(settings.body_mb * 2**20)
-    return Guard(app, metrics, limit=limit, seconds=settings.seconds, waiting=settings.waiting, key=key)
+    memory = int(settings.waiting_mb * 2**20)
+    return Guard(app, metrics, limit=limit, seconds=settings.seconds, waiting=settings.waiting, memory=memory, key=key)
 
 
 def current(models: Models) -> Service:

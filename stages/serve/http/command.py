@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import os
 import sys
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -43,16 +44,20 @@ def add_commands(commands: Any) -> None:
 
 def run(arguments: argparse.Namespace) -> None:
     from ...shared.core.process import Terminated
+    from ...shared.core.settings import read
+    from ...study import registered_name
+    from ..port import listening
 
-    params, follower = params_of(arguments), None
+    raw = read()
+    params, follower = params_of(arguments, raw), None
     settings, say = params.http, logger()
-    with listening(settings.host, settings.port) as listener:
+    with listening(settings.host, settings.port, "serve") as listener:
         try:
             models, metrics = make_models(params, arguments.folder, arguments.champion)
             if arguments.folder:
                 models.serve(arguments.folder)
             else:
-                follower = follow(models, params, arguments.champion)
+                follower = follow(models, params, registered_name(raw), arguments.champion)
             key = os.environ.get(KEY, "").strip() or None  # headers come without spaces around them
             if key is None and settings.host not in ("127.0.0.1", "::1", "localhost"):
                 say.warning("every machine that reaches %s may ask; set %s to ask for a key", settings.host, KEY)
@@ -64,23 +69,19 @@ def run(arguments: argparse.Namespace) -> None:
                 follower.stop()
 
 
-def params_of(arguments: argparse.Namespace) -> Params:
+def params_of(arguments: argparse.Namespace, raw: Mapping[str, Any]) -> Params:
     """Of params.yaml, and what the command line says beside it."""
-    from ...shared.core import settings
     from ...shared.core.errors import UserError
     from ...study import tool_settings
     from ..params import Params
 
-    params = tool_settings(Params, settings.read(), "serve")
+    params = tool_settings(Params, raw, "serve")
     own = params.http
     port = own.port if arguments.port is None else arguments.port
     if not 0 <= port < 2**16:
         raise UserError(f"--port: {port}: give 0 to 65535.")
-    if arguments.champion and own.follow is None:
-        raise UserError(
-            "--champion: params.yaml says serve.http.follow: null. Name a model there, such as "
-            "models:/lightbox@champion."
-        )
+    if arguments.champion and own.alias is None:
+        raise UserError("--champion: params.yaml says serve.http.alias: null. Write champion there.")
     http = own.model_copy(update={"port": port, "host": arguments.host or own.host})
     return params.model_copy(update={"http": http})
 
@@ -105,17 +106,17 @@ def make_models(params: Params, folder: Path | None, champion_only: bool) -> tup
     return models, metrics
 
 
-def follow(models: Models, params: Params, champion_only: bool) -> Follower | None:
-    """The first model, and who brings the next ones."""
+def follow(models: Models, params: Params, name: str, champion_only: bool) -> Follower | None:
+    """The first model, and who brings the next ones. `name`: of the registered model."""
     from ...shared.core.errors import UserError
     from .chosen import chosen_export
     from .follower import Follower
 
-    if params.http.follow is None:
+    if params.http.alias is None:
         folder = chosen_export(params.reading)
         models.serve(folder, str(folder))
         return None
-    follower = Follower(params.http.follow, params.http.poll, models.hear)
+    follower = Follower(f"models:/{name}@{params.http.alias}", params.http.poll, models.hear)
     follower.start()
     if not champion_only:
         models.wait()
@@ -124,28 +125,6 @@ def follow(models: Models, params: Params, champion_only: bool) -> Follower | No
             follower.stop()
             raise UserError(reason)
     return follower
-
-
-def listening(host: str, port: int) -> socket.socket:
-    """Raises UserError when the address is taken, or none of this machine."""
-    import socket
-
-    from ...shared.core.errors import UserError
-
-    # with the protocol: without it asyncio leaves Nagle's algorithm on, and each answer waits 40 ms for a packet to be
-    # acknowledged
-    family = socket.AF_INET6 if ":" in host else socket.AF_INET
-    listener = socket.socket(family, socket.SOCK_STREAM, socket.IPPROTO_TCP)
-    listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-    try:
-        listener.bind((host, port))
-    except OSError as error:
-        listener.close()
-        raise UserError(
-            f"{host}:{port}: cannot listen there ({error.strerror}). Take another port: python -m stages serve --port "
-            f"{port + 1}"
-        ) from None
-    return listener
 
 
 def listen(models: Models, metrics: Any, settings: Http, key: str | None, listener: socket.socket) -> None:

@@ -31,14 +31,16 @@ log = logging.getLogger("lightbox.serve")
 
 
 class Guard:
-    """limit: bytes of a body. seconds: for sending it. waiting: requests with an image at a time. key: None: no key."""
+    """limit: bytes of a body. seconds: for sending it. waiting: requests with an image at a time. memory: bytes of all
+    their bodies. key: None: no key."""
 
     def __init__(
-        self, app: Application, metrics: Metrics, *, limit: int, seconds: float, waiting: int, key: str | None
-    ) -> None:
+        self, app: Application, metrics: Metrics, *, limit: int, seconds: float, waiting: int, memory: int,
+        key: str | None,
+    ) -> None:  # fmt: skip
         self.app, self.metrics, self.limit, self.seconds, self.waiting = app, metrics, limit, seconds, waiting
-        self.key = key.encode() if key else None
-        self.under_way = 0
+        self.memory, self.key = memory, key.encode() if key else None
+        self.under_way, self.bytes = 0, 0
 
     async def __call__(self, scope: MutableMapping[str, Any], receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
@@ -48,7 +50,9 @@ class Guard:
         since, image = time.perf_counter(), scope["path"] == "/predict"
         refusal = self._refusal(request, image)
         counted = image and refusal is None  # one that is refused takes nobody's place, however slowly it sends
+        size = counted * request.size
         self.under_way += counted
+        self.bytes += size
         try:
             if refusal:
                 await request.refuse(*refusal)
@@ -60,6 +64,7 @@ class Guard:
                 await request.answer(500, "Internal error. The log of the server has its place.")
         finally:
             self.under_way -= counted
+            self.bytes -= size
             self.metrics.request(scope["path"], request.status or 0, time.perf_counter() - since)
 
     def _refusal(self, request: _Request, image: bool) -> tuple[int, str] | None:
@@ -69,6 +74,8 @@ class Guard:
             return 413, too_large(self.limit)
         if image and self.under_way >= self.waiting:
             return 503, f"Busy: {self.waiting} requests are under way. Try again in a moment."
+        if image and self.under_way and self.bytes + request.size > self.memory:
+            return 503, "Busy: the requests under way fill the memory. Try again in a moment."
         return None
 
 
@@ -99,6 +106,11 @@ class _Request:
     def length(self) -> int:
         text = self.headers.get(b"content-length", b"0")
         return int(text) if text.isdigit() else 0
+
+    @property
+    def size(self) -> int:
+        """Bytes of the body, at most; whoever does not say how many may send as many as are allowed."""
+        return self.length if b"content-length" in self.headers else self.limit
 
     async def receive(self) -> Message:
         if self.complete:

@@ -8,6 +8,7 @@ import numpy as np
 from pydantic import BaseModel, ConfigDict
 
 from ...shared.exported.decision import Estimate
+from ...shared.exported.heat_maps import Checks
 from .. import heat
 from ..service import Answer, Service
 
@@ -50,6 +51,8 @@ class HeatMap(Reply):
     """The image as the model saw it, with the map over it: PNG, base64."""
     reason: str | None
     """Why there is none."""
+    checks: Checks
+    """Whether such maps show what this model reads: the verdict of the report."""
 
 
 class Certificate(Reply):
@@ -77,7 +80,7 @@ class Prediction(Reply):
     """About one image."""
 
     predicted: str
-    """The class, by the operating point."""
+    """Of two classes the one that the operating point calls; of more the most probable one, before calibration."""
     probabilities: dict[str, float]
     """Calibrated: of 100 images with 0.8, about 80 are of that class."""
     operating_points: dict[str, OperatingPoint]
@@ -183,10 +186,10 @@ def prediction(service: Service, answer: Answer, heatmap: HeatMap | None) -> Pre
 
 def heat_map(service: Service, answer: Answer, image: np.ndarray) -> HeatMap:
     """image: uint8 H×W×C, as the model saw it."""
-    name = answer.decision.predicted
+    name, checks = answer.decision.predicted, service.export.rules.heat_maps
     if answer.maps is None:
-        return HeatMap(of=name, values=None, png=None, reason=NO_MAPS)
+        return HeatMap(of=name, values=None, png=None, reason=NO_MAPS, checks=checks)
     values = heat.evidence(answer.maps, service.export.classes.index(name))
     png = base64.b64encode(heat.png(image, values)).decode("ascii")
     rounded = [[round(float(value), 4) for value in row] for row in values]
-    return HeatMap(of=name, values=rounded, png=png, reason=None)
+    return HeatMap(of=name, values=rounded, png=png, reason=None, checks=checks)

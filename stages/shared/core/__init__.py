@@ -6,6 +6,7 @@ words.py        words for people
 files.py        whole files or none; JSON
 paths.py        where the files between stages lie, and the key of a matrix member
 settings.py     params.yaml, and messages for what is wrong in it
+registered.py   the name of the study's model in MLflow's registry
 metadata.py     what is known of an image beside its label
 task.py         the names of the tasks
 matrix.py       which models the study trains

@@ -21,6 +21,11 @@ FILE = "certificate.json"
 Runtime = Literal["onnx", "openvino"]
 Precision = Literal["float32", "int8"]
 ONNX = "model.onnx"
+REQUIRED: Mapping[Runtime, tuple[str, ...]] = {
+    "onnx": ("recipe.json", "decision.json", ONNX),
+    "openvino": ("recipe.json", "decision.json", ONNX, "model.xml", "model.bin"),
+}
+"""Files that decide an answer: each has to be listed, else a change of it would not be noticed."""
 BATCHES = (1, 2, 5)
 TOLERANCE = 1e-4
 """Of a probability, in float32."""
@@ -128,6 +133,8 @@ def read(folder: Path, remedy: str) -> Certificate:
         raise UserError(f"{path}: not a certificate of this version ({error}). {remedy}") from None
     if not certificate.passed:
         raise UserError(f"{path}: this export did not pass: {certificate.reason()}. {remedy}")
+    if missing := [name for name in REQUIRED[certificate.runtime] if name not in certificate.files]:
+        raise UserError(f"{path}: has no checksum of {', '.join(missing)}, so a change would not be noticed. {remedy}")
     check(folder, certificate.files, remedy)
     if certificate.files.get(ONNX) != certificate.onnx_sha256:
         raise UserError(f"{path}: onnx_sha256 is not that of {ONNX} in its own list. {remedy}")

@@ -11,12 +11,13 @@ from ..model.recipe import Recipe
 from . import certificate
 from .decision import Rules
 from .export import ROOT
+from .heat_maps import checks_of
 from .reading import Reading
 
 
 def is_current(key: str, reading: Reading) -> bool:
-    """Whether models/onnx/<key> can be read, and is of the weights, the evaluation and the sentences of now. Another
-    operating point changes no weights, and yet every decision.
+    """Whether models/onnx/<key> can be read, and is of the weights, the evaluation, the checks of heat maps and the
+    sentences of now. Another operating point changes no weights, and yet every decision.
 
     Raises:
         UserError: models/<key> has no recipe.
@@ -28,4 +29,5 @@ def is_current(key: str, reading: Reading) -> bool:
     except UserError:  # missing, changed, or of another version
         return False
     evaluation = sha256(metrics) if metrics.is_file() else None
-    return (own.weights_sha256, own.evaluation_sha256, rules.reading) == (weights, evaluation, reading)
+    certified = (own.weights_sha256, own.evaluation_sha256, rules.reading, rules.heat_maps)
+    return certified == (weights, evaluation, reading, checks_of(key))

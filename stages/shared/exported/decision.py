@@ -19,6 +19,7 @@ from ..core.files import read_json, write_json
 from ..core.settings import Settings
 from ..measures.conformal import SCORES
 from ..measures.reliability import SMALLEST
+from .heat_maps import Checks
 from .reading import Reading
 
 FILE = "decision.json"
@@ -138,6 +139,8 @@ class Rules(Settings):
     curves: dict[Literal["validation", "test"], dict[str, Curve]]
     """By the class that they are of."""
     reading: Reading
+    heat_maps: Checks = Checks()
+    """Whether its heat maps show what it reads. An earlier version lacks it."""
 
     @property
     def positive(self) -> str | None:

@@ -18,7 +18,7 @@ from . import certificate as certificates
 from .certificate import Certificate
 from .decision import Decision, Rules
 from .session import Session, open_session
-from .training import HELD_OUT, Training
+from .training import FILE, HELD_OUT, Training
 
 ROOT = Path("models/onnx")
 
@@ -83,12 +83,31 @@ class Export:
     @cached_property
     def training(self) -> Training:
         """The images it learned from."""
-        return Training.read(self.folder, _remedy(self.folder))
+        return self._images(FILE)
 
     @cached_property
     def held_out(self) -> Training:
         """Those of validation and test."""
-        return Training.read(self.folder, _remedy(self.folder), HELD_OUT)
+        return self._images(HELD_OUT)
+
+    def _images(self, name: str) -> Training:
+        """Read when somebody asks, perhaps long after the rest: checked again.
+
+        Raises:
+            UserError: it is missing, is not the file that was certified, or the certificate does not list it.
+        """
+        remedy = _remedy(self.folder)
+        if name not in self.certificate.files:
+            place = self.folder / certificates.FILE
+            raise UserError(f"{place}: has no checksum of {name}, so a change would not be noticed. {remedy}")
+        certificates.check(self.folder, {name: self.certificate.files[name]}, remedy)
+        return Training.read(self.folder, remedy, name)
+
+    @property
+    def needs_mask(self) -> bool:
+        """Whether it answers only about images that come with a mask: it learned from images cropped to theirs."""
+        crop = self.preprocessor.crop_to_mask
+        return crop is not None and crop.without_mask == "refuse"
 
     def preprocess(self, data: bytes, name: str, mask: bytes | None = None) -> np.ndarray:
         """The bytes of an image file -> uint8 H×W×C, as the images that it learned from. `name`: in messages.

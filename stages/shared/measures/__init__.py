@@ -20,6 +20,7 @@ anomaly.py         the same of anomaly detection, from a score of each image
 pixels.py          whether its maps point at what was annotated
 threshold.py       from scores to decisions: operating points
 predictive.py      PPV and NPV at another prevalence
+faithfulness.py    do heat maps show what a model reads? the checks of explain in a word
 surfaces.py        distances between the boundaries of two masks
 """
 

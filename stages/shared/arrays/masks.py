@@ -9,8 +9,8 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from ..shared.arrays.preprocessing import resize
-from ..shared.images.mask import grey_levels, inside
+from ..images.mask import grey_levels, inside
+from .preprocessing import resize
 
 
 @dataclass(frozen=True)
