@@ -306,7 +306,7 @@ def visit(tab: Tab, address: str, width: int, dark: bool) -> None:
     tab.send("Emulation.setEmulatedMedia", features=[{"name": "prefers-color-scheme", "value": scheme}])
     tab.send("Page.navigate", url=address)
     end = time.monotonic() + 90
-    while not tab.run("!!document.querySelector('.lb .scores')"):
+    while not tab.run("['.lb .scores', '.notice'].every(own => document.querySelector(own))"):
         assert time.monotonic() < end, tab.complaints
         time.sleep(0.3)
 
