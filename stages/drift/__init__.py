@@ -3,7 +3,8 @@ above the stages (tools.py). An alarm is a reason to look and to train again, ne
 
 params.py     the section `drift` of params.yaml
 command.py    the command, and `watch`, which other tools call
-read.py       new images (of a folder, of the server's log, of the study) and the reference, as the statistics see them
+read.py       new images (of a folder, of the study) and the reference, as the statistics see them
+server.py     the same of a server's log, and the export of the model that answered
 statistics/   do two samples differ, in what, by how much
 verdict.py    the numbers -> a name: prevalence, acquisition, population
 sentences.py  the verdict in words, for the terminal, Markdown and the page

@@ -40,28 +40,42 @@ def add_commands(commands: Any) -> None:
     drift.add_argument("folder", nargs="?", type=Path, help="new images, without labels: a folder or a .zip")
     drift.add_argument("--served", action="store_true", help="those that the server has seen (.lightbox/served)")
     drift.add_argument("--study", action="store_true", help="those of data/raw.zip that the model does not know")
-    drift.add_argument("--model", metavar="KEY", help="an exported model; default: the one that validation chose")
+    drift.add_argument(
+        "--model",
+        metavar="KEY",
+        help="an exported model; default: the one that validation chose; with --served the one that answered last",
+    )
     drift.set_defaults(action=run, goes_on="python -m stages drift")
 
 
 def run(arguments: argparse.Namespace) -> int:
     if sum([arguments.folder is not None, arguments.served, arguments.study]) != 1:
         raise UserError("drift: say which new images: a folder or a .zip, or --served, or --study.")
-    from ..shared.exported import served
     from ..shared.exported.chosen import chosen_key
     from ..shared.exported.export import ROOT, Export
     from . import read as images
 
     raw = read()
     params = tool_settings(Params, raw, "drift")
-    export = Export.read(ROOT / (arguments.model or chosen_key()))
     if arguments.served:
-        new = images.of_server(export, served.folder(), params.days)
-    elif arguments.study:
+        export, new = of_server(Export.read(ROOT / arguments.model) if arguments.model else None, params)
+        return code(watch(export, new, params, raw))
+    export = Export.read(ROOT / (arguments.model or chosen_key()))
+    if arguments.study:
         new = images.of_study(export)
     else:
         new = images.of_folder(arguments.folder, export, params.patient or resolve("validate", raw).patient)
     return code(watch(export, new, params, raw))
+
+
+def of_server(export: Export | None, params: Params) -> tuple[Export, New]:
+    """The export of the version that answered last, and the images that it has seen. `export`: one that the user
+    names; only images that its network has seen count then."""
+    from ..shared.exported import served
+    from . import server
+
+    seen = server.seen(served.folder(), params.days, export.certificate.onnx_sha256 if export else None)
+    return export or server.export_of(seen), server.images(seen)
 
 
 def code(findings: Findings) -> int:

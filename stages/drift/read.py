@@ -8,7 +8,6 @@ import re
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import numpy as np
@@ -16,13 +15,13 @@ import numpy as np
 from ..shared.core.errors import UserError
 from ..shared.core.paths import MANIFEST, RAW
 from ..shared.core.progress import progress
-from ..shared.exported import served
 from ..shared.exported.export import Export
 from ..shared.exported.facts import facts_of
 from ..shared.exported.training import FACTS
 from ..shared.images.archive import Archive
 from ..shared.images.decode import UnreadableImage
 from ..shared.images.kinds import is_clutter, is_image
+from ..shared.images.naming import in_name
 from .statistics.sample import Sample
 
 BATCH = 32
@@ -40,7 +39,8 @@ class File:
 @dataclass(frozen=True)
 class New:
     """New images. source: where they come from, in words. known: images of the study itself, left out. unreadable:
-    reasons and how often. others: images in a server's log that another model has seen. patients_known: else each image
+    reasons and how often. others: images in a server's log that another
+    version of the model has seen. patients_known: else each image
     counts as a patient. files: of the sample, where there are any."""
 
     sample: Sample
@@ -139,13 +139,8 @@ def known_images(export: Export) -> set[str]:
 
 
 def patient_of(name: str, expression: str | None) -> str:
-    """As validate.patient: the group `patient`, else the groups joined with "-", else the whole match."""
-    match = re.search(expression, name) if expression else None
-    if match is None:
-        return ""
-    if "patient" in match.re.groupindex:
-        return match["patient"] or ""
-    return "-".join(group for group in match.groups() if group) or match[0]
+    """By the rule of validate.patient; empty where it finds none."""
+    return (in_name(re.search(expression, name), "patient") if expression else None) or ""
 
 
 def described(files: Sequence[File], export: Export, source: str) -> New:
@@ -185,8 +180,8 @@ def described(files: Sequence[File], export: Export, source: str) -> New:
     predict()
     if not kept:
         raise UserError(
-            f"{source[0].upper()}{source[1:]}: no new image ({known} are of the study or there twice, "
-            f"{unreadable.total()} cannot be read)."
+            f"{source[0].upper()}{source[1:]}: no new image (of the study or there twice: {known}; "
+            f"cannot be read: {unreadable.total()})."
         )
     columns = {name: np.array([each[name] for each in facts], np.float64) for name in FACTS}
     names, all_known = patients([file.patient for file in kept])
@@ -197,26 +192,3 @@ def described(files: Sequence[File], export: Export, source: str) -> New:
 def patients(names: Sequence[str]) -> tuple[list[str], bool]:
     """(one name per image, whether all are known). An image whose patient is not known is a patient of its own."""
     return [name or f"?{i}" for i, name in enumerate(names)], all(names)
-
-
-def of_server(export: Export, place: Path, days: int, now: datetime | None = None) -> New:
-    """What a server has seen in these days, with this very model: features of two models cannot be compared.
-
-    Raises:
-        UserError: the log is missing or damaged, or has no such image.
-    """
-    since = (now or datetime.now(UTC)) - timedelta(days=days)
-    rows = [row for row in served.read(place) if row.time >= since]
-    own = [row for row in rows if row.onnx_sha256 == export.certificate.onnx_sha256]
-    if not own:
-        raise UserError(
-            f"{place}: no image in the last {days} days that {export.recipe.key} has seen ({len(rows)} by other "
-            "models). Name the model that is served, or look further back: drift.days."
-        )
-    features = np.stack([row.features for row in own])
-    columns = {name: np.array([row.facts[name] for row in own], np.float64) for name in FACTS}
-    names, known = patients([""] * len(own))
-    made = sample(features, columns, names, np.stack([row.probabilities for row in own]))
-    distinct = np.sort(np.unique(features, axis=0, return_index=True)[1])  # the same film, sent again
-    source = f"the images that a server has seen in the last {days} days"
-    return New(made.take(distinct), source, known, known=len(own) - len(distinct), others=len(rows) - len(own))

@@ -23,6 +23,7 @@ from .verdict import Findings
 
 FOLDER = report_dir("drift")
 PAGE, MARKDOWN, NUMBERS = FOLDER / "index.html", FOLDER / "drift.md", FOLDER / "drift.json"
+FIGURES = SEPARATION, FACTS, SHARES = tuple(FOLDER / f"{name}.png" for name in ("separation", "facts", "shares"))
 TEMPLATE = Path(__file__).with_name("report.html.j2")
 SHOWN, SIDE = 8, 160  # images that are least like the reference; px
 
@@ -39,13 +40,16 @@ def write(findings: Findings, reference: Sample, new: New, export: Export, param
 
 
 def draw(findings: Findings, reference: Sample, new: Sample, classes: Sequence[str]) -> list[Path]:
+    """Figures of an earlier comparison go: this one may have none in their place."""
+    for path in FIGURES:
+        path.unlink(missing_ok=True)
     if findings.whole is None:
         return []
-    drawn = [figures.separation(findings.whole, FOLDER / "separation.png")]
+    drawn = [figures.separation(findings.whole, SEPARATION)]
     if any(test.kind == "fact" for test in findings.whole.tests):
-        drawn.append(figures.facts(reference, new, findings.whole, FOLDER / "facts.png"))
+        drawn.append(figures.facts(reference, new, findings.whole, FACTS))
     if findings.prevalence is not None and findings.prevalence.known:
-        drawn.append(figures.shares(findings.prevalence, classes, FOLDER / "shares.png"))
+        drawn.append(figures.shares(findings.prevalence, classes, SHARES))
     return drawn
 
 
@@ -63,7 +67,7 @@ def numbers(findings: Findings, new: New, export: Export) -> dict[str, Any]:
         },
         "whole": comparison(findings.whole),
         "same_prevalence": comparison(findings.alike),
-        "prevalence": None if shares is None else {
+        "prevalence": None if shares is None or not shares.known else {
             name: {
                 "reference": finite(shares.reference[i]), "estimate": finite(shares.estimate[i]),
                 "low": finite(shares.low[i]), "high": finite(shares.high[i]),

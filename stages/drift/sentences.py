@@ -6,6 +6,8 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from ..shared.text.counts import count, points
+from ..shared.text.markdown import table_row
 from .read import CONFIDENCE, New
 from .statistics.battery import Test
 from .statistics.prevalence import Prevalence
@@ -35,6 +37,11 @@ REMEDY = {
     "unclear": "Collect more images and ask again.",
 }
 
+NOT_IDENTIFIABLE = (
+    "The prevalence is not identifiable: the model answers to images of one class as to those of another, or as to a "
+    "mixture of others, so its answers do not say how many there are of each."
+)
+
 
 def title(findings: Findings) -> str:
     return TITLES[findings.name]
@@ -43,10 +50,12 @@ def title(findings: Findings) -> str:
 def paragraphs(findings: Findings, new: New, classes: Sequence[str], least: int) -> list[str]:
     """What it means, on what it rests, what to do."""
     if findings.whole is None:
-        who = "patients" if new.patients_known else "images, whose patients are not known,"
-        return [f"{new.sample.count} new {who} are there, and {least} are needed in each sample (drift.patients)."]
+        known = "" if new.patients_known else ", each counted as one since their patients are not known"
+        patients = f"{count(new.sample.count, 'new patient')}{known}"
+        return [f"{patients}; {least} are needed in each sample (drift.patients)."]
     if findings.name == "none":
-        return [could_have_shown(findings), *caveats(new)]
+        blind = findings.prevalence is not None and not findings.prevalence.known
+        return [could_have_shown(findings), *([NOT_IDENTIFIABLE] if blind else []), *caveats(new)]
     parts = [ABOUT[findings.name]]
     shown = [change(test) for test in findings.evidence if test.kind == "fact"]
     if shown:
@@ -69,8 +78,8 @@ def could_have_shown(findings: Findings) -> str:
         worst = max(facts, key=lambda test: test.smallest)
         parts.append(f"a shift of {worst.name} by {worst.smallest:.1f} standard deviations")
     if findings.prevalence is not None and findings.prevalence.known:
-        points = min(1.0, answers.smallest / findings.prevalence.resolution)
-        parts.append(f"a prevalence that moved by {100 * points:.0f} points")
+        smallest = min(1.0, answers.smallest / findings.prevalence.resolution)
+        parts.append(f"a prevalence that moved by {points(smallest)}")
     old, new = findings.whole.patients
     return (
         f"With {new} new patients and {old} of the reference, four of five changes would have been found that are as "
@@ -96,7 +105,7 @@ def of_prevalence(findings: Findings, classes: Sequence[str]) -> str:
     if own is None:
         return ""
     if not own.known:
-        return "The model cannot tell the classes apart well enough to estimate their shares."
+        return NOT_IDENTIFIABLE
     shares = "; ".join(share(own, i, name) for i, name in enumerate(classes) if i or len(classes) > 2)
     if findings.name == "prevalence":
         return f"Estimated without labels: {shares}."
@@ -120,12 +129,13 @@ def caveats(new: New) -> list[str]:
             "of one patient make a false alarm more likely."
         )
     if new.known:
-        lines.append(f"{new.known} images were left out: they are of the study itself, or there twice.")
+        lines.append(f"Left out: {count(new.known, 'image')} of the study itself, or there twice.")
     if new.others:
-        lines.append(f"{new.others} images were left out: another model answered, and its features are other ones.")
+        images = count(new.others, "image")
+        lines.append(f"Left out: {images} that another version of the model answered; its features are other ones.")
     if new.unreadable:
         reasons = "; ".join(f"{count} × {reason}" for reason, count in sorted(new.unreadable.items()))
-        lines.append(f"{sum(new.unreadable.values())} files cannot be read: {reasons}.")
+        lines.append(f"{count(sum(new.unreadable.values()), 'file')} cannot be read: {reasons}.")
     return lines
 
 
@@ -143,7 +153,7 @@ def row(test: Test) -> dict[str, str]:
     elif test.kind == "kernel":
         own, least = f"MMD² {test.effect:.3f}", f"MMD² {test.smallest:.3f}"
     elif test.kind == "answers":
-        own, least = f"{100 * test.effect:.0f} points", f"{100 * test.smallest:.0f} points"
+        own, least = points(test.effect), points(test.smallest)
     else:
         own, least = moved(test), f"±{test.smallest:.1f} SD"
     question = QUESTIONS.get(test.name, f"Is {test.name} distributed as before?")
@@ -177,5 +187,5 @@ def markdown(findings: Findings, new: New, classes: Sequence[str], alpha: float,
         for test in findings.whole.tests:
             own = row(test)
             mark = "differs" if test.adjusted <= alpha else ""
-            parts.append(f"| {mark} | {own['question']} | {own['effect']} | {own['smallest']} | {own['p']} |")
+            parts.append(table_row(mark, own["question"], own["effect"], own["smallest"], own["p"]))
     return "\n".join([*parts, ""])

@@ -16,6 +16,7 @@ from ..shared.core.errors import UserError
 from ..shared.core.paths import PARAMS, RAW
 from ..shared.core.time_limit import time_limit
 from ..shared.images.kinds import is_clutter, is_image, is_table
+from ..shared.images.naming import in_name
 from .globs import examples, matches, matches_any, nearest_folders
 from .labels import Rows, rows_of
 from .masks import Masks, masks_of, without_image
@@ -142,7 +143,7 @@ def _search(field: str, names: Sequence[str], pattern: str) -> dict[str, str | N
         f"{SECONDS} s. Nested repeats, as in (a+)+, try every way to divide a name: repeat only one of them."
     )
     with time_limit(SECONDS, endless):
-        values = {n: _value(regex.search(n), field) for n in names}
+        values = {n: in_name(regex.search(n), field) for n in names}
     if not any(values.values()):
         meaning = "to treat every image as a patient of its own" if field == "patient" else "for no sites"
         raise UserError(
@@ -150,12 +151,3 @@ def _search(field: str, names: Sequence[str], pattern: str) -> dict[str, str | N
             f"{examples(names, 3)}. Correct it, or set it to null {meaning}."
         )
     return values
-
-
-def _value(match: re.Match[str] | None, group: str) -> str | None:
-    """The group of that name, else all groups, else the whole match."""
-    if match is None:
-        return None
-    if group in match.re.groupindex:
-        return match[group] or None
-    return ("-".join(filter(None, match.groups())) if match.re.groups else match[0]) or None

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import hashlib
 import json
+import re
 from collections.abc import Callable
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 from types import SimpleNamespace
@@ -18,7 +20,7 @@ from sklearn.linear_model import LogisticRegression
 from stages.download.params import Phantom
 from stages.download.phantom.cohort import draw_cohort
 from stages.download.phantom.film import draw
-from stages.drift import read, report, sentences
+from stages.drift import read, report, sentences, server
 from stages.drift.params import Params
 from stages.drift.statistics.battery import Options
 from stages.drift.verdict import Findings, judge
@@ -27,6 +29,7 @@ from stages.shared.core.errors import UserError
 from stages.shared.exported import served
 from stages.shared.exported.facts import facts_of
 from stages.shared.exported.training import FACTS
+from stages.shared.text.counts import points
 
 Change = Callable[[np.ndarray], np.ndarray]
 OPTIONS = Options(alpha=0.05, permutations=399, draws=100, level=0.95, seed=0)
@@ -144,6 +147,15 @@ def test_images_of_the_study_and_second_copies_are_left_out_and_broken_ones_coun
     assert "smith" not in " ".join(sentences.caveats(new))
 
 
+def test_one_is_said_in_the_singular(model: Any, later: Any, tmp_path: Path) -> None:
+    new = read.of_folder(folder_of(tmp_path, later[:1]), model, r"patient\d+")
+    new = replace(new, known=1, others=1, unreadable={"truncated": 1})
+    text = " ".join(sentences.lines(verdict(model, new), new, model.classes, 0.05, 20))
+    assert "1 new patient;" in text
+    assert not re.search(r"\b1 (\w+ )?(patients|images|files|points)\b", text)
+    assert [points(share) for share in (0.006, 0.01, 0.02, 0.0)] == ["1 point", "1 point", "2 points", "0 points"]
+
+
 def test_a_folder_without_images_and_one_that_is_not_there_are_named(model: Any, tmp_path: Path) -> None:
     with pytest.raises(UserError, match="has no image"):
         read.of_folder(tmp_path, model, None)
@@ -151,32 +163,92 @@ def test_a_folder_without_images_and_one_that_is_not_there_are_named(model: Any,
         read.of_folder(tmp_path / "none", model, None)
 
 
-def test_the_log_of_a_server_is_read_for_this_model_and_these_days(model: Any, later: Any, tmp_path: Path) -> None:
-    now = datetime(2026, 11, 26, 12, tzinfo=UTC)
+NOW = datetime(2026, 11, 26, 12, tzinfo=UTC)
+
+
+@pytest.fixture
+def answered(model: Any, later: Any) -> Callable[..., list[served.Served]]:
+    """Lines of a server's log about the later films."""
     pixels = np.stack([model.preprocessor.prepare(image[..., None]).image for _, _, image in later])
-    answers = model.predict(pixels)
+    answers, facts = model.predict(pixels), [facts_of(image[..., None]) for _, _, image in later]
 
-    def rows(time: datetime, digest: str) -> list[served.Served]:
-        return [
-            served.Served(
-                time,
-                "models:/lightbox/1",
-                digest,
-                answers.features[i],
-                answers.probabilities[i],
-                facts_of(image[..., None]),
-            )
-            for i, (_, _, image) in enumerate(later)
-        ]
+    def rows(version: str, digest: str, time: datetime = NOW) -> list[served.Served]:
+        values = zip(answers.features, answers.probabilities, facts, strict=True)
+        return [served.Served(time, version, digest, *value) for value in values]
 
-    served.write(rows(now, "0" * 64), tmp_path)
-    served.write(rows(now, "1" * 64)[:5], tmp_path)
-    served.write(rows(now.replace(month=1), "0" * 64), tmp_path)
-    new = read.of_server(model, tmp_path, days=30, now=now)
-    assert (len(new.sample), new.others) == (50, 5)
+    return rows
+
+
+def test_the_log_of_a_server_is_read_for_one_version_and_these_days(
+    model: Any, later: Any, answered: Any, tmp_path: Path
+) -> None:
+    """The one that answered last. The same network under another number has other thresholds, and is not mixed in."""
+    served.write(answered("models:/chest/2", "0" * 64), tmp_path)
+    served.write(answered("models:/chest/2", "0" * 64)[:7], tmp_path)  # sent again
+    served.write(answered("models:/chest/1", "0" * 64, NOW.replace(hour=11))[:6], tmp_path)
+    served.write(answered("models:/chest/0", "1" * 64, NOW.replace(hour=10))[:5], tmp_path)
+    served.write(answered("models:/chest/2", "0" * 64, NOW.replace(month=1)), tmp_path)
+    own = server.seen(tmp_path, days=30, now=NOW)
+    assert (own.version, own.onnx_sha256, len(own.rows), own.others) == ("models:/chest/2", "0" * 64, 57, 11)
+    new = server.images(own)
+    assert (len(new.sample), new.known, new.others) == (50, 7, 11)
     assert verdict(model, new).name == "none"
+    assert server.seen(tmp_path, days=30, network="1" * 64, now=NOW).version == "models:/chest/0"
+    for absent in ({"days": 30, "network": "2" * 64}, {"days": 1, "now": NOW.replace(month=12, day=20)}):
+        with pytest.raises(UserError, match="drift.days"):
+            server.seen(tmp_path, **{"now": NOW, **absent})
     text = "".join(path.read_text() for path in tmp_path.iterdir())
     assert not any(name in text for name, _, _ in later)
+
+
+def test_images_of_a_server_are_held_against_the_export_that_answered(
+    answered: Any, workspace: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A registered one comes from the registry, whatever lies in models/onnx; a folder has to have the same network."""
+
+    class Registry:
+        def version(self, number: str) -> str:
+            return number
+
+        def export(self, number: str) -> Path:
+            return Path(f"registry/{number}")
+
+    def read_export(folder: Path) -> Any:
+        return SimpleNamespace(folder=folder, certificate=SimpleNamespace(onnx_sha256=server.network_of(folder)))
+
+    def certified(folder: Path, digest: str) -> None:
+        folder.mkdir(parents=True)
+        (folder / "certificate.json").write_text(json.dumps({"onnx_sha256": digest}))
+
+    def export_of(version: str, digest: str) -> Path:
+        own = server.Seen(version, digest, tuple(answered(version, digest)), 30, 0)
+        return Path(server.export_of(own).folder)
+
+    monkeypatch.setattr("stages.drift.server.Export.read", read_export)
+    monkeypatch.setattr("stages.shared.tracking.aliases.is_empty", lambda: False)
+    monkeypatch.setattr("stages.shared.tracking.aliases.open_registry", lambda _: Registry())
+    certified(Path("registry/3"), "a" * 64)
+    certified(Path("models/onnx/new"), "b" * 64)
+    certified(Path("models/onnx/old"), "c" * 64)
+    assert export_of("models:/chest/3", "a" * 64) == Path("registry/3")
+    with pytest.raises(UserError, match="another network"):
+        export_of("models:/chest/3", "b" * 64)
+    assert export_of("models/onnx/new", "b" * 64) == Path("models/onnx/new")
+    assert export_of("models/onnx/new", "c" * 64) == Path("models/onnx/old")
+    with pytest.raises(UserError, match="replaced"):
+        export_of("models/onnx/new", "d" * 64)
+
+
+@pytest.mark.parametrize("expression", [r"person\d+", r"(person\d+)_(\w)", r"(?P<patient>p\w+?)_", r"x(\d)?"])
+def test_a_patient_is_found_by_the_rule_of_validate(expression: str) -> None:
+    from stages.validate import names
+    from stages.validate.params import Params as Validate
+
+    paths = ["images/a/person12_b.png", "images/a/x_1.png", "images/b/x2_person3_c.png"]
+    raw = {"classes": {"a": ["*/a/*"], "b": ["*/b/*"]}, "patient": expression, "mask": None}
+    files = names.assign(paths, Validate.model_validate(raw), lambda _: b"")
+    by_validate = dict(zip(files.images["path"], files.images["patient"].fillna(""), strict=True))
+    assert {path: read.patient_of(path, expression) for path in paths} == by_validate
 
 
 def test_the_report_says_the_same_everywhere_and_names_nobody(

@@ -118,6 +118,20 @@ def test_a_model_that_tells_nothing_apart_gives_no_prevalence() -> None:
     assert not prevalence.estimate(*blind, draws=50, level=0.95, seed=0).known
 
 
+def test_where_a_class_is_answered_as_a_mixture_of_others_the_prevalence_is_not_identifiable() -> None:
+    """Each two of the three are told apart well, and yet many shares give the same mean answers."""
+    answers = np.array([[0.8, 0.1, 0.1], [0.2, 0.3, 0.5], [0.5, 0.2, 0.3]])  # the last one: half of each
+    labels = np.repeat([0, 1, 2], 20)
+    patients = np.array([f"p{i}" for i in range(60)])
+    reference = Sample(np.zeros((60, 2)), {}, patients, answers[labels], labels)
+    new = Sample(np.zeros((60, 2)), {}, patients, answers[labels[::-1]], None)
+    assert np.linalg.matrix_rank(answers) == 2
+    own = prevalence.estimate(reference, new, draws=50, level=0.95, seed=0)
+    assert own.resolution > 0.29
+    assert not own.known
+    assert np.isnan(own.estimate).all()
+
+
 def test_the_matched_reference_has_the_classes_asked_for_in_whole_patients() -> None:
     reference = draw(np.random.default_rng(0), 200)
     own = prevalence.matched(reference, np.array([0.8, 0.2]), np.random.default_rng(0))

@@ -19,12 +19,17 @@ from .sample import Sample
 LEAST = 0.05
 """Where the answers to two classes differ by less, the model cannot tell them apart and no prevalence follows."""
 
+SINGULAR = 1e-6
+"""Up to this smallest singular value rounding errors would decide the shares."""
+
 
 @dataclass(frozen=True)
 class Prevalence:
     """Of each class: share of the reference's images, of the new ones as estimated, and the ends of its interval. Each
     patient counts once. answers: mean probabilities of both samples. resolution: how far the mean answers of the two
-    classes that are hardest to tell apart differ; 1 for a perfect model."""
+    classes that are hardest to tell apart differ; 1 for a perfect model. independence: the same of a class and a
+    mixture of others (the smallest singular value of the answers by class); 1 for a perfect model, 0 where the shares
+    do not follow from the answers."""
 
     reference: np.ndarray
     estimate: np.ndarray
@@ -32,10 +37,13 @@ class Prevalence:
     high: np.ndarray
     answers: np.ndarray
     resolution: float
+    independence: float
 
     @property
     def known(self) -> bool:
-        return self.resolution >= LEAST
+        """Whether shares follow from the answers: else they are not identifiable."""
+        apart = self.resolution >= LEAST and self.independence >= LEAST / 2  # of two classes the first says it all
+        return apart and bool(np.isfinite([self.estimate, self.low, self.high]).all())
 
 
 def shifts(probabilities: np.ndarray, weights: np.ndarray) -> np.ndarray:
@@ -54,13 +62,16 @@ def estimate(reference: Sample, new: Sample, draws: int, level: float, seed: int
     solved = solve(confusion, answers)
     low, high = np.transpose([percentile_interval(column, level) for column in solved[1:].T])
     own = known[:1] @ reference.probabilities / known[0].sum()
-    return Prevalence(shares[0], solved[0], low, high, np.concatenate([own, answers[:1]]), resolution(confusion[0]))
+    means = np.concatenate([own, answers[:1]])
+    return Prevalence(
+        shares[0], solved[0], low, high, means, resolution(confusion[0]), float(independence(confusion[:1])[0])
+    )
 
 
 def solve(confusion: np.ndarray, answers: np.ndarray) -> np.ndarray:
-    """R×K shares, from R×K×K and R×K; negative ones are set to 0, and the rest sums to 1. NaN where there is no
-    answer."""
-    solvable = np.array([resolution(one) > 1e-6 for one in confusion])
+    """R×K shares, from R×K×K and R×K; negative ones are set to 0, and the rest sums to 1. NaN where there is no one
+    answer: a class is answered like another, or like a mixture of others."""
+    solvable = independence(confusion) > SINGULAR
     shares = np.full(answers.shape, np.nan)
     if solvable.any():
         shares[solvable] = np.linalg.solve(confusion[solvable], answers[solvable][..., None])[..., 0]
@@ -72,6 +83,13 @@ def resolution(confusion: np.ndarray) -> float:
     """The smallest distance (total variation) between the answers to two classes, K×K."""
     apart = np.abs(confusion[:, :, None] - confusion[:, None]).sum(axis=0) / 2
     return float(apart[np.triu_indices(len(confusion), 1)].min())
+
+
+def independence(confusion: np.ndarray) -> np.ndarray:
+    """The smallest singular value of each, R from R×K×K; 0 where a class has no answers at all."""
+    values, finite = np.zeros(len(confusion)), np.isfinite(confusion).all(axis=(1, 2))
+    values[finite] = np.linalg.svd(confusion[finite], compute_uv=False)[:, -1]
+    return values
 
 
 def matched(reference: Sample, shares: np.ndarray, rng: np.random.Generator) -> Sample:

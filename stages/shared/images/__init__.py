@@ -1,6 +1,7 @@
 """Files of images.
 
 kinds.py    which files count as images and as tables
+naming.py   what the name of a file says of its image: patient, site
 archive.py  data/raw.zip and others like it
 tables.py   a table of the archive, and which image each of its rows means
 decode.py   bytes of an image file -> grey or RGB pixels
