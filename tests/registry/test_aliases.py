@@ -70,6 +70,9 @@ def test_a_version_is_registered_found_aliased_and_fetched_with_its_export(local
     second = registry.version(str(by_hand.version))
     with pytest.raises(UserError, match="has 0 exports"):
         registry.export(second)
+    away = registry.client.create_model_version("chest", source="s3://films/model").version
+    with pytest.raises(UserError, match=r"Artifacts: s3://films/model\. .*(pip install boto3|AWS_ACCESS_KEY_ID)"):
+        registry.export(registry.version(str(away)))  # boto3 is not there, or the bucket is not
     promote(registry, decision("2", champion="1"), lambda: second)
     assert [registry.alias(alias).number for alias in ("champion", "previous")] == ["2", "1"]
     assert "has 0 exports" in follow.look("models:/chest@champion")["error"]

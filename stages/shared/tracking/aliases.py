@@ -9,16 +9,16 @@ from __future__ import annotations
 import os
 import shutil
 import tempfile
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from filelock import FileLock
 
-from ..core.errors import UserError, unknown
+from ..core.errors import unknown
 from ..core.paths import project_root
+from .refusals import refusals
 from .registry import download, export_in
 from .store import QUIET, check_usable, store
 
@@ -91,7 +91,7 @@ class Registry:
         """The folder of a version's export on this machine; downloaded once.
 
         Raises:
-            UserError: it was registered without one.
+            UserError: it was registered without one, or its files cannot be read.
         """
         with refusals(self.address):
             return export_in(download(self.name, version.number, self.address), f"models:/{self.name}/{version.number}")
@@ -108,9 +108,10 @@ class Registry:
             copy = Path(folder) / EXPORT
             shutil.copytree(export, copy)
             open_run(first)
+            tags = {"key": export.name, DIGEST: digest}
             try:
-                info = log_model(model, copy)
-                tags = {"key": export.name, DIGEST: digest}
+                with refusals(self.address, mlflow.get_artifact_uri()):
+                    info = log_model(model, copy)
                 entry = mlflow.register_model(info.model_uri, self.name, tags=tags)
             except BaseException:
                 mlflow.end_run("FAILED")
@@ -152,16 +153,3 @@ def is_empty() -> bool:
     """There is no registry yet: asked without MLflow, which takes seconds to import."""
     address, _ = store()
     return address.startswith("sqlite:///") and not Path(address.removeprefix("sqlite:///")).exists()
-
-
-@contextmanager
-def refusals(address: str) -> Iterator[None]:
-    """MLflow's errors as ones for people."""
-    try:
-        yield
-    except UserError:
-        raise
-    except Exception as error:
-        if type(error).__module__.partition(".")[0] not in ("mlflow", "requests", "sqlalchemy"):
-            raise
-        raise UserError(f"MLflow refused: {error} Registry: {address}.") from None

@@ -54,6 +54,8 @@ def look(uri: str) -> dict[str, str]:
         return {"version": f"models:/{name}/{version.number}", "path": str(registry.export(version))}
     except UserError as error:
         return {"error": str(error)}
+    except OSError as error:  # a full disk: the next look may be luckier
+        return {"error": f"{uri}: cannot be kept on this machine ({error.strerror or error})"}
 
 
 def has_models(database: Path) -> bool:

@@ -19,6 +19,7 @@ from ..core.credentials import without_credentials
 from ..core.errors import UserError, unknown
 from ..core.paths import project_root
 from ..model.recipe import WEIGHTS
+from .refusals import refusals
 from .store import QUIET, check_usable, store
 
 
@@ -92,7 +93,11 @@ def weights_of(name: str, version: str, address: str) -> Path:
 
 
 def download(name: str, version: str, address: str) -> Path:
-    """The folder of a version's files. Downloaded beside its final place and moved there whole."""
+    """The folder of a version's files. Downloaded beside its final place and moved there whole.
+
+    Raises:
+        UserError: what keeps the files refuses.
+    """
     import mlflow
 
     # a version's number begins again in another registry: its address is part of the place
@@ -105,7 +110,9 @@ def download(name: str, version: str, address: str) -> Path:
             shutil.rmtree(partial, ignore_errors=True)  # of a download that was killed
             partial.mkdir()
             mlflow.set_tracking_uri(address)
-            mlflow.artifacts.download_artifacts(f"models:/{name}/{version}", dst_path=str(partial))
+            place = mlflow.MlflowClient(address, address).get_model_version_download_uri(name, version)
+            with refusals(address, place):
+                mlflow.artifacts.download_artifacts(f"models:/{name}/{version}", dst_path=str(partial))
             os.replace(partial, folder)
     return folder
 

@@ -24,6 +24,7 @@ from mlflow.utils.mlflow_tags import MLFLOW_DATASET_CONTEXT, MLFLOW_PARENT_RUN_I
 
 from ..core.errors import UserError
 from ..core.paths import PROCESSED, project_root
+from .refusals import refusals
 
 SAMPLING = 2.0  # seconds between two readings of the machine's load: stages can be short
 ONE_MODEL = threading.Lock()  # MLflow keeps the model that it logs in a global variable
@@ -176,13 +177,14 @@ def log_result(
     for run in [active.info.run_id, parent] if of_study else [active.info.run_id]:
         mlflow.log_metrics(metrics, run_id=run)
         MlflowClient().log_inputs(run, inputs)
-    for figure in figures:
-        mlflow.log_artifact(str(figure), "figures")
-    if model:
-        from .package import log_model
+    with refusals(mlflow.get_tracking_uri(), mlflow.get_artifact_uri()):
+        for figure in figures:
+            mlflow.log_artifact(str(figure), "figures")
+        if model:
+            from .package import log_model
 
-        with ONE_MODEL:
-            log_model(model)
+            with ONE_MODEL:
+                log_model(model)
 
 
 def log_part(message: Mapping[str, Any]) -> None:

@@ -1,0 +1,62 @@
+"""Errors of MLflow, and of what it keeps its files on, as ones for people."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from ..core.errors import UserError
+from .store import hide_password
+
+LIBRARIES = frozenset({"mlflow", "requests", "urllib3", "sqlalchemy"})
+CLIENTS = frozenset({"boto3", "botocore", "s3transfer", "azure", "google", "paramiko", "pysftp", "pyarrow"})
+"""Of artifact stores; MLflow imports the one that an address asks for, and passes its errors on as they are."""
+
+
+@contextmanager
+def refusals(address: str, artifacts: str = "") -> Iterator[None]:
+    """`address`: of the registry. `artifacts`: of the files that are read or written, where there are any.
+
+    Raises:
+        UserError: instead of an error of MLflow or of an artifact store, with the addresses and what to do.
+    """
+    try:
+        yield
+    except UserError:
+        raise
+    except Exception as error:
+        if not is_refusal(error):
+            raise
+        raise UserError(reason(error, address, artifacts)) from None
+
+
+def is_refusal(error: Exception) -> bool:
+    if isinstance(error, ImportError):
+        return missing_client(error) is not None
+    return type(error).__module__.partition(".")[0] in LIBRARIES | CLIENTS
+
+
+def missing_client(error: ImportError) -> str | None:
+    """The package that MLflow needs for this artifact store and that is not installed."""
+    package = (error.name or "").partition(".")[0]
+    return package if package in CLIENTS else None
+
+
+def reason(error: Exception, address: str, artifacts: str) -> str:
+    text, places = str(error), {"Registry": address} | ({"Artifacts": artifacts} if artifacts else {})
+    for own in places.values():
+        text = text.replace(own, hide_password(own))
+    where = " ".join(f"{name}: {hide_password(own)}." for name, own in places.items())
+    return " ".join(filter(None, [f"MLflow refused: {text.rstrip('.')}.", where, remedy(error, artifacts)]))
+
+
+def remedy(error: Exception, artifacts: str) -> str:
+    package = missing_client(error) if isinstance(error, ImportError) else None
+    if package:
+        return f"Install what reads that address: pip install {package}"
+    if artifacts:
+        return (
+            "Can that place be reached, is it there, and are its credentials set (docs/retraining.md)? For S3: "
+            "AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY, and MLFLOW_S3_ENDPOINT_URL where it is not Amazon's."
+        )
+    return ""
