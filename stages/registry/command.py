@@ -106,7 +106,8 @@ def gate(key: str | None = None, raw: Mapping[str, Any] | None = None) -> Decisi
         log.append(
             log.stamped(
                 event="gate", state="decided", name=decision.name, verdict=decision.verdict, reason=decision.reason,
-                candidate=decision.candidate, champion=decision.champion, test=decision.test,
+                candidate=decision.candidate, champion=decision.champion, test=decision.test, rules=decision.rules,
+                passing=decision.passing,
             )
         )  # fmt: skip
     for line in report.lines(decision):
@@ -160,12 +161,11 @@ def champion_of(name: str) -> Contender | None:
 def opened(name: str) -> Registry:
     """The registry, after what was begun is finished."""
     from ..shared.tracking.aliases import open_registry
-    from .promote import one_at_a_time, settle
+    from .promote import finish, one_at_a_time
 
     registry = open_registry(name)
     with one_at_a_time(name):
-        for line in settle(registry):
-            print(line, file=sys.stderr)
+        finish(registry)
     return registry
 
 
@@ -177,7 +177,8 @@ def promote(anyway: str = "", why: str = "", raw: Mapping[str, Any] | None = Non
     """Make the candidate of reports/gate the champion; its version.
 
     Raises:
-        UserError: as promote.promote; the export is not the one that was judged.
+        UserError: as promote.promote; the export is not the one that was judged; today's test images or settings are
+            others than those that it was judged by.
     """
     from ..shared.exported.export import ROOT, Export
     from . import promote as change
@@ -186,7 +187,7 @@ def promote(anyway: str = "", why: str = "", raw: Mapping[str, Any] | None = Non
 
     raw = read() if raw is None else raw
     decision = Decision.read()
-    check_name(decision, raw)
+    check_today(decision, raw)
     export = Export.read(ROOT / decision.candidate.key)
     if digest(export) != decision.candidate.digest:
         raise UserError(f"{export.folder}: not the model that {FILE} judged. Run `python -m stages gate` again.")
@@ -209,12 +210,23 @@ def challenge(decision: Decision, raw: Mapping[str, Any] | None = None) -> Versi
     return version
 
 
-def check_name(decision: Decision, raw: Mapping[str, Any]) -> None:
-    name = tool_settings(Params, raw, "registry").name
-    if decision.name != name:
+def check_today(decision: Decision, raw: Mapping[str, Any]) -> None:
+    """Raises UserError where another model's, other test images or other settings would be asked about today."""
+    from . import images
+    from .decision import FILE
+    from .gate import Rules, tested_on
+
+    rules = Rules.of(raw)
+    again = "Run `python -m stages gate` again."
+    if decision.name != rules.params.name:
+        raise UserError(f"{FILE}: was written for {decision.name}, and registry.name is {rules.params.name}. {again}")
+    if decision.rules != rules.digest:
         raise UserError(
-            f"reports/gate was written for {decision.name}, and registry.name is {name}. Run `python -m stages gate`."
+            f"{FILE}: {decision.candidate.key} was judged by other settings than params.yaml has now (registry, "
+            f"compare.sort_by, evaluate). {again}"
         )
+    if decision.test.fingerprint != tested_on(images.today()).fingerprint:
+        raise UserError(f"{FILE}: {decision.candidate.key} was judged on other test images than today's. {again}")
 
 
 def registered(registry: Registry, export: Export, decision: Decision, raw: Mapping[str, Any]) -> Version:

@@ -39,6 +39,8 @@ class Criterion(Settings):
     champion: Estimate | None = None
     difference: Estimate | None = None
     bound: float | None = None
+    passing: bool = False
+    """It is about this machine at this moment, so that another answer may be given tomorrow."""
     positives_needed: int | None = None
     """More patients with the disease that would decide, if both models are equally good; null: not known or not
     needed."""
@@ -71,10 +73,19 @@ class Decision(Settings):
     """By model: candidate, champion."""
     wear: Wear
     settings: dict[str, Any]
+    """registry of params.yaml."""
+    rules: str
+    """Digest of all settings that the verdict rests on (gate.Rules)."""
 
     @property
     def exit_code(self) -> int:
         return EXIT_CODES[self.verdict]
+
+    @property
+    def passing(self) -> bool:
+        """Whether the candidate is rejected only for what says nothing of the model, so that it may be asked again."""
+        failed = [own for own in self.criteria if own.answer == "fail"]
+        return bool(failed) and all(own.passing for own in failed)
 
     @property
     def positives_needed(self) -> int | None:

@@ -19,6 +19,7 @@ from ..shared.core.errors import UserError
 from ..shared.core.files import read_json
 from ..shared.core.paths import SHORTCUTS
 from ..shared.measures.groupings import groupings
+from ..shared.text.counts import count
 from . import images, log
 from .decision import Criterion, Decision, Dropped, Estimate, verdict_of
 from .judge import judge
@@ -62,13 +63,23 @@ class Rules:
         params = study.tool_settings(Params, raw, "registry")
         return cls(params, compare.sort_by, evaluate.seed, evaluate.subgroups.bins)
 
+    @property
+    def digest(self) -> str:
+        """Another one where the same two models on the same images may get another verdict."""
+        bins = {name: list(edges) for name, edges in self.bins.items()}
+        return sha256_of([self.params.model_dump(mode="json"), self.metric, self.seed, bins])
+
 
 def digest(export: Export) -> str:
     """Of the network and the thresholds: what decides a model's answers."""
     thresholds = {name: point.threshold for name, point in export.rules.points.items()}
     own = export.certificate
-    text = json.dumps([own.onnx_sha256, own.runtime, own.precision, thresholds], sort_keys=True)
-    return hashlib.sha256(text.encode()).hexdigest()
+    return sha256_of([own.onnx_sha256, own.runtime, own.precision, thresholds])
+
+
+def sha256_of(values: Any) -> str:
+    """Of what JSON can write."""
+    return hashlib.sha256(json.dumps(values, sort_keys=True).encode()).hexdigest()
 
 
 def decide(candidate: Contender, champion: Contender | None, rules: Rules) -> Decision:
@@ -99,7 +110,7 @@ def decide(candidate: Contender, champion: Contender | None, rules: Rules) -> De
         name=rules.params.name, verdict=verdict, reason=reason(verdict, criteria), candidate=own,
         champion=old, metric=rules.metric, criteria=criteria,
         notes=[*notes(champion, left_out, len(test), rules.params, worn), *shortcuts()], test=today, judged=judged,
-        dropped=left_out, wear=worn, settings=rules.params.model_dump(mode="json"),
+        dropped=left_out, wear=worn, settings=rules.params.model_dump(mode="json"), rules=rules.digest,
     )  # fmt: skip
 
 
@@ -133,7 +144,7 @@ def of_export(export: Export, kept: pd.DataFrame, params: Params) -> list[Criter
     parity = Criterion(
         name="export", answer="pass",
         sentence=f"Its probabilities differ by at most {certificate.largest_difference:.1g} from the trained model's, "
-        f"on {certificate.images} test images; {certificate.tolerance:g} is allowed.",
+        f"on {count(certificate.images, 'test image')}; {certificate.tolerance:g} is allowed.",
     )  # fmt: skip
     if kept.empty:
         return [parity]
@@ -141,19 +152,14 @@ def of_export(export: Export, kept: pd.DataFrame, params: Params) -> list[Criter
     time = Criterion(
         name="time of one image", answer="pass" if spent <= limit else "fail",
         sentence=f"{spent:.1f} ms on this machine; at most {limit:g} ms are allowed.",
-        candidate=Estimate(value=spent), bound=limit,
+        candidate=Estimate(value=spent), bound=limit, passing=True,
     )  # fmt: skip
     return [parity, time]
 
 
 def of_history(own: Model, entries: Sequence[Entry]) -> list[Criterion]:
     """A model that was rolled back does not come in again by itself, unless a person has brought it back since."""
-    back: Entry | None = None
-    for change in log.changes(entries):
-        if change.candidate and change.candidate.digest == own.digest:
-            back = None
-        elif change.event == "rollback" and change.champion and change.champion.digest == own.digest:
-            back = change
+    back = log.rolled_back(log.changes(entries)).get(own.digest)
     if back is None:
         return []
     why = f": {back.reason}" if back.reason else ""
@@ -174,8 +180,10 @@ def reason(verdict: str, criteria: Sequence[Criterion]) -> str:
     if verdict == "promote":
         return f"It passes all {len(of['pass'])} questions."
     needed = max((c.positives_needed for c in criteria if c.positives_needed is not None), default=None)
-    more = f" About {needed} more test patients with the disease would decide, if both models are equally good."
-    more = "" if needed is None else more
+    more = ""
+    if needed is not None:
+        patients = count(needed, "more test patient")
+        more = f" About {patients} with the disease would decide, if both models are equally good."
     return f"Not decided: {', '.join(of['undecided'])}.{more}"
 
 

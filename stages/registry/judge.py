@@ -31,6 +31,7 @@ from ..shared.measures.measure import Measure
 from ..shared.measures.noninferiority import Difference, more, of_rates, of_scores, turned
 from ..shared.measures.reliability import ece, expected_error, scored
 from ..shared.measures.statistics import once
+from ..shared.text.counts import count
 from .decision import Answer, Criterion, Estimate
 from .params import Params
 
@@ -136,7 +137,7 @@ def enough(ask: Question, table: pd.DataFrame) -> Criterion | None:
     for k, name in enumerate(answers.classes):
         there = len(np.unique(ask.clusters[answers.truth == k]))
         if there < least:
-            missing = f"{there} test patients of class {name} can judge, and at least {least} are needed."
+            missing = f"{count(there, 'test patient')} of class {name} can judge, and at least {least} are needed."
             needed = least - there if k in answers.positives else None
             return Criterion(name="patients", answer="undecided", sentence=missing, positives_needed=needed)
     return None

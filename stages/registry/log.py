@@ -67,6 +67,10 @@ class Entry(Settings):
     previous: Model | None = None
     """The alias before the event."""
     test: TestImages | None = None
+    rules: str | None = None
+    """Of a decision: digest of the settings that it rests on (gate.Rules); null: an earlier version wrote it."""
+    passing: bool = False
+    """Of a decision: the candidate was rejected only for what may be otherwise tomorrow (Decision.passing)."""
 
 
 def path() -> Path:
@@ -97,11 +101,14 @@ def read(name: str) -> list[Entry]:
 
 
 def append(entry: Entry) -> None:
-    """One write at the end of the file, which is on the disk when this returns."""
+    """One write at the end of the file, which is on the disk when this returns. It begins a line of its own, also where
+    somebody has edited the file and left the last line without an end."""
     line = json.dumps(entry.model_dump(mode="json", exclude_defaults=True), ensure_ascii=False) + "\n"
-    descriptor = os.open(path(), os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o644)
+    descriptor = os.open(path(), os.O_RDWR | os.O_APPEND | os.O_CREAT, 0o644)
     try:
-        os.write(descriptor, line.encode())
+        size = os.fstat(descriptor).st_size
+        whole = size == 0 or os.pread(descriptor, 1, size - 1) == b"\n"
+        os.write(descriptor, (line if whole else "\n" + line).encode())
         os.fsync(descriptor)
     finally:
         os.close(descriptor)
@@ -132,6 +139,25 @@ def changes(entries: Sequence[Entry]) -> list[Entry]:
     """The changes of the champion that the registry has had, the oldest first, as they were begun."""
     done = {entry.id for entry in entries if entry.state == "done"}
     return [entry for entry in entries if entry.state == "begun" and entry.id in done]
+
+
+def rolled_back(changes: Sequence[Entry]) -> dict[str, Entry]:
+    """The models that a rollback has put out of use and nobody has brought back, by digest, and that rollback.
+
+    `rollback --to` also goes forward again, to a model that was promoted later: that says nothing against the older one
+    that was in use in between.
+    """
+    promoted, back = dict[str, int](), dict[str, Entry]()
+    for i, change in enumerate(changes):
+        new, old = change.candidate, change.champion
+        if new is None:
+            continue
+        back.pop(new.digest, None)
+        if change.event == "promote":
+            promoted[new.digest] = i
+        elif old is not None and promoted.get(new.digest, -1) <= promoted.get(old.digest, i):
+            back[old.digest] = change
+    return back
 
 
 def lines(entries: Sequence[Entry]) -> list[str]:

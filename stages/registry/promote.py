@@ -12,6 +12,7 @@ what is read back.
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Protocol
@@ -71,7 +72,7 @@ def promote(
             'same, give your reason, which goes into the log: python -m stages promote --anyway "…"'
         )
     with one_at_a_time(registry.name):
-        settle(registry)
+        finish(registry)
         champion, previous = registry.alias(CHAMPION), registry.alias(PREVIOUS)
         if champion and champion.digest == decision.candidate.digest:
             return champion
@@ -107,7 +108,7 @@ def rollback(registry: Aliases, to: str | None = None, why: str = "") -> tuple[V
         UserError: there is no champion, no previous one, or no such version.
     """
     with one_at_a_time(registry.name):
-        settle(registry)
+        finish(registry)
         champion, previous = registry.alias(CHAMPION), registry.alias(PREVIOUS)
         if champion is None:
             raise UserError(f"{registry.name}: has no champion, so there is nothing to roll back.")
@@ -166,6 +167,12 @@ def standing(entries: Sequence[Entry]) -> tuple[Model | None, Model | None]:
     return champion, previous
 
 
+def finish(registry: Aliases) -> None:
+    """`settle`, and say what it did."""
+    for line in settle(registry):
+        print(line, file=sys.stderr)
+
+
 def settle(registry: Aliases) -> list[str]:
     """Finish the changes that were begun; a line about each. One whose champion has been replaced by somebody else is
     abandoned. Call it inside `one_at_a_time`."""
@@ -195,7 +202,7 @@ def make(registry: Aliases, change: Entry) -> None:
     if change.event == "promote" and before and before.version:
         registry.point(PREVIOUS, before.version)
     registry.point(CHAMPION, number)
-    if change.event == "rollback" and before and before.version:
+    if change.event == "rollback" and before and before.version and is_back(change, log.read(registry.name)):
         registry.tag(before.version, ROLLED_BACK, f"{change.at} {change.reason}".strip())
     champion = registry.alias(CHAMPION)
     if champion is None or champion.number != number:
@@ -209,6 +216,12 @@ def make(registry: Aliases, change: Entry) -> None:
     if challenger and challenger.number == number:
         registry.forget(CHALLENGER)
     close(change, "done")
+
+
+def is_back(change: Entry, entries: Sequence[Entry]) -> bool:
+    """Whether a rollback goes back, and not forward again."""
+    back = log.rolled_back([*log.changes(entries), change])
+    return change.champion is not None and change.champion.digest in back
 
 
 def close(change: Entry, state: str, why: str = "") -> None:

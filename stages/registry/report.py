@@ -5,6 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 
 from ..shared.core.files import atomic
+from ..shared.text.counts import count
+from ..shared.text.markdown import table_row
 from .decision import FOLDER, Criterion, Decision
 
 MARKS = {"pass": "✓", "fail": "✗", "undecided": "?"}
@@ -32,11 +34,12 @@ def opponent(decision: Decision) -> str:
 
 def judged(decision: Decision) -> str:
     counts = decision.judged
-    return f"{counts['images']} test images of {counts['patients']} patients, {counts['positives']} with the disease"
+    patients = count(counts["patients"], "patient")
+    return f"{count(counts['images'], 'test image')} of {patients}, {counts['positives']} with the disease"
 
 
 def markdown(decision: Decision) -> str:
-    rows = [f"| {MARKS[c.answer]} {c.answer} | {c.name} | {c.sentence} |" for c in decision.criteria]
+    rows = [table_row(f"{MARKS[c.answer]} {c.answer}", c.name, c.sentence) for c in decision.criteria]
     return "\n".join(
         [
             f"## Gate: {decision.verdict}",
@@ -46,7 +49,7 @@ def markdown(decision: Decision) -> str:
             "",
             "| | question | answer |",
             "|---|---|---|",
-            *(row.replace("\n", " ") for row in rows),
+            *rows,
             "",
             *(f"- {note}" for note in decision.notes),
             "",

@@ -53,6 +53,6 @@ def run(arguments: argparse.Namespace) -> int:
         reason = str(error) if isinstance(error, UserError) else f"Unexpected error: {type(error).__name__}."
         summary.write(summary.of_failure(reason, unfinished()))
         raise
-    summary.write(summary.of_round(made))
+    summary.write(summary.of_round(made), summary.pictures(made))
     print(f"{summary.headline(made)} Summary: {summary.FILE}")
     return made.exit_code

@@ -5,6 +5,7 @@ from __future__ import annotations
 import subprocess
 import sys
 import time
+import traceback
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Literal
@@ -36,7 +37,8 @@ VERDICTS: dict[str, Outcome] = {"promote": "passed", "reject": "rejected", "unde
 class Round:
     """What has happened. trained, restored: models that were trained, and that came from DVC's cache. candidate: the
     model that validation chose. champion: what was in use when the round began, in words. judged: the earlier decision
-    of the gate, where it was not asked again. drift: the verdict. remote: its name. version: of the new champion."""
+    of the gate, where it was not asked again. drift: the verdict. not_measured: why drift could not be measured.
+    remote: its name. version: of the new champion."""
 
     outcome: Outcome = "unchanged"
     trained: tuple[str, ...] = ()
@@ -46,6 +48,7 @@ class Round:
     decision: Decision | None = None
     judged: log.Entry | None = None
     drift: str = ""
+    not_measured: str = ""
     remote: str = ""
     version: str = ""
 
@@ -74,7 +77,8 @@ def go(params: Params, jobs: int | None, promote: bool) -> Round:
     made = replace(made, remote=place[0] if place else "", champion=in_words(champion))
     export(made.candidate, raw)
     if params.drift and champion is not None:
-        made = replace(made, drift=watch(champion, raw))
+        verdict, reason = watch(champion, raw)
+        made = replace(made, drift=verdict, not_measured=reason)
     made = judge(made, champion, raw, promote)
     if place and params.push:
         say(f"push to {place[0]}")
@@ -122,17 +126,24 @@ def in_words(champion: Contender | None) -> str:
     return "none yet" if champion is None else log.in_words(champion.model)
 
 
-def watch(champion: Contender, raw: Mapping[str, Any]) -> str:
-    """The verdict about images that the champion does not know; empty where there are none."""
+def watch(champion: Contender, raw: Mapping[str, Any]) -> tuple[str, str]:
+    """(verdict about images that the champion does not know, why there is none). Both are empty where there are no such
+    images. A drift that cannot be measured does not end the round: it decides nothing."""
     from ..drift import read
 
-    if not read.unknown(champion.export):
-        return ""
-    say("drift")
-    findings = drift.watch(
-        champion.export, read.of_study(champion.export), tool_settings(DriftParams, raw, "drift"), raw
-    )
-    return findings.name
+    try:
+        if not read.unknown(champion.export):
+            return "", ""
+        say("drift")
+        new = read.of_study(champion.export)
+        return drift.watch(champion.export, new, tool_settings(DriftParams, raw, "drift"), raw).name, ""
+    except UserError as error:
+        reason = str(error)
+    except Exception as error:  # its message may name a file, and so a patient
+        traceback.print_exception(error)
+        reason = f"Unexpected error: {type(error).__name__}. The log of this round has the details."
+    say(f"drift could not be measured: {reason}")
+    return "", reason
 
 
 def judge(made: Round, champion: Contender | None, raw: Mapping[str, Any], promote: bool) -> Round:
@@ -140,15 +151,19 @@ def judge(made: Round, champion: Contender | None, raw: Mapping[str, Any], promo
     question wears the test images. A promotion needs a decision of this round: reports/gate may be of another model, or
     may have been left on another machine."""
     from ..registry import images
-    from ..registry.gate import digest, tested_on
+    from ..registry.gate import Rules, digest, tested_on
     from ..shared.exported.export import ROOT, Export
 
     own = digest(Export.read(ROOT / made.candidate))
     if champion is not None and own == champion.model.digest:
         return made
-    name = tool_settings(RegistryParams, raw, "registry").name
-    today = tested_on(images.today()).fingerprint
-    before = judged_before(log.read(name), own, champion.model.digest if champion else None, today)
+    question = Question(
+        candidate=own,
+        champion=champion.model.digest if champion else None,
+        test=tested_on(images.today()).fingerprint,
+        rules=Rules.of(raw).digest,
+    )
+    before = judged_before(log.read(tool_settings(RegistryParams, raw, "registry").name), question)
     if before is not None and not made.trained and not made.restored:
         outcome = VERDICTS[str(before.verdict)]
         if not (outcome == "passed" and promote):
@@ -158,16 +173,26 @@ def judge(made: Round, champion: Contender | None, raw: Mapping[str, Any], promo
     return replace(made, outcome=VERDICTS[decision.verdict], decision=decision)
 
 
-def judged_before(entries: list[log.Entry], candidate: str, champion: str | None, today: str) -> log.Entry | None:
-    """The last decision about these two models, by their digests, on these test images, by their fingerprint."""
-    own = [
-        entry
-        for entry in entries
-        if entry.event == "gate"
-        and entry.candidate is not None
-        and entry.candidate.digest == candidate
-        and (entry.champion.digest if entry.champion else None) == champion
-        and entry.test is not None
-        and entry.test.fingerprint == today
-    ]
-    return own[-1] if own else None
+@dataclass(frozen=True)
+class Question:
+    """What a decision of the gate depends on. candidate, champion, rules: digests. test: fingerprint of the images."""
+
+    candidate: str
+    champion: str | None
+    test: str
+    rules: str
+
+
+def judged_before(entries: list[log.Entry], question: Question) -> log.Entry | None:
+    """The last decision about this very question; None where it is to be asked, or asked again: a candidate that was
+    rejected for a passing reason is as good as not judged."""
+    own = [entry for entry in entries if entry.event == "gate" and asked(entry) == question]
+    return own[-1] if own and not own[-1].passing else None
+
+
+def asked(entry: log.Entry) -> Question | None:
+    """None: an earlier version wrote it, which did not say by what settings."""
+    if entry.candidate is None or entry.test is None or entry.rules is None:
+        return None
+    champion = entry.champion.digest if entry.champion else None
+    return Question(entry.candidate.digest, champion, entry.test.fingerprint, entry.rules)

@@ -8,10 +8,12 @@ import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from ..drift.report import MARKDOWN as DRIFT
+from ..drift import report as drift
 from ..registry import report as gate
 from ..shared.core.files import atomic
 from ..shared.core.paths import report_dir
+from ..shared.text.counts import count
+from ..shared.text.markdown import table_row
 from .loop import Round
 
 FILE = report_dir("retrain") / "summary.md"
@@ -19,7 +21,7 @@ VARIABLE = "GITHUB_STEP_SUMMARY"
 LARGEST = 900_000  # bytes; GitHub drops a summary of more than 1 MiB
 BOARD = report_dir("compare") / "leaderboard.csv"
 ROWS = 12  # of the leaderboard
-PICTURES = ("reports/compare/figures/intervals.png", "reports/drift/separation.png", "reports/drift/facts.png")
+INTERVALS = report_dir("compare") / "figures" / "intervals.png"
 
 
 def headline(made: Round) -> str:
@@ -46,14 +48,16 @@ def of_round(made: Round) -> str:
             "wears the test images.",
             "",
         ]
-    if made.drift and DRIFT.is_file():
-        parts += [DRIFT.read_text(encoding="utf-8").replace("## ", "## New images. ", 1)]
+    if made.not_measured:
+        parts += ["## New images: drift not measured", "", *quoted(made.not_measured), ""]
+    elif made.drift:
+        parts += [drift.MARKDOWN.read_text(encoding="utf-8").replace("## ", "## New images. ", 1)]
     return "\n".join([*parts, *leaderboard()])
 
 
 def steps(made: Round) -> list[str]:
     """What was done, as a list."""
-    trained = f"{len(made.trained)} models trained" if len(made.trained) != 1 else "1 model trained"
+    trained = f"{count(len(made.trained), 'model')} trained"
     named = f" ({', '.join(made.trained[:6])}{', …' if len(made.trained) > 6 else ''})" if made.trained else ""
     lines = [f"- {trained}{named}"]
     if made.restored:
@@ -66,10 +70,15 @@ def steps(made: Round) -> list[str]:
 
 def of_failure(reason: str, unfinished: bool = False) -> str:
     """`unfinished`: a change of the champion was begun."""
-    text = "\n".join(f"    {line}" for line in reason.splitlines())
+    text = "\n".join(quoted(reason))
     champion = "A change of the champion was begun: `python -m stages log` finishes it and shows who is champion."
     champion = champion if unfinished else "This round promoted no model."
     return f"# Retraining: failed\n\n**{champion}**\n\n{text}\n"
+
+
+def quoted(reason: str) -> list[str]:
+    """As it is, whatever Markdown would make of it."""
+    return [f"    {line}" for line in reason.splitlines()]
 
 
 def leaderboard(path: Path = BOARD) -> list[str]:
@@ -81,16 +90,16 @@ def leaderboard(path: Path = BOARD) -> list[str]:
     if not rows:
         return []
     metric, shown = rows[0]["metric"], rows[:ROWS]
-    table = [f"| model | {metric} (test) | interval | {metric} (validation) |", "|---|---|---|---|"]
+    table = [table_row("model", f"{metric} (test)", "interval", f"{metric} (validation)"), "|---|---|---|---|"]
     table += [line(row, metric) for row in shown]
     rest = [f"\n{len(rows) - len(shown)} more in leaderboard.csv."] if len(rows) > len(shown) else []
     return ["## Leaderboard", "", *table, *rest, "", *chart(shown, metric), ""]
 
 
-def line(row: Mapping[str, str], metric: str) -> str:
-    name = f"**{row['key']}** (chosen)" if row["chosen"] == "True" else row["key"]
-    interval = f"{number(row[f'{metric}_low'])} to {number(row[f'{metric}_high'])}"
-    return f"| {name} | {number(row[metric])} | {interval} | {number(row[f'val_{metric}'])} |"
+def line(model: Mapping[str, str], metric: str) -> str:
+    name = f"**{model['key']}** (chosen)" if model["chosen"] == "True" else model["key"]
+    interval = f"{number(model[f'{metric}_low'])} to {number(model[f'{metric}_high'])}"
+    return table_row(name, number(model[metric]), interval, number(model[f"val_{metric}"]))
 
 
 def number(text: str) -> str:
@@ -110,18 +119,18 @@ def chart(rows: Sequence[Mapping[str, str]], metric: str) -> list[str]:
     ]  # fmt: skip
 
 
-def pictures(folder: Path) -> list[str]:
-    """Links to figures that are there, for readers of the file."""
-    there = [Path(name) for name in PICTURES if Path(name).is_file()]
-    return [f"![{path.stem}]({os.path.relpath(path, folder)})" for path in there]
+def pictures(made: Round) -> tuple[Path, ...]:
+    """Figures of this round; those of drift may be of an earlier one."""
+    shown = [INTERVALS, *((drift.SEPARATION, drift.FACTS) if made.drift else ())]
+    return tuple(path for path in shown if path.is_file())
 
 
-def write(text: str) -> None:
-    """Here, and at the end of the job's summary where this is a job of GitHub."""
+def write(text: str, shown: Sequence[Path] = ()) -> None:
+    """Here, with links to the figures, and at the end of the job's summary where this is a job of GitHub."""
     text = cut(text)
-    shown = "\n".join([text, *pictures(FILE.parent), ""])
+    links = [f"![{path.stem}]({os.path.relpath(path, FILE.parent)})" for path in shown]
     with atomic(FILE) as partial:
-        partial.write_text(shown, encoding="utf-8")
+        partial.write_text("\n".join([text, *links, ""]), encoding="utf-8")
     if place := os.environ.get(VARIABLE):
         with Path(place).open("a", encoding="utf-8") as file:
             file.write(text + "\n")

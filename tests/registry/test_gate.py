@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import re
 from dataclasses import dataclass, field
 from types import SimpleNamespace
 
@@ -10,9 +11,11 @@ import numpy as np
 import pandas as pd
 import pytest
 from PIL import Image
+from ruamel.yaml import YAML
 from sklearn.metrics import roc_auc_score
 
 from stages.registry import images, log, report
+from stages.registry.command import check_today
 from stages.registry.decision import Decision
 from stages.registry.gate import Contender, Rules, decide, digest
 from stages.registry.params import Params
@@ -196,6 +199,27 @@ def test_a_model_that_was_rolled_back_does_not_come_in_again(study):
 def test_a_slow_model_is_rejected(study):
     decision = decide(Contender(Bright()), None, rules(latency_ms=1e-6))
     assert answers_of(decision)["time of one image"] == "fail"
+    assert decision.passing  # the machine may have had other work
+    assert not decide(Contender(Bright(noise=300)), champion(noise=0), rules(latency_ms=1e-6, floors={})).passing
+
+
+def test_only_todays_question_is_promoted(study, workspace, repository):
+    """Not what was judged on other test images, or by other settings."""
+    raw = YAML(typ="safe").load(repository / "params.yaml")
+    raw["registry"] |= {"name": "chest", "draws": 300}
+    decision = decide(Contender(Bright()), None, Rules.of(raw))
+    check_today(decision, raw)
+    for section, changes, reason in [
+        ("registry", {"name": "brain"}, "written for chest"),
+        ("registry", {"margin": 0.01}, "other settings"),
+        ("compare", {"sort_by": "pr_auc"}, "other settings"),
+    ]:
+        with pytest.raises(UserError, match=reason):
+            check_today(decision, raw | {section: raw[section] | changes})
+    path = workspace / "data" / "processed" / "index.parquet"
+    pd.read_parquet(path).iloc[1:].to_parquet(path)
+    with pytest.raises(UserError, match="other test images"):
+        check_today(decision, raw)
 
 
 def test_models_of_other_classes_are_not_compared(study):
@@ -214,6 +238,14 @@ def test_the_report_is_read_back_and_says_the_same_three_times(study):
         assert any(criterion.sentence in line for line in report.lines(decision))
     assert "<svg" in page
     assert "p1_0" not in page + text + log.path().name
+
+
+def test_a_bar_in_the_name_of_a_group_does_not_break_the_table(study):
+    decision = decide(Contender(Bright()), None, rules())
+    criterion = decision.criteria[0].model_copy(update={"sentence": "lowest: −0.01 in “site: a|b”."})
+    text = report.markdown(decision.model_copy(update={"criteria": [criterion]}))
+    (line,) = [line for line in text.splitlines() if "lowest" in line]
+    assert len(re.findall(r"(?<!\\)\|", line)) == 4
 
 
 def test_only_classification_has_a_gate():

@@ -61,7 +61,7 @@ def decision(number, champion=None, verdict="promote"):
         champion=Model(key="k", digest=f"digest{champion}", version=champion) if champion else None, metric="auroc",
         criteria=[Criterion(name="AUROC", answer="pass", sentence="Good.")], notes=[],
         test=wear.described([("a", "sick")], 1), judged={}, dropped={}, wear=wear.Wear(exact=0, similar=0, passes_by_luck=0.05),
-        settings={},
+        settings={}, rules="rules",
     )  # fmt: skip
 
 
@@ -185,6 +185,42 @@ def test_a_rollback_goes_to_any_version_that_is_asked_for(two):
     assert two.aliases == {"champion": "1", "previous": "2"}
     rollback(two, to="3")
     assert two.aliases["champion"] == "3"
+
+
+def backed():
+    return set(log.rolled_back(log.changes(log.read("chest"))))
+
+
+def test_going_forward_again_says_nothing_against_the_version_in_between(two):
+    rollback(two, why="too slow")
+    assert backed() == {"digest2"}
+    rollback(two, to="2", why="it was the network")
+    assert backed() == set()
+    assert set(two.tags) == {"2"}
+    put(two, "3", champion="2")
+    rollback(two, why="misses effusions")
+    put(two, "4", champion="2")
+    rollback(two)
+    assert backed() == {"digest3", "digest4"}  # both were bad
+    put(two, "3", champion="2", why="trained again by hand")
+    assert backed() == {"digest4"}
+
+
+def test_a_rollback_says_which_change_it_finished_first(two, capsys):
+    two.dies_at, two.writes = 2, 0
+    with pytest.raises(Killed):
+        put(two, "3", champion="2")
+    champion, changed = rollback(two)
+    assert (champion.number, changed) == ("2", True)
+    assert "Finished the promote to version 3" in capsys.readouterr().err
+
+
+def test_the_log_goes_on_where_an_edit_left_the_last_line_without_an_end(two):
+    text = log.path().read_text()
+    log.path().write_text(text.rstrip("\n"))
+    put(two, "3", champion="2")
+    assert log.path().read_text().startswith(text)
+    assert len(states()) == 6
 
 
 def test_there_is_nothing_before_the_first_champion(workspace):

@@ -46,6 +46,7 @@ def calls(workspace: Path, monkeypatch: pytest.MonkeyPatch) -> list[str]:
     monkeypatch.setattr("stages.registry.gate.digest", lambda _: "new")
     monkeypatch.setattr("stages.registry.images.today", lambda: None)
     monkeypatch.setattr("stages.registry.gate.tested_on", lambda _: TODAY)
+    monkeypatch.setattr("stages.registry.gate.Rules.of", lambda _: SimpleNamespace(digest="rules"))
     monkeypatch.setattr(registry, "champion_of", lambda _: None)
     monkeypatch.setattr(registry, "gate", step("gate", SimpleNamespace(verdict="promote")))
     monkeypatch.setattr(registry, "promote", step("promote", SimpleNamespace(number="1")))
@@ -61,6 +62,7 @@ def remember(verdict: str) -> None:
             verdict=verdict,
             candidate=Model(key="a-b-c", digest="new"),
             test=TODAY,
+            rules="rules",
         )
     )
 
@@ -92,6 +94,59 @@ def test_a_model_that_passed_earlier_is_judged_again_before_it_is_promoted(
     remember(verdict)
     loop.go(Params(), None, promote)
     assert calls[3:] == steps
+
+
+def test_what_failed_for_a_passing_reason_is_tried_again(calls: list[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    """The gate has passed the model, and then the server was away."""
+    works, reasons = registry.promote, [UserError("MLflow refused: no space left")]
+
+    def promote(**values: Any) -> Any:
+        if reasons:
+            raise reasons.pop()
+        return works(**values)
+
+    monkeypatch.setattr(registry, "promote", promote)
+    remember("promote")
+    with pytest.raises(UserError, match="no space left"):
+        loop.go(Params(), None, promote=True)
+    assert loop.go(Params(), None, promote=True).outcome == "promoted"
+    assert calls[-3:] == ["gate", "push", "promote"]
+
+
+@pytest.mark.parametrize("change", ["images", "settings", ""])
+def test_a_rejected_model_is_judged_again_on_other_images_or_by_other_settings_alone(
+    calls: list[str], monkeypatch: pytest.MonkeyPatch, change: str
+) -> None:
+    remember("reject")
+    if change == "images":
+        monkeypatch.setattr("stages.registry.gate.tested_on", lambda _: TODAY.model_copy(update={"fingerprint": "new"}))
+    elif change == "settings":
+        monkeypatch.setattr("stages.registry.gate.Rules.of", lambda _: SimpleNamespace(digest="another margin"))
+    loop.go(Params(), None, promote=False)
+    assert ("gate" in calls) == bool(change)
+
+
+@pytest.mark.parametrize(
+    ("error", "reason"),
+    [(UserError("no image can be read"), "no image can be read"), (ValueError("person12.png"), "ValueError")],
+)
+def test_a_drift_that_cannot_be_measured_is_a_note_and_the_round_goes_on(
+    calls: list[str], monkeypatch: pytest.MonkeyPatch, error: Exception, reason: str
+) -> None:
+    champion = SimpleNamespace(export=None, model=Model(key="d-e-f", digest="old", version="1"))
+
+    def refuse(_: object) -> None:
+        raise error
+
+    monkeypatch.setattr(registry, "champion_of", lambda _: champion)
+    monkeypatch.setattr("stages.drift.read.unknown", refuse)
+    monkeypatch.setattr("stages.registry.report.markdown", lambda _: "")
+    assert command.run(Namespace(promote=True, jobs=None)) == 0
+    assert calls[-3:] == ["gate", "push", "promote"]
+    text = summary.FILE.read_text()
+    assert "# Retraining: promoted" in text
+    assert reason in text
+    assert "person12" not in text
 
 
 def test_any_failure_leaves_a_summary_and_a_begun_change_is_named(

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
+from stages.drift import report as drift
 from stages.registry import log
 from stages.registry.log import Entry, Model
 from stages.retrain import loop, summary
-from stages.retrain.loop import Round
+from stages.retrain.loop import Question, Round
 
 BOARD = """rank,key,kind,status,metric,auroc,auroc_low,auroc_high,val_auroc,chosen
 1,small_cnn-fine_tune-full,model,complete,auroc,0.91,0.85,0.95,0.93,True
@@ -18,12 +20,12 @@ BOARD = """rank,key,kind,status,metric,auroc,auroc_low,auroc_high,val_auroc,chos
 """
 
 
-def entry(verdict: str, candidate: str, champion: str | None) -> Entry:
+def entry(verdict: str, candidate: str, champion: str | None, passing: bool = False) -> Entry:
     return Entry(
         event="gate", state="decided", id="1", at="2026-11-26T12:00:00Z", who="t", name="lightbox", verdict=verdict,
         reason="Not decided: sensitivity.", candidate=Model(key="a-b-c", digest=candidate),
         champion=Model(key="d-e-f", digest=champion, version="1") if champion else None,
-        test=log.TestImages(fingerprint="today", images=1, patients=1, sketch=[]),
+        test=log.TestImages(fingerprint="today", images=1, patients=1, sketch=[]), rules="rules", passing=passing,
     )  # fmt: skip
 
 
@@ -71,11 +73,35 @@ def test_exit_codes_and_headlines_agree(outcome: loop.Outcome, code: int, words:
     assert words in summary.headline(made)
 
 
-def test_a_decision_is_remembered_for_the_same_two_models_and_images_alone() -> None:
+def test_a_decision_is_remembered_for_the_same_question_alone() -> None:
     entries = [entry("undecided", "x", None), entry("reject", "x", "y"), entry("undecided", "x", "y")]
-    assert loop.judged_before(entries, "x", "y", "today") is entries[2]
-    assert loop.judged_before(entries, "x", None, "today") is entries[0]
-    assert loop.judged_before(entries, "x", "z", "today") is None
-    assert loop.judged_before(entries, "x", "y", "other images") is None
+    same = Question("x", "y", "today", "rules")
+    assert loop.judged_before(entries, same) is entries[2]
+    assert loop.judged_before(entries, replace(same, champion=None)) is entries[0]
+    for other in ({"champion": "z"}, {"test": "other images"}, {"rules": "another margin"}, {"candidate": "w"}):
+        assert loop.judged_before(entries, replace(same, **other)) is None
+    assert loop.judged_before([entries[1].model_copy(update={"rules": None})], same) is None  # an earlier version
     made = Round(outcome="undecided", candidate="a-b-c", judged=entries[2])
     assert "not asked again" in summary.of_round(made)
+
+
+def test_a_rejection_for_a_passing_reason_is_no_judgement() -> None:
+    same = Question("x", "y", "today", "rules")
+    assert loop.judged_before([entry("reject", "x", "y", passing=True)], same) is None
+    assert loop.judged_before([entry("reject", "x", "y", passing=True), entry("reject", "x", "y")], same) is not None
+
+
+@pytest.mark.parametrize(("verdict", "names"), [("acquisition", ["intervals", "separation"]), ("", ["intervals"])])
+def test_pictures_of_an_earlier_drift_are_not_shown(workspace: Path, verdict: str, names: list[str]) -> None:
+    for path in (summary.INTERVALS, drift.SEPARATION):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.touch()
+    summary.write("# Retraining: unchanged", summary.pictures(Round(drift=verdict)))
+    text = summary.FILE.read_text()
+    assert [name for name in ("intervals", "separation", "facts") if f"![{name}](../" in text] == names
+
+
+def test_why_drift_was_not_measured_is_said() -> None:
+    text = summary.of_round(Round(candidate="a-b-c", not_measured="MLflow refused: no such host."))
+    assert "drift not measured" in text
+    assert "no such host" in text
