@@ -9,8 +9,12 @@ from ..core.errors import UserError
 from .store import hide_password
 
 LIBRARIES = frozenset({"mlflow", "requests", "urllib3", "sqlalchemy"})
-CLIENTS = frozenset({"boto3", "botocore", "s3transfer", "azure", "google", "paramiko", "pysftp", "pyarrow"})
-"""Of artifact stores; MLflow imports the one that an address asks for, and passes its errors on as they are."""
+CLIENTS = {
+    "boto3": "boto3", "botocore": "boto3", "s3transfer": "boto3", "azure": "azure-storage-blob",
+    "google": "google-cloud-storage", "pysftp": "pysftp", "paramiko": "pysftp", "pyarrow": "pyarrow",
+}  # fmt: skip
+"""Of artifact stores, and what to install for each. MLflow imports the one that an address asks for, and passes its
+errors on as they are."""
 
 
 @contextmanager
@@ -33,13 +37,12 @@ def refusals(address: str, artifacts: str = "") -> Iterator[None]:
 def is_refusal(error: Exception) -> bool:
     if isinstance(error, ImportError):
         return missing_client(error) is not None
-    return type(error).__module__.partition(".")[0] in LIBRARIES | CLIENTS
+    return type(error).__module__.partition(".")[0] in {*LIBRARIES, *CLIENTS}
 
 
 def missing_client(error: ImportError) -> str | None:
     """The package that MLflow needs for this artifact store and that is not installed."""
-    package = (error.name or "").partition(".")[0]
-    return package if package in CLIENTS else None
+    return CLIENTS.get((error.name or "").partition(".")[0])
 
 
 def reason(error: Exception, address: str, artifacts: str) -> str:
