@@ -31,7 +31,8 @@ def add_commands(commands: Any) -> None:
             "Compare new images with those that the model was validated and tested on, and name what differs: "
             "prevalence, acquisition or population. Say which images: a folder or a .zip, --served or --study. "
             "docs/drift.md explains it.",
-            reads="params.yaml (section drift), models/onnx/<key>/, the new images",
+            reads="params.yaml (section drift), models/onnx/<key>/, the new images; with --served the server's log "
+            "and the export of the version that answered last",
             writes="reports/drift/, a run of MLflow",
             example="python -m stages drift /data/this_month",
             codes="0 no drift shown, 3 drift, 4 too few patients, 1 failed",

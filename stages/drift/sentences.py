@@ -6,8 +6,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from ..shared.text.counts import count, points
-from ..shared.text.markdown import table_row
+from ..shared.core.words import count, points, table_row
 from .read import CONFIDENCE, New
 from .statistics.battery import Test
 from .statistics.prevalence import Prevalence

@@ -41,8 +41,8 @@ def add_commands(commands: Any) -> None:
         help="Make the model that passed the gate the champion.",
         description=description(
             "Make the candidate of the last gate the champion; the old one becomes `previous`. Refuses where the gate "
-            "did not pass it, or the champion has changed since. Servers follow.",
-            reads="reports/gate/, models/<key>/, models/onnx/<key>/",
+            "did not pass it, or the champion, the test images or the settings have changed since. Servers follow.",
+            reads="params.yaml, data/, reports/gate/, models/<key>/, models/onnx/<key>/",
             writes="the registry (a version and its aliases), champions.jsonl: commit it",
             example='python -m stages promote --why "trained on the films of May"',
         ),

@@ -18,8 +18,8 @@ from .. import study
 from ..shared.core.errors import UserError
 from ..shared.core.files import read_json
 from ..shared.core.paths import SHORTCUTS
+from ..shared.core.words import count
 from ..shared.measures.groupings import groupings
-from ..shared.text.counts import count
 from . import images, log
 from .decision import Criterion, Decision, Dropped, Estimate, verdict_of
 from .judge import judge

@@ -21,6 +21,7 @@ import numpy as np
 from ..shared.core.errors import unknown
 from ..shared.core.files import finite
 from ..shared.core.paths import PARAMS
+from ..shared.core.words import count
 from ..shared.measures import MEASURES
 from ..shared.measures.classification import Answers
 from ..shared.measures.gaps import Score, gaps
@@ -31,7 +32,6 @@ from ..shared.measures.measure import Measure
 from ..shared.measures.noninferiority import Difference, more, of_rates, of_scores, turned
 from ..shared.measures.reliability import ece, expected_error, scored
 from ..shared.measures.statistics import once
-from ..shared.text.counts import count
 from .decision import Answer, Criterion, Estimate
 from .params import Params
 

@@ -5,8 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from ..shared.core.files import atomic
-from ..shared.text.counts import count
-from ..shared.text.markdown import table_row
+from ..shared.core.words import count, table_row
 from .decision import FOLDER, Criterion, Decision
 
 MARKS = {"pass": "✓", "fail": "✗", "undecided": "?"}

@@ -12,8 +12,7 @@ from ..drift import report as drift
 from ..registry import report as gate
 from ..shared.core.files import atomic
 from ..shared.core.paths import report_dir
-from ..shared.text.counts import count
-from ..shared.text.markdown import table_row
+from ..shared.core.words import count, table_row
 from .loop import Round
 
 FILE = report_dir("retrain") / "summary.md"

@@ -26,10 +26,10 @@ from stages.drift.statistics.battery import Options
 from stages.drift.verdict import Findings, judge
 from stages.shared.arrays.preprocessing import Preprocessor, PreprocessSpec
 from stages.shared.core.errors import UserError
+from stages.shared.core.words import points
 from stages.shared.exported import served
 from stages.shared.exported.facts import facts_of
 from stages.shared.exported.training import FACTS
-from stages.shared.text.counts import points
 
 Change = Callable[[np.ndarray], np.ndarray]
 OPTIONS = Options(alpha=0.05, permutations=399, draws=100, level=0.95, seed=0)

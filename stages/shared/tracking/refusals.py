@@ -6,7 +6,6 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 from ..core.errors import UserError
-from .store import hide_password
 
 LIBRARIES = frozenset({"mlflow", "requests", "urllib3", "sqlalchemy"})
 CLIENTS = {
@@ -46,11 +45,8 @@ def missing_client(error: ImportError) -> str | None:
 
 
 def reason(error: Exception, address: str, artifacts: str) -> str:
-    text, places = str(error), {"Registry": address} | ({"Artifacts": artifacts} if artifacts else {})
-    for own in places.values():
-        text = text.replace(own, hide_password(own))
-    where = " ".join(f"{name}: {hide_password(own)}." for name, own in places.items())
-    return " ".join(filter(None, [f"MLflow refused: {text.rstrip('.')}.", where, remedy(error, artifacts)]))
+    where = f"Registry: {address}." + (f" Artifacts: {artifacts}." if artifacts else "")
+    return " ".join(filter(None, [f"MLflow refused: {str(error).rstrip('.')}.", where, remedy(error, artifacts)]))
 
 
 def remedy(error: Exception, artifacts: str) -> str:
