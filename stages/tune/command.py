@@ -131,8 +131,10 @@ def search(target: Target, keep: bool, recorder: Recorder) -> Result:
         out.mkdir(parents=True, exist_ok=True)
         report.write_trials(out / "trials.csv", studies)
         figures = [
-            report.history(out / "history.png", studies, target.metric),
-            report.settings(out / "settings.png", studies, target.params.space, target.metric),
+            report.history(out / "history.png", studies, str(target.key), target.metric),
+            report.settings(
+                out / "settings.png", studies, target.params.space, target.present, str(target.key), target.metric
+            ),
         ]
         if shares := report.importances(studies, target.params.space):
             figures.append(report.importance(out / "importance.png", shares))
@@ -156,9 +158,11 @@ def search(target: Target, keep: bool, recorder: Recorder) -> Result:
             "sentences": sentences,
         },
     )
-    show(target, candidates, budget, sentences)
+    lines = in_words(target, candidates, budget, sentences)
+    print("\n".join(["", *lines]))
+    report.write_summary(out / "summary.md", str(target.key), lines, figures)
     write_winner(target, best, keep)
-    print(f"Report: {out}/ (history.png, settings.png, trials.csv, result.json)")
+    print(f"Report: {out}/summary.md, with figures, trials.csv and result.json beside it")
     means = {f"tune/{candidate.name}": candidate.mean for candidate in candidates.values()}
     return Result(metrics=means, figures=tuple(figures))
 
@@ -246,19 +250,20 @@ def confirm(
     return candidates, share
 
 
-def show(
+def in_words(
     target: Target, candidates: Mapping[str, verdict.Candidate], budget: Mapping[str, Any], sentences: list[str]
-) -> None:
+) -> list[str]:
+    """The lines that the terminal shows."""
     params = target.params
     folds, seeds = (f"{n} {name}{'s' * (n != 1)}" for n, name in ((params.folds, "fold"), (params.confirm, "seed")))
-    print(f"\n{target.key}: {target.metric}, mean of {folds} × {seeds} that chose nothing")
+    lines = [f"{target.key}: {target.metric}, mean of {folds} × {seeds} that chose nothing"]
     for name, candidate in candidates.items():
         values = ", ".join(f"{place} {value}" for place, value in candidate.values.items())
-        print(f"  {verdict.LABELS[name]:22} {candidate.mean:.4f}   {values}")
+        lines.append(f"  {verdict.LABELS[name]:22} {candidate.mean:.4f}   {values}")
     for name, spent in budget.items():
         cost = f"{spent['trials']} trials, {spent['epochs']} epochs, {spent['pruned']} ended early"
-        print(f"  {verdict.LABELS[name]}: {cost}")
-    print("\n".join(sentences))
+        lines.append(f"  {verdict.LABELS[name]:22} {cost}")
+    return [*lines, *sentences]
 
 
 def write_winner(target: Target, best: verdict.Candidate, keep: bool) -> None:

@@ -93,6 +93,9 @@ def test_the_winner_is_written_the_report_is_there_and_a_second_call_trains_no_t
     assert result["winner"] in ("search", "random")
     assert result["importance"]["train.optimizer.lr"] > 0.5
     assert {path.name for path in folder.glob("*.png")} == {"history.png", "importance.png", "settings.png"}
+    summary = (folder / "summary.md").read_text()
+    assert "The search beat the present settings" in summary
+    assert "![importance](importance.png)" in summary
     assert [name for name, _, _ in recorder.parts[:2]] == ["search 0", "random 0"]
     assert len(recorder.parts) == 24
     assert recorder.result.metrics["tune/search"] > 0.8

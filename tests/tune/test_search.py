@@ -135,6 +135,8 @@ def test_hopeless_trials_end_early_and_the_best_is_still_found(storage, pruner, 
     assert len(pruned) > 5
     assert all(one["epochs"] < folds * EPOCHS for one in pruned)
     assert best_first(study)[0].user_attrs["values"]["train.schedule"]["name"] == "cosine"
+    ended = [report.last_value(trial) for trial in finished(study) if trial.state == optuna.trial.TrialState.PRUNED]
+    assert all(value < best_first(study)[0].value for value in ended)
     spent = report.budget(study)
     assert spent["trials"] == 40
     assert spent["pruned"] == len(pruned)
