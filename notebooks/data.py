@@ -42,7 +42,8 @@ reasons = manifest["reason"].str.partition(":")[0].fillna("used").value_counts()
 fig, ax = plt.subplots(figsize=(7, 0.35 * len(reasons) + 0.8))
 ax.barh(reasons.index, reasons.to_numpy(), color=["#7b838c"] + ["#d55e00"] * (len(reasons) - 1))
 ax.bar_label(ax.containers[0], padding=3)
-ax.set(title="Images by what became of them", xscale="log")
+ax.set(title="Images by what became of them", xlabel="images", xscale="log")
+ax.margins(x=0.1)
 ax.invert_yaxis()
 
 # %% [markdown]
@@ -82,13 +83,14 @@ assert index.groupby("patient")["split"].nunique().max() == 1, "a patient is on 
 
 # %%
 used = manifest.merge(index[["path", "split"]], on="path")
-fig, axes = plt.subplots(1, 3, figsize=(10, 2.6))
+fig, axes = plt.subplots(1, 3, figsize=(10, 3), layout="constrained")
 for ax, fact in zip(axes, ("brightness", "contrast", "sharpness"), strict=True):
     edges = np.histogram_bin_edges(used[fact], 30)
     for name, rows in used.groupby("label", observed=True):
         ax.hist(rows[fact], edges, density=True, histtype="step", linewidth=1.6, color=colour[name], label=name)
     ax.set(title=fact, yticks=[])
-axes[0].legend(frameon=False)
+fig.legend(*axes[0].get_legend_handles_labels(), loc="outside lower center", ncols=len(classes), frameon=False)
+plt.show()
 
 # %% [markdown]
 # ## Shortcuts
@@ -105,4 +107,5 @@ ax.errorbar(meters["auroc"], meters["title"], xerr=errors, fmt="o", color="#0072
 ax.axvline(0.5, color="#7b838c", linewidth=0.8)
 ax.axvline(shortcuts["bar"], color="#d55e00", linestyle="--", linewidth=0.8)
 ax.set(xlabel="AUROC", xlim=(0.3, 1), title="Can the label be told from this alone?")
+ax.margins(y=0.4)
 ax.invert_yaxis()

@@ -51,6 +51,7 @@ for place, row in board.iterrows():
     ax.plot([low, high], [place, place], color=colour[row["strategy"]], linewidth=2)
     ax.plot(row[metric], place, "o", color=colour[row["strategy"]])
 ax.set(yticks=board.index, yticklabels=board["key"], xlabel=f"{metric} on test", title=f"Validation chose {key}")
+ax.margins(y=0.2)
 ax.invert_yaxis()
 
 # %% [markdown]
@@ -59,10 +60,12 @@ ax.invert_yaxis()
 # %%
 fig, (roc, reliability) = plt.subplots(1, 2, figsize=(9, 4))
 RocCurveDisplay.from_predictions(truth, score, ax=roc, plot_chance_level=True, name=positive)
+roc.set(xlabel="1 − specificity", ylabel="sensitivity", title="ROC")
 observed, stated = calibration_curve(truth, score, n_bins=8, strategy="quantile")
 reliability.plot([0, 1], [0, 1], color="#7b838c", linewidth=0.8)
 reliability.plot(stated, observed, "o-", color="#0072b2")
 reliability.set(xlabel="calibrated probability", ylabel=f"share of {positive}", title="Reliability", aspect="equal")
+plt.show()
 
 # %% [markdown]
 # ## What a threshold means
@@ -74,12 +77,13 @@ grid = np.linspace(0, 1, 201)
 above = score[:, None] > grid
 predicted = (test["predicted"] == positive).to_numpy()
 chosen = (score[predicted].min() + score[~predicted].max()) / 2 if predicted.any() and not predicted.all() else 0.5
-fig, ax = plt.subplots(figsize=(7, 3))
+fig, ax = plt.subplots(figsize=(7, 3.2), layout="constrained")
 ax.plot(grid, above[truth].mean(axis=0), color="#d55e00", label=f"sensitivity: {positive} that is found")
 ax.plot(grid, 1 - above[~truth].mean(axis=0), color="#0072b2", label="specificity: no false alarm")
 ax.axvline(chosen, color="#1b2026", linestyle="--", linewidth=0.8)
 ax.set(xlabel=f"call {positive} above this probability", ylim=(0, 1.02))
-ax.legend(frameon=False)
+fig.legend(loc="outside upper center", ncols=2, frameon=False)
+plt.show()
 
 # %% [markdown]
 # ## Two models on the same patients
@@ -97,3 +101,4 @@ ax.hist(difference, 60, color="#7b838c")
 ax.axvspan(low, high, color="#0072b2", alpha=0.15)
 ax.axvline(0, color="#d55e00")
 ax.set(title=f"{metric}: {key} − {other}", yticks=[], xlabel=f"95% of the draws between {low:+.3f} and {high:+.3f}")
+plt.show()

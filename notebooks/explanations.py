@@ -43,7 +43,7 @@ colour = colours(list(index["label"].cat.categories))
 cases = read_json(explain / "cases.json")
 stored = np.load(explain / "heatmaps.npz", allow_pickle=False)
 heat = dict(zip(stored["paths"].tolist(), stored["heatmaps"], strict=True))
-fig, axes = plt.subplots(2, len(cases), figsize=(1.6 * len(cases), 3.8), squeeze=False)
+fig, axes = plt.subplots(2, len(cases), figsize=(1.6 * len(cases), 3.6), layout="constrained", squeeze=False)
 for column, case in zip(axes.T, cases, strict=True):
     film = images[row_of[case["path"]]].squeeze()
     for ax in column:
@@ -71,6 +71,7 @@ for ax, name in zip(axes, ("deletion", "insertion"), strict=True):
         ax.plot([x - 0.25, x + 0.25], [values.mean()] * 2, color="#1b2026")
     ax.set(title=name, xticks=(0, 1), xticklabels=("random pixels", "hottest first"), xlim=(-0.5, 1.5))
 axes[0].set_ylabel("area under the curve")
+plt.show()
 
 # %% [markdown]
 # ## The map of the features
@@ -79,13 +80,14 @@ axes[0].set_ylabel("area under the curve")
 
 # %%
 points = pd.read_parquet(embed / "points.parquet").merge(index[["path", "label"]], on="path")
-fig, ax = plt.subplots(figsize=(6, 5))
+fig, ax = plt.subplots(figsize=(6, 5), layout="constrained")
 for name, rows in points.groupby("label", observed=True):
     ax.scatter(rows["tsne_x"], rows["tsne_y"], s=9, color=colour[name], label=name, alpha=0.7)
 wrong = points[points["predicted"].notna() & (points["predicted"] != points["label"].astype(str))]
 ax.scatter(wrong["tsne_x"], wrong["tsne_y"], marker="x", s=40, color="#1b2026", label="wrong")
 ax.set(xticks=[], yticks=[], title=key)
-ax.legend(frameon=False)
+fig.legend(loc="outside right upper", frameon=False)
+plt.show()
 
 # %% [markdown]
 # ## The surest errors

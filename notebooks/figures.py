@@ -54,7 +54,7 @@ sizes = sorted(repeats["train_images"].unique())
 ax.set(xscale="log", xlabel="training images", ylabel=metric.upper())
 ax.set_xticks(sizes, [f"{size:,.0f}" for size in sizes])
 ax.minorticks_off()
-ax.legend(loc="lower right")
+fig.legend(loc="outside upper center", ncols=2)
 fig.savefig(OUT / "data_efficiency.pdf")
 
 # %% [markdown]

@@ -44,6 +44,7 @@ for ax, sample in zip(axes[0], samples, strict=True):
         ax.plot(run["epoch"], run["train_loss"], "--", linewidth=0.8, color=colour[strategy])
         ax.plot(run["epoch"], run["val_loss"], color=colour[strategy], label=strategy)
     ax.set(title=sample, xlabel="epoch")
+    ax.xaxis.get_major_locator().set_params(integer=True)
 axes[0, 0].set_ylabel("loss")
 handles = dict(zip(*axes[0, 0].get_legend_handles_labels()[::-1], strict=True))
 fig.legend(handles.values(), handles, loc="outside upper right", ncols=len(handles), frameon=False)
@@ -65,7 +66,9 @@ for ax, row in zip(axes[0], first.itertuples(), strict=True):
     ax.set_facecolor("#e3e6e9")
     picture = ax.imshow(np.log10(np.where(rates > 0, rates, np.nan)), aspect="auto", cmap="viridis", vmin=-6, vmax=-1.5)
     ax.set(title=row.strategy, yticks=range(len(blocks)), yticklabels=blocks, xlabel="epoch")
+    ax.xaxis.get_major_locator().set_params(integer=True)
 fig.colorbar(picture, ax=axes, label="log10 of the learning rate")
+plt.show()
 
 # %% [markdown]
 # ## What it cost
@@ -79,5 +82,8 @@ for strategy, rows in board.groupby("strategy"):
     ax.scatter(rows["seconds"], rows[metric], s=20 + rows["train_images"] / 4, color=colour[strategy], label=strategy)
 chosen = board[board["key"] == chosen_key()]
 ax.scatter(chosen["seconds"], chosen[metric], s=260, facecolors="none", edgecolors="#1b2026")
-ax.set(xscale="log", xlabel="seconds of training", ylabel=f"{metric} on test", title="Larger: more training images")
+scale = "log" if board["seconds"].max() > 10 * board["seconds"].min() else "linear"
+ax.set(xscale=scale, xlabel="seconds of training", ylabel=f"{metric} on test", title="Larger: more training images")
+ax.margins(0.12)
 ax.legend(frameon=False)
+plt.show()
