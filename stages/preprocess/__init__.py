@@ -3,7 +3,6 @@
 params.py     the settings: what is done to an image (shared.preprocessing), and the split
 split.py      the manifest's rows -> groups that must stay together -> test, folds, train and val
 provided.py   the set's own split: groups that it divides are refused, or moved whole
-deal.py       groups -> parts, as even as possible
 arrays.py     images -> images.npy, masks.npy and masks_original.zip, in parallel, never all in memory
 unchanged.py  images that a step left as they were
 card.py       the split card: what lies where, and the proof that nothing lies in two parts

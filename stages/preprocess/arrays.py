@@ -6,6 +6,7 @@ map, because a full disk then raises an error; under a memory map it kills the p
 
 from __future__ import annotations
 
+import errno
 import math
 import os
 from collections import deque
@@ -38,12 +39,21 @@ class NpyWriter:
     def __init__(self, file: BinaryIO, shape: tuple[int, ...]) -> None:
         self._file = file
         np.lib.format.write_array_header_1_0(file, {"descr": "|u1", "fortran_order": False, "shape": shape})
-        if hasattr(os, "posix_fallocate"):  # macOS has none
-            file.flush()
-            os.posix_fallocate(file.fileno(), 0, file.tell() + math.prod(shape))
+        file.flush()
+        _take_room(file, file.tell() + math.prod(shape))
 
     def write(self, row: np.ndarray) -> None:
         self._file.write(np.ascontiguousarray(row).data)
+
+
+def _take_room(file: BinaryIO, size: int) -> None:
+    if not hasattr(os, "posix_fallocate"):  # macOS
+        return
+    try:
+        os.posix_fallocate(file.fileno(), 0, size)
+    except OSError as error:  # some file systems cannot do it, and do not need it
+        if error.errno in (errno.ENOSPC, errno.EDQUOT):
+            raise
 
 
 @dataclass(frozen=True)
@@ -92,11 +102,11 @@ def write_arrays(
             yield made.row
 
     with ExitStack() as stack:
-        images = NpyWriter(stack.enter_context((folder / "images.npy").open("wb")), (*shape, make.spec.channels))
+        images = NpyWriter(stack.enter_context((folder / "images.npy").open("w+b")), (*shape, make.spec.channels))
         if not any(file.masks for file in files):
             deque(rows(images), maxlen=0)  # each is written as it comes, and let go
             return Written(table, computed)
-        outlines = NpyWriter(stack.enter_context((folder / "masks.npy").open("wb")), shape)
+        outlines = NpyWriter(stack.enter_context((folder / "masks.npy").open("w+b")), shape)
 
         def members() -> Iterator[tuple[str, bytes]]:
             for number, row in enumerate(rows(images)):

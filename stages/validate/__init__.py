@@ -9,6 +9,7 @@ masks.py       names -> the mask files of each image, and masks without an image
 inspection.py  bytes -> size, hashes, brightness, contrast, sharpness; in parallel
 mask_inspection.py  bytes of a mask -> size, grey levels, share of the structure
 earlier.py     inspections of earlier runs, by the content of their files
+compared.py    which pictures earlier runs compared, and which pairs are the same picture
 duplicates.py  hashes -> clusters of images that are the same picture
 table.py       names and inspections as tables of images and masks, with the columns that only checks need
 checks.py      what is expected of an image, a mask, and the words for one that fails

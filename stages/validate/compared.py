@@ -53,11 +53,11 @@ class Compared:
         known = np.zeros(len(keys), bool)
         known[place[place >= 0]] = True
         pairs = place[answers.pairs]
-        # two earlier pictures with one key are one place here: what they were to each other is asked again
+        # two earlier pictures may have one key, and then have one place here: whether they are the same is asked again
         return known, pairs[(pairs >= 0).all(axis=1) & (pairs[:, 0] != pairs[:, 1])]
 
     def add(self, view: str, keys: np.ndarray, pairs: np.ndarray) -> None:
-        self._new[view] = Answers(keys, pairs)
+        self._new[view] = Answers(keys, np.unique(np.sort(pairs, axis=1), axis=0))
 
     def keep(self) -> None:
         arrays = {f"{view}.{name}": array for view, own in self._new.items() for name, array in vars(own).items()}
@@ -74,7 +74,8 @@ class Compared:
             with np.load(folders[0] / FILE) as arrays:
                 views = {name.partition(".")[0] for name in arrays.files}
                 return {view: Answers(arrays[f"{view}.keys"], arrays[f"{view}.pairs"]) for view in views}
-        except (OSError, EOFError, ValueError, KeyError, zipfile.BadZipFile):  # or another process has just removed it
+        except (OSError, EOFError, ValueError, KeyError, RuntimeError, MemoryError, zipfile.BadZipFile):
+            # what zipfile and numpy raise on damaged files; or another process has just removed it
             return {}
 
 

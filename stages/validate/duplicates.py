@@ -83,7 +83,9 @@ def same_pictures(pictures: Pictures, near: NearDuplicates, new: np.ndarray | No
     pairs = np.concatenate([pairs, np.column_stack([known[across[:, 0]], others[across[:, 1]]])])
     # the first look is not symmetric: which of two comes first is told by what they are, not by where they stand
     content = list(zip(pictures.hashes, pictures.thumbnails, strict=True))
-    pairs = np.array([(i, j) if content[i] <= content[j] else (j, i) for i, j in pairs], np.int64).reshape(-1, 2)
+    rank = np.empty(len(content), np.int64)
+    rank[sorted(range(len(content)), key=content.__getitem__)] = np.arange(len(content))
+    pairs = np.where((rank[pairs[:, 0]] <= rank[pairs[:, 1]])[:, None], pairs, pairs[:, ::-1])
     used, pairs = np.unique(pairs, return_inverse=True)
     pairs = pairs.reshape(-1, 2)
     if not len(pairs):

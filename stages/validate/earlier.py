@@ -55,7 +55,7 @@ class Earlier:
         """Of each image with its masks; None where it has to be inspected."""
         if not self._known:
             return [None] * len(paths)
-        # one after the other: threads take twice as long to hand over small files as a digest takes
+        # one after the other: to hand a small file to a thread takes twice as long as its digest
         return [self._of(archive, path, own) for path, own in zip(paths, masks, strict=True)]
 
     def _of(self, archive: Archive, path: str, masks: Sequence[MaskFile]) -> Inspection | None:
@@ -80,6 +80,10 @@ class Earlier:
             with pq.ParquetWriter(folder / TABLE, SCHEMA, **options) as file:
                 for batch in _batches(iter(rows.items())):
                     file.write_batch(batch)
+
+    def use(self) -> None:
+        """Nothing is new: what was found counts as the newest, so that it stays."""
+        self._runs.use()
 
     def _read(self) -> dict[str, Row]:
         """Key -> facts, thumbnail, trimmed thumbnail where it differs; empty where there is none, or it is damaged."""

@@ -74,20 +74,20 @@ def inspections(archive: Path, paths: Sequence[str], masks: Sequence[Sequence[Ma
         return
     # spawn, not fork: the parent may run threads (tracking does), and a forked lock stays locked
     context = multiprocessing.get_context("spawn")
-    with ProcessPoolExecutor(workers, context, initializer=_keep, initargs=(task,)) as pool:
+    with ProcessPoolExecutor(workers, context, initializer=_start_worker, initargs=(task,)) as pool:
         try:
-            yield pool.map(_kept, paths, masks, chunksize=CHUNK)
+            yield pool.map(_in_worker, paths, masks, chunksize=CHUNK)
         finally:
             pool.shutdown(cancel_futures=True)
 
 
-def _keep(task: Callable[[str, Sequence[MaskFile]], Inspection]) -> None:
+def _start_worker(task: Callable[[str, Sequence[MaskFile]], Inspection]) -> None:
     """In a worker, once: sent with each message, the archive would be opened, and all its names read, every time."""
     global _task
     _task = task
 
 
-def _kept(path: str, masks: Sequence[MaskFile]) -> Inspection:
+def _in_worker(path: str, masks: Sequence[MaskFile]) -> Inspection:
     return _task(path, masks)
 
 

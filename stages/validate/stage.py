@@ -59,7 +59,7 @@ def run(params: Params, job: Job) -> Result:
     inspected = inspect_all(files, params)
     compared = Compared(params.near_duplicates)
     rows = table(files.images, files.masks, inspected, params, compared)
-    keep(compared)
+    keep_comparisons(compared)
     masks = mask_table(rows, inspected)
     try:
         outcomes, shortcuts = judge(rows, masks, files, inspected, params)
@@ -136,12 +136,14 @@ def inspect_all(files: Files, params: Params) -> list[Inspection]:
     try:
         if new:
             earlier.keep(paths, masks, inspected)
+        else:
+            earlier.use()
     except OSError as error:  # all is inspected; only the next run will have more to do
         print(f"validate: the next run cannot use these inspections: {error}", file=sys.stderr)
     return inspected
 
 
-def keep(compared: Compared) -> None:
+def keep_comparisons(compared: Compared) -> None:
     try:
         compared.keep()
     except OSError as error:  # as above

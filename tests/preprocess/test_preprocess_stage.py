@@ -5,6 +5,8 @@ from __future__ import annotations
 import errno
 import io
 import json
+import os
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -250,6 +252,33 @@ def test_a_full_disk_is_reported_in_words_and_leaves_what_was_there(manifest, va
         preprocess(size=32)
     assert {p.name: p.read_bytes() for p in PROCESSED.iterdir()} == before
     assert [p.name for p in PROCESSED.parent.iterdir() if "partial" in p.name] == []
+
+
+@pytest.mark.parametrize("number", [errno.EOPNOTSUPP, errno.ENOSYS, errno.EBADF])
+def test_a_file_system_that_takes_no_room_ahead_is_as_good(manifest, validated, monkeypatch, number: int):
+    validated(manifest)
+    preprocess()
+    expected = written()[0].copy()
+
+    def cannot(file: int, offset: int, size: int) -> None:
+        raise OSError(number, os.strerror(number))
+
+    monkeypatch.setattr(os, "posix_fallocate", cannot, raising=False)
+    shutil.rmtree(PROCESSED)
+    preprocess()
+    assert np.array_equal(written()[0], expected)
+
+
+def test_a_disk_that_will_be_full_is_told_before_the_work(manifest, validated, monkeypatch):
+    validated(manifest)
+
+    def full(file: int, offset: int, size: int) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(os, "posix_fallocate", full, raising=False)
+    monkeypatch.setattr("stages.preprocess.arrays.NpyWriter.write", None)
+    with pytest.raises(UserError, match="data/processed: the disk is full"):
+        preprocess()
 
 
 def test_an_image_that_cannot_be_read_any_more_is_named_and_nothing_is_left(manifest, validated):

@@ -402,6 +402,28 @@ def test_metrics_count_what_happened(server):
     assert 'lightbox_model{key="planted-by-hand",version="models:/lightbox/1"} 1.0' in text
 
 
+def test_answers_do_not_wait_for_the_log_unless_it_falls_far_behind(export, tmp_path, monkeypatch):
+    go_on, write, written = threading.Event(), served.write, []
+
+    def slow(rows, place):
+        assert go_on.wait(20)
+        write(rows, place)
+        written.extend(rows)
+
+    monkeypatch.setattr(served, "write", slow)
+    server = Server(export, log=tmp_path / "served", waiting=2)
+    with server.client, ThreadPoolExecutor() as pool:
+        answers = [server.ask(png(film)).status_code for film in films(2)]
+        assert answers == [200, 200]
+        assert written == []
+        third = pool.submit(server.ask, png(films(1)[0]))
+        with pytest.raises(TimeoutError):
+            third.result(0.3)
+        go_on.set()
+        assert third.result(20).status_code == 200
+    assert len(written) == 3, "the end of the server waits for the log"
+
+
 def test_features_are_remembered_for_drift_but_no_image_and_no_name(export, tmp_path):
     server, pictures = Server(export, log=tmp_path / "served"), films(3)
     with server.client:

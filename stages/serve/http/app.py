@@ -12,7 +12,7 @@ from functools import partial
 from pathlib import Path
 from typing import Annotated, Any
 
-from fastapi import BackgroundTasks, FastAPI, File, HTTPException, Query, Request, Response, UploadFile
+from fastapi import FastAPI, File, HTTPException, Query, Request, Response, UploadFile
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
 from starlette.formparsers import MultiPartParser
@@ -26,7 +26,7 @@ from ..service import Answer, Prepared, Service
 from ..size import TooLarge
 from . import schema
 from .batcher import Batcher
-from .guard import Guard
+from .guard import Guard, place
 from .metrics import Metrics
 from .models import Models
 from .schema import Health, Model, Prediction, Ready
@@ -49,6 +49,7 @@ def make_app(models: Models, metrics: Metrics, settings: Http, key: str | None, 
     """`key`: that every request needs, but those that ask whether the server lives; None: no key. `log_folder`: where
     features are remembered for drift; None: nowhere."""
     workers = ThreadPoolExecutor(cores(), "decode")
+    writer = ThreadPoolExecutor(1, "log")  # rows stay in order, and a slow disk takes no thread from the images
     # a form's file of more than a megabyte would be written to a temporary file; a patient's image stays in memory
     MultiPartParser.spool_max_size = int(settings.body_mb * 2**20)
 
@@ -57,12 +58,31 @@ def make_app(models: Models, metrics: Metrics, settings: Http, key: str | None, 
         app.state.batcher = Batcher(settings.window_ms / 1000, settings.batch, metrics.batch)
         yield
         app.state.batcher.close()
+        if logging_tasks:
+            await asyncio.wait(logging_tasks)
         workers.shutdown()
+        writer.shutdown()
 
     app = FastAPI(title="Lightbox", description=ABOUT, version="1", lifespan=lifespan, redoc_url=None)
 
     async def in_worker(function: Any, *arguments: Any) -> Any:
         return await asyncio.get_running_loop().run_in_executor(workers, partial(function, *arguments))
+
+    logging_tasks: set[asyncio.Future[None]] = set()
+
+    async def log_later(*row: Any) -> None:
+        """The answer does not wait for the disk, unless that is so slow that as many rows are left to write as requests
+        may be under way."""
+        while len(logging_tasks) >= settings.waiting:
+            await asyncio.wait(logging_tasks, return_when=asyncio.FIRST_COMPLETED)
+        task = asyncio.ensure_future(asyncio.get_running_loop().run_in_executor(writer, remember, *row))
+        logging_tasks.add(task)
+        task.add_done_callback(logged)
+
+    def logged(task: asyncio.Future[None]) -> None:
+        logging_tasks.discard(task)
+        if not task.cancelled() and (error := task.exception()):
+            log.error("internal error: %s", place(error))
 
     async def predicted(service: Service, data: bytes, mask: bytes | None) -> tuple[Prepared, Answer]:
         batcher: Batcher = app.state.batcher
@@ -85,7 +105,6 @@ def make_app(models: Models, metrics: Metrics, settings: Http, key: str | None, 
         responses={200: {"content": {"application/json": {"example": schema.EXAMPLE}}}, **REFUSALS},
     )
     async def predict(
-        background: BackgroundTasks,
         image: Annotated[UploadFile, File(description="An image or DICOM file, as it is.")],
         mask: Annotated[
             UploadFile | None, File(description="White where the structures are: for models that crop to them.")
@@ -97,11 +116,11 @@ def make_app(models: Models, metrics: Metrics, settings: Http, key: str | None, 
         prepared, answer = await predicted(service, await image.read(), await mask.read() if mask else None)
         metrics.answer(service.version, answer.decision.predicted, answer.decision.abstain)
         picture = await in_worker(schema.heat_map, service, answer, prepared.image) if heatmap else None
-        if log_folder is not None:  # once the answer is on its way
-            background.add_task(in_worker, remember, service, answer, prepared, log_folder)
+        if log_folder is not None:
+            await log_later(service, answer, prepared, log_folder)
         # as it is: FastAPI would check our own model once more
         content = schema.prediction(service, answer, picture).model_dump_json()
-        return Response(content, media_type="application/json", background=background)
+        return Response(content, media_type="application/json")
 
     @app.get("/health", response_model=Health)
     async def health() -> Health:

@@ -59,7 +59,7 @@ class Guard:
             else:
                 await self.app(scope, request.receive, request.send)
         except Exception as error:
-            log.error("internal error: %s", _place(error))
+            log.error("internal error: %s", place(error))
             if request.status is None:
                 await request.answer(500, "Internal error. The log of the server has its place.")
         finally:
@@ -159,7 +159,7 @@ class _Request:
         await self.send({"type": "http.response.body", "body": body})
 
 
-def _place(error: BaseException) -> str:
+def place(error: BaseException) -> str:
     """Type and line. Not its text, in which a library may have put something of a patient's file."""
     frame = traceback.extract_tb(error.__traceback__)[-1]
     return f"{type(error).__name__} in {frame.name}, {frame.filename}:{frame.lineno}"

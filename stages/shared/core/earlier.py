@@ -28,23 +28,37 @@ class EarlierRuns:
         """Under these conditions, the newest first."""
         return self._newest(f"{self._name}-*")
 
+    def use(self) -> None:
+        """The newest folder under these conditions counts as the newest of all."""
+        for folder in self.folders()[:1]:
+            os.utime(folder)
+
     @contextmanager
     def new(self, digest: str) -> Iterator[Path]:
-        """An empty folder for the results of this run, kept on success. `digest`: of the results; where a folder has
-        the same, that one counts as the newest."""
+        """An empty folder for the results of this run, kept on success. `digest`: of the results; a folder that has the
+        same makes room, since it may be damaged."""
         folder = self._root / f"{self._name}-{digest[:16]}"
         partial = self._root / f".{folder.name}.{os.getpid()}.partial"
         partial.mkdir(parents=True)
         try:
             yield partial
-            if folder.exists():
-                os.utime(folder)
-            else:
+            shutil.rmtree(folder, ignore_errors=True)
+            try:
                 partial.rename(folder)
+            except OSError:
+                if not folder.exists():  # else another run has just put the same there
+                    raise
         finally:
             shutil.rmtree(partial, ignore_errors=True)
-        for old in self._newest("*-*")[KEPT:]:
+        for old in self._newest("[!.]*-*")[KEPT:]:  # a name with a dot is that of a run that is not finished
             shutil.rmtree(old, ignore_errors=True)
 
     def _newest(self, pattern: str) -> list[Path]:
-        return sorted(self._root.glob(pattern), key=lambda path: path.stat().st_mtime, reverse=True)
+        return sorted(self._root.glob(pattern), key=_modified, reverse=True)
+
+
+def _modified(path: Path) -> float:
+    try:
+        return path.stat().st_mtime
+    except FileNotFoundError:  # another run has just removed it
+        return 0.0

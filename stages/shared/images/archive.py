@@ -75,7 +75,7 @@ class Archive:
 
     def sha256(self, name: str) -> str:
         """Of the bytes of one member, in hexadecimal digits. Of a stored one it is taken straight from the file, which
-        is several times as fast as `read`, and by many threads at once; nothing is said about the archive's checksum.
+        is several times as fast as `read`; the archive's own checksum is not looked at.
 
         Raises:
             UserError: no such member; of a member that is not stored, as `read`.
