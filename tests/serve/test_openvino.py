@@ -18,7 +18,8 @@ def test_both_are_certified_and_read_by_the_same_class(make_study, export_key, m
     study = make_study(patients=160)
     monkeypatch.chdir(study)
     monkeypatch.delenv("DVC_ROOT", raising=False)
-    lenient = Params(export={"int8_margin": 0.6})  # the few positive test patients can show no less
+    # the few positive test patients can show no less
+    lenient = Params(export={"int8_margin": 0.6, "int8_images": 30, "certified": 30, "reference": 50})
     index = pd.read_parquet(study / "data/processed/index.parquet")
     images = np.load(study / "data/processed/images.npy")[np.flatnonzero(index["split"] == "test")]
     answers = {}
@@ -31,6 +32,49 @@ def test_both_are_certified_and_read_by_the_same_class(make_study, export_key, m
     assert np.abs(answers["float32"].scores - answers["int8"].scores).max() > 1e-6  # other arithmetic
     assert export.certificate.largest_difference > 1e-6  # though calibration rounds to 0 and 1
     assert export.certificate.tolerance == 0.1
+    assert set(export.certificate.presets) == {"all operations", "convolutions alone"}
+    assert export.certificate.largest_difference < 0.06
     lost = export.certificate.sensitivity
     assert lost.positives == (index["label"][index["split"] == "test"] == "sick").sum()
     assert not export.certificate.model_copy(update={"sensitivity": lost.model_copy(update={"margin": 0.05})}).passed
+
+
+def test_gates_and_heads_are_told_from_the_convolutions_that_do_the_work(exported_study, export_key):
+    """Of small_cnn: each of four blocks has five convolutions of its attention (two for the means, two for the maxima,
+    one over places) beside its own."""
+    from stages.serve.export.openvino import WEIGHTED, gates, heads
+
+    model = openvino.convert_model(exported_study / "models/onnx" / export_key / "model.onnx")
+    weighted = [own for own in model.get_ops() if own.get_type_name() in WEIGHTED]
+    assert len(gates(model)) == 4 * 5
+    assert len(heads(model)) == 2  # of the logits, and of the maps
+    assert len(weighted) - len({*gates(model), *heads(model)}) == 1 + 4  # the stem and one of each block
+
+
+def test_an_int8_model_that_does_not_pass_is_refused_with_the_differences(exported_study, export_key):
+    certificate = Export.read(exported_study / "models/onnx" / export_key).certificate
+    tried = {"convolutions alone": 0.21, "all operations": 0.34}
+    far = certificate.model_copy(update={"largest_difference": 0.27, "tolerance": 0.1, "presets": tried})
+    assert not far.passed
+    assert "differs by 0.27" in far.reason()
+    assert "all operations 0.34, convolutions alone 0.21" in far.reason()
+
+
+def test_the_preset_that_loses_least_is_written(exported_study, export_key, tmp_path, monkeypatch):
+    """The first preset is planted to lose more."""
+    import shutil
+
+    from stages.serve.export import openvino as own
+
+    folder = shutil.copytree(exported_study / "models/onnx" / export_key, tmp_path / "one")
+    made, losses = [], iter([0.3, 0.1])
+
+    def quantised(model, images, transformer, preset):
+        made.append(preset)
+        model.set_friendly_name(preset.replace(" ", "_"))
+        return model
+
+    monkeypatch.setattr(own, "quantised", quantised)
+    differences = own.write_int8(folder, np.zeros((1, 32, 32, 1), np.uint8), False, lambda session: next(losses))
+    assert differences == {made[0]: 0.3, made[1]: 0.1}
+    assert f'name="{made[1].replace(" ", "_")}"' in (folder / "model.xml").read_text()[:200]

@@ -20,6 +20,8 @@ from ..core.settings import Settings
 FILE = "certificate.json"
 Runtime = Literal["onnx", "openvino"]
 Precision = Literal["float32", "int8"]
+Preset = Literal["all operations", "convolutions alone"]
+"""What has 8-bit integers. convolutions alone: those that do the work, and no gate, head or sum."""
 ONNX = "model.onnx"
 REQUIRED: Mapping[Runtime, tuple[str, ...]] = {
     "onnx": ("recipe.json", "decision.json", ONNX),
@@ -70,6 +72,9 @@ class Certificate(Settings):
     tolerance: float
     sensitivity: Sensitivity | None = None
     """Of an INT8 model."""
+    presets: dict[Preset, float] = {}
+    """Of an INT8 model: those that were tried, with the largest difference of a probability on validation images; the
+    one with the smallest was taken."""
     versions: dict[str, str]
     """Of the libraries that wrote and ran it."""
     made_at: str
@@ -94,16 +99,19 @@ class Certificate(Settings):
         """Why it did not pass."""
         if self.probabilities_spread < LEAST_SPREAD:
             return constant(self.images, self.probabilities_spread)
+        tried = ", ".join(f"{preset} {own:.2g}" for preset, own in sorted(self.presets.items()))
+        tried = f" (8-bit integers on validation images: {tried})" if tried else ""
         if not self.largest_difference <= self.tolerance:
             return (
-                f"a probability differs by {self.largest_difference:.1g} from the trained model's, and at most "
-                f"{self.tolerance:g} is allowed"
+                f"a probability differs by {self.largest_difference:.2g} from the trained model's, and at most "
+                f"{self.tolerance:g} is allowed{tried}"
             )
         assert self.sensitivity is not None
         lost = self.sensitivity
         return (
             f"it may lose {lost.high:.1%} of sensitivity at the operating point (95% interval over the patients of "
-            f"{lost.positives} positive test images), and the margin is {lost.margin:.1%}"
+            f"{lost.positives} positive test images), and the margin is {lost.margin:.1%}; a probability differs by up "
+            f"to {self.largest_difference:.2g}{tried}"
         )
 
     def write(self, folder: Path) -> None:
