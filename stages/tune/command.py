@@ -136,6 +136,7 @@ def search(target: Target, keep: bool, recorder: Recorder) -> Result:
                 out / "settings.png", studies, target.params.space, target.present, str(target.key), target.metric
             ),
         ]
+        (out / "importance.png").unlink(missing_ok=True)  # of an earlier search, with more trials
         if shares := report.importances(studies, target.params.space):
             figures.append(report.importance(out / "importance.png", shares))
         budget = {one.study_name: report.budget(one) for one in studies}

@@ -172,7 +172,11 @@ def test_a_choice_that_means_the_present_settings_is_where_both_searches_begin(r
     raw = settings.read()
     target = command.find_target(raw, NAME, checking.members(checking.check(raw)))
     assert target.present == {"train.optimizer": optimizer, "train.schedule": "constant"}
+    earlier = command.report_dir("tune") / NAME / "importance.png"
+    earlier.parent.mkdir(parents=True)
+    earlier.write_bytes(b"of more trials")
     assert main(["tune", NAME]) == 0
+    assert not earlier.exists()
     first = recorder.parts[0][1]
     assert (first["train.optimizer"], first["train.schedule"]) == (optimizer, "constant")
     capsys.readouterr()
