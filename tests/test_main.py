@@ -60,7 +60,7 @@ def commands():
     return several.choices
 
 
-@pytest.mark.parametrize("name", [*study.STAGES, *(set(commands()) - set(study.STAGES))])
+@pytest.mark.parametrize("name", [*study.STAGES, *sorted(set(commands()) - set(study.STAGES))])
 def test_every_command_says_what_it_does_reads_and_writes_and_its_example_is_right(name):
     text = commands()[name].format_help()
     assert all(f"\n{part}:" in text for part in ("Reads", "Writes", "Exit codes"))
