@@ -53,14 +53,14 @@ def run(params: Params, job: Job) -> Result:
     with atomic(folder / "heatmaps.npz") as partial, partial.open("wb") as file:
         contents: dict[str, Any] = {**pictures.arrays, "paths": chosen["path"].to_numpy(dtype=str)}
         np.savez_compressed(file, **contents)
-    write_examination(folder, examination)
+    write_examination(folder, examination, recipe.weights_sha256)
     gallery = save(kind.gallery(cases, pictures, recipe.key), folder / "gallery.png")
     return Result(metrics={"cases": len(cases), **headlines(examination.numbers["methods"])}, figures=(gallery,))
 
 
-def write_examination(folder: Path, examination: Examination) -> None:
-    """methods.json, maps.parquet and the mean maps."""
-    write_json(folder / "methods.json", examination.numbers)
+def write_examination(folder: Path, examination: Examination, weights_sha256: str) -> None:
+    """methods.json, maps.parquet and the mean maps. `weights_sha256`: of the model, for whoever shows its maps."""
+    write_json(folder / "methods.json", {"weights_sha256": weights_sha256, **examination.numbers})
     with atomic(folder / "maps.parquet") as partial:
         examination.table.to_parquet(partial, index=False)
     for name, picture in examination.pictures.items():

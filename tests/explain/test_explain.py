@@ -1,3 +1,5 @@
+from pathlib import Path
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -11,7 +13,7 @@ from stages.explain import Params, run
 from stages.explain.cases.classification import choose
 from stages.explain.methods import METHODS
 from stages.explain.methods.method import heat_maps
-from stages.shared.core.files import read_json
+from stages.shared.core.files import read_json, sha256
 from stages.shared.core.job import Job
 from stages.shared.core.paths import Key
 from stages.shared.model.backbones.base import Backbone, MapLayer, Normalisation
@@ -133,7 +135,9 @@ def test_a_trained_model_is_evaluated_and_every_case_has_its_image_and_heat_map(
     folder = result.figures[0].parent
     cases = read_json(folder / "cases.json")
     assert result.metrics["cases"] == 4
-    methods = read_json(folder / "methods.json")["methods"]
+    examination = read_json(folder / "methods.json")
+    methods = examination["methods"]
+    assert examination["weights_sha256"] == sha256(Path("models") / KEY / "weights.safetensors")
     assert result.metrics["grad_cam/deletion"] == methods["grad_cam"]["deletion"]["area"]["value"]
     assert methods["grad_cam"]["deletion"]["against_random"]["verdict"] == "better", "the class is a bright square"
     assert {Image.open(file).size for file in folder.glob("means/*/*.png")} == {(64, 64)}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import shutil
 import subprocess
@@ -19,13 +20,15 @@ import torch
 from stages.serve.export import certify, graph, make
 from stages.serve.params import Params
 from stages.shared.core.errors import UserError
-from stages.shared.exported.current import is_current
+from stages.shared.exported.current import is_current, options
 from stages.shared.exported.export import Export
 from stages.shared.exported.reading import Reading
 from stages.shared.measures.calibration import fit
 from stages.shared.measures.classification import Answers as Table
+from stages.shared.model.recipe import Recipe
 from stages.shared.tasks.models import load
 
+from . import planted_export
 from .test_heat_maps import method as planted_method
 
 RNG = np.random.default_rng(0)
@@ -368,7 +371,11 @@ def test_an_export_of_another_operating_point_or_other_sentences_is_not_current(
         assert not is_current(export_key, Reading(below="Nothing found."))
         explained = tmp_path / "study" / "reports/explain" / export_key
         explained.mkdir(parents=True)
-        (explained / "methods.json").write_text(json.dumps({"methods": {"grad_cam": planted_method("worse", "worse")}}))
+        examination = {"methods": {"grad_cam": planted_method("worse", "worse")}}
+        (explained / "methods.json").write_text(json.dumps(examination))
+        assert is_current(export_key, Params().reading)  # of other weights, or of an earlier version
+        examination["weights_sha256"] = Recipe.read(Path("models") / export_key).weights_sha256
+        (explained / "methods.json").write_text(json.dumps(examination))
         assert not is_current(export_key, Params().reading)  # the maps were found to explain nothing since
         shutil.rmtree(explained)
         assert is_current(export_key, Params().reading)
@@ -378,6 +385,26 @@ def test_an_export_of_another_operating_point_or_other_sentences_is_not_current(
         shutil.rmtree(tmp_path / "study" / "models" / export_key)
         with pytest.raises(UserError, match=r"recipe\.json: missing"):
             is_current(export_key, Params().reading)
+
+
+@pytest.mark.parametrize(
+    ("runtime", "precision", "expected"),
+    [
+        ("onnx", "float32", []),
+        ("openvino", "float32", ["--format", "openvino"]),
+        ("openvino", "int8", ["--format", "openvino", "--int8"]),
+    ],
+)
+def test_an_export_is_made_anew_in_the_format_that_it_has(tmp_path, runtime, precision, expected, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    assert options("key") == []  # there is none
+    folder = planted_export.write(tmp_path / "models/onnx/key", 1.0)
+    certificate = json.loads((folder / "certificate.json").read_text()) | {"runtime": runtime, "precision": precision}
+    for name in ("model.xml", "model.bin") if runtime == "openvino" else ():
+        (folder / name).write_bytes(b"")
+        certificate["files"][name] = hashlib.sha256(b"").hexdigest()
+    (folder / "certificate.json").write_text(json.dumps(certificate))
+    assert options("key") == expected
 
 
 def test_two_exports_of_one_model_at_once_do_not_delete_each_other(tmp_path):

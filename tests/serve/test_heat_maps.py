@@ -28,9 +28,11 @@ def method(deletion="better", insertion="better", edges="better", shuffled="pass
     }  # fmt: skip
 
 
-def write_methods(folder, methods):
+def write_methods(folder, methods, weights="right"):
     (folder / "reports/explain/key").mkdir(parents=True, exist_ok=True)
-    (folder / "reports/explain/key/methods.json").write_text(json.dumps({"methods": methods}))
+    (folder / "reports/explain/key/methods.json").write_text(
+        json.dumps({"weights_sha256": weights, "methods": methods})
+    )
 
 
 @pytest.mark.parametrize(
@@ -45,19 +47,21 @@ def write_methods(folder, methods):
 )
 def test_the_verdict_is_that_of_the_report(workspace, found, verdict, words):
     write_methods(workspace, {"grad_cam": found, "occlusion": method("worse", "worse")})
-    checks = checks_of("key")
+    checks = checks_of("key", "right")
     assert checks.verdict == verdict
     assert words in checks.sentence
     assert checks.misleading == (verdict == "explains nothing")
 
 
 def test_a_model_whose_maps_nobody_tested_says_so(workspace):
-    assert checks_of("key").verdict == "not tested"  # explain has not run
+    assert checks_of("key", "right").verdict == "not tested"  # explain has not run
     write_methods(workspace, {"occlusion": method()})
-    assert checks_of("key").verdict == "not tested"  # it tested maps of another kind
+    assert checks_of("key", "right").verdict == "not tested"  # it tested maps of another kind
+    write_methods(workspace, {"grad_cam": method()}, "of a model before")
+    assert checks_of("key", "right").verdict == "not tested"
     (workspace / "reports/explain/key/methods.json").write_text("{")
     with pytest.raises(UserError, match=r"methods\.json: damaged.*explain@key"):
-        checks_of("key")
+        checks_of("key", "right")
 
 
 def test_a_heat_map_of_the_server_carries_the_verdict(tmp_path):

@@ -22,6 +22,11 @@ SECRET = "gh_pat_0"
         ("webdavs://ann:gh_pat_0@example.org/x", "webdavs://example.org/x"),
         ("ssh://ann:gh_pat_0@example.org/srv", "ssh://ann@example.org/srv"),
         ("postgresql://ann:gh_p@t_0@db/x", "postgresql://ann@db/x"),
+        ("postgresql://ann:gh_/pat_0@db/x", "postgresql://ann@db/x"),
+        ("mysql+pymysql://ann:gh'pat_0@db/x", "mysql+pymysql://ann@db/x"),
+        ("https://a.org/x?v=1&sig=gh_pat_0&w=2", "https://a.org/x?v=1&sig=…&w=2"),
+        ("https://a.org/x?token=gh_pat_0", "https://a.org/x?token=…"),
+        ("x" * 200_000, "x" * 200_000),  # such as a line of a log that holds no space
         ("ssh://ann@example.org/srv", "ssh://ann@example.org/srv"),
         ("git@example.org:study.git", "git@example.org:study.git"),
         ("s3://bucket/a@b", "s3://bucket/a@b"),

@@ -79,12 +79,12 @@ def current_reader(named: str) -> Reader:
 def models(named: str, stamp: str) -> Models:
     """As the server has them: the champion of the registry, else what validation chose. A new champion takes over."""
     raw = settings.read()
-    params = tool_settings(Params, raw, "serve")
-    found, _ = make_models(params, Path(named) if named else None, champion_only=False)
+    params, name = tool_settings(Params, raw, "serve"), registered_name(raw)
+    found, _ = make_models(params, name, Path(named) if named else None, champion_only=False)
     if named:
         found.serve(Path(named))
     else:
-        follow(found, params, registered_name(raw), champion_only=False)
+        follow(found, params, name, champion_only=False)
     return found
 
 

@@ -86,7 +86,9 @@ def export(key: str, params: Params, metric: str, runtime: Runtime = "onnx", pre
     check_evaluation(source, reference)
     if (spread := certify.spread(reference.probabilities)) < LEAST_SPREAD:
         raise UserError(f"models/{key}: not exported: {constant(len(source.test), spread)}.")
-    rules = gather.rules(source.metrics, source.table, metric, params.reading, checks_of(key))
+    rules = gather.rules(
+        source.metrics, source.table, metric, params.reading, checks_of(key, source.recipe.weights_sha256)
+    )
     train, validation = gather.training_rows(key)
     with whole(ROOT / key) as folder:
         say(f"writing {source.recipe.architecture.name} as one ONNX file, which takes 10 to 60 seconds")

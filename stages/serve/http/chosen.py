@@ -8,7 +8,7 @@ from pathlib import Path
 
 from ...shared.core.errors import UserError
 from ...shared.exported.chosen import chosen_key
-from ...shared.exported.current import is_current
+from ...shared.exported.current import is_current, options
 from ...shared.exported.export import ROOT
 from ...shared.exported.reading import Reading
 
@@ -21,7 +21,9 @@ def chosen_export(reading: Reading) -> Path:
     """
     key = chosen_key()
     if not is_current(key, reading):
-        done = subprocess.run([sys.executable, "-m", "stages", "export", key], stdout=sys.stderr, check=False)
+        done = subprocess.run(
+            [sys.executable, "-m", "stages", "export", key, *options(key)], stdout=sys.stderr, check=False
+        )
         if done.returncode:
             raise UserError(f"models/{key}: could not be exported; the lines above say why.")
     return ROOT / key

@@ -53,11 +53,12 @@ def run(arguments: argparse.Namespace) -> None:
     settings, say = params.http, logger()
     with listening(settings.host, settings.port, "serve") as listener:
         try:
-            models, metrics = make_models(params, arguments.folder, arguments.champion)
+            name = registered_name(raw)
+            models, metrics = make_models(params, name, arguments.folder, arguments.champion)
             if arguments.folder:
                 models.serve(arguments.folder)
             else:
-                follower = follow(models, params, registered_name(raw), arguments.champion)
+                follower = follow(models, params, name, arguments.champion)
             key = os.environ.get(KEY, "").strip() or None  # headers come without spaces around them
             if key is None and settings.host not in ("127.0.0.1", "::1", "localhost"):
                 say.warning("every machine that reaches %s may ask; set %s to ask for a key", settings.host, KEY)
@@ -86,7 +87,9 @@ def params_of(arguments: argparse.Namespace, raw: Mapping[str, Any]) -> Params:
     return params.model_copy(update={"http": http})
 
 
-def make_models(params: Params, folder: Path | None, champion_only: bool) -> tuple[Models, Any]:
+def make_models(params: Params, name: str, folder: Path | None, champion_only: bool) -> tuple[Models, Any]:
+    """`name`: of the registered model."""
+    import hashlib
     from functools import partial
 
     from ...shared.core.paths import project_root
@@ -95,13 +98,16 @@ def make_models(params: Params, folder: Path | None, champion_only: bool) -> tup
     from .metrics import Metrics
     from .models import Models
 
+    # of the model that is followed: while its registry is away, no other one is taken for it
+    followed = f"{os.environ.get('MLFLOW_TRACKING_URI', '')} {name}@{params.http.alias}"
+    digest = hashlib.sha256(followed.encode()).hexdigest()
     pixels = int(params.http.megapixels * 1e6)
     metrics = Metrics()
     models = Models(
         metrics,
         lambda folder, version: Service.open(folder, version, pixels),
         None if champion_only or folder else partial(chosen_export, params.reading),
-        project_root() / ".lightbox" / "serve" / "champion.json",
+        project_root() / ".lightbox" / "serve" / f"champion-{digest[:16]}.json",
     )
     return models, metrics
 

@@ -110,7 +110,8 @@ class _Request:
     @property
     def size(self) -> int:
         """Bytes of the body, at most; whoever does not say how many may send as many as are allowed."""
-        return self.length if b"content-length" in self.headers else self.limit
+        chunked = b"transfer-encoding" in self.headers  # which then counts more than any content-length
+        return self.limit if chunked or b"content-length" not in self.headers else self.length
 
     async def receive(self) -> Message:
         if self.complete:

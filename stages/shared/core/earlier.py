@@ -7,6 +7,7 @@ import hashlib
 import json
 import os
 import shutil
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -14,6 +15,7 @@ from pathlib import Path
 from .paths import project_root
 
 KEPT = 2
+ABANDONED = 86_400  # seconds after which a run that has not finished has been killed
 
 
 class EarlierRuns:
@@ -39,6 +41,7 @@ class EarlierRuns:
         same makes room, since it may be damaged."""
         folder = self._root / f"{self._name}-{digest[:16]}"
         partial = self._root / f".{folder.name}.{os.getpid()}.partial"
+        shutil.rmtree(partial, ignore_errors=True)  # of a run that was killed, and had the same number
         partial.mkdir(parents=True)
         try:
             yield partial
@@ -50,8 +53,11 @@ class EarlierRuns:
                     raise
         finally:
             shutil.rmtree(partial, ignore_errors=True)
-        for old in self._newest("[!.]*-*")[KEPT:]:  # a name with a dot is that of a run that is not finished
+        for old in self._newest("[!.]*-*")[KEPT:]:
             shutil.rmtree(old, ignore_errors=True)
+        for unfinished in self._newest(".*.partial"):  # of other runs: at work, or killed long ago
+            if time.time() - _modified(unfinished) > ABANDONED:
+                shutil.rmtree(unfinished, ignore_errors=True)
 
     def _newest(self, pattern: str) -> list[Path]:
         return sorted(self._root.glob(pattern), key=_modified, reverse=True)

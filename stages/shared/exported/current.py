@@ -15,6 +15,15 @@ from .heat_maps import checks_of
 from .reading import Reading
 
 
+def options(key: str) -> list[str]:
+    """Of the command `export`, that make models/onnx/<key> anew in the format that it has."""
+    try:
+        own = certificate.read(ROOT / key, "")
+    except UserError:  # there is none: the default
+        return []
+    return {"onnx": [], "openvino": ["--format", "openvino"]}[own.runtime] + ["--int8"] * (own.precision == "int8")
+
+
 def is_current(key: str, reading: Reading) -> bool:
     """Whether models/onnx/<key> can be read, and is of the weights, the evaluation, the checks of heat maps and the
     sentences of now. Another operating point changes no weights, and yet every decision.
@@ -30,4 +39,4 @@ def is_current(key: str, reading: Reading) -> bool:
         return False
     evaluation = sha256(metrics) if metrics.is_file() else None
     certified = (own.weights_sha256, own.evaluation_sha256, rules.reading, rules.heat_maps)
-    return certified == (weights, evaluation, reading, checks_of(key))
+    return certified == (weights, evaluation, reading, checks_of(key, weights))

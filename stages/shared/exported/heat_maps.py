@@ -37,8 +37,9 @@ class Checks(Settings):
         return self.verdict == NOTHING
 
 
-def checks_of(key: str) -> Checks:
-    """What reports/explain/<key> says; not tested where explain has not run, or has not tested that method.
+def checks_of(key: str, weights_sha256: str) -> Checks:
+    """What reports/explain/<key> says; not tested where explain has not run, has not tested that method, or has tested
+    other weights.
 
     Raises:
         UserError: methods.json is damaged.
@@ -47,7 +48,10 @@ def checks_of(key: str) -> Checks:
     if not path.is_file():
         return Checks()
     try:
-        method: Mapping[str, Any] = read_json(path)["methods"].get(METHOD, {})
+        examination = read_json(path)
+        if examination.get("weights_sha256") != weights_sha256:
+            return Checks()
+        method: Mapping[str, Any] = examination["methods"].get(METHOD, {})
         verdict = faithfulness.verdict(method)
         sentence = nothing(method) if verdict == NOTHING else SENTENCES.get(verdict, NOT_TESTED)
     except (ValueError, KeyError) as error:

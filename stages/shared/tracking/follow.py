@@ -54,8 +54,8 @@ def look(uri: str) -> dict[str, str]:
         return {"version": f"models:/{name}/{version.number}", "path": str(registry.export(version))}
     except UserError as error:
         return {"error": str(error)}
-    except OSError as error:  # a full disk: the next look may be luckier
-        return {"error": f"{uri}: cannot be kept on this machine ({error.strerror or error})"}
+    except OSError as error:  # a full disk, a network: the next look may be luckier
+        return {"error": f"{uri}: cannot be fetched or kept on this machine ({error.strerror or type(error).__name__})"}
 
 
 def has_models(database: Path) -> bool:

@@ -36,7 +36,10 @@ def refusals(address: str, artifacts: str = "") -> Iterator[None]:
 def is_refusal(error: Exception) -> bool:
     if isinstance(error, ImportError):
         return missing_client(error) is not None
-    return type(error).__module__.partition(".")[0] in {*LIBRARIES, *CLIENTS}
+    module = type(error).__module__
+    if module.startswith("google."):  # which is a house of many: protobuf's errors are no refusals
+        return module.startswith(("google.cloud.", "google.api_core.", "google.auth.", "google.resumable_media."))
+    return module.partition(".")[0] in {*LIBRARIES, *CLIENTS}
 
 
 def missing_client(error: ImportError) -> str | None:
@@ -53,7 +56,8 @@ def remedy(error: Exception, artifacts: str) -> str:
     package = missing_client(error) if isinstance(error, ImportError) else None
     if package:
         return f"Install what reads that address: pip install {package}"
-    if artifacts:
+    store = type(error).__module__.partition(".")[0] not in LIBRARIES or isinstance(error, OSError)
+    if artifacts and store:
         return (
             "Can that place be reached, is it there, and are its credentials set (docs/retraining.md)? For S3: "
             "AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY, and MLFLOW_S3_ENDPOINT_URL where it is not Amazon's."
