@@ -137,7 +137,7 @@ def test_a_trained_model_is_evaluated_and_every_case_has_its_image_and_heat_map(
     assert result.metrics["cases"] == 4
     examination = read_json(folder / "methods.json")
     methods = examination["methods"]
-    assert examination["weights_sha256"] == sha256(Path("models") / KEY / "weights.safetensors")
+    assert examination["weights_sha256"] == sha256(Path("models") / str(KEY) / "weights.safetensors")
     assert result.metrics["grad_cam/deletion"] == methods["grad_cam"]["deletion"]["area"]["value"]
     assert methods["grad_cam"]["deletion"]["against_random"]["verdict"] == "better", "the class is a bright square"
     assert {Image.open(file).size for file in folder.glob("means/*/*.png")} == {(64, 64)}
