@@ -32,7 +32,7 @@ def add_commands(commands: Any) -> None:
             "prevalence, acquisition or population. Say which images: a folder or a .zip, --served or --study. "
             "docs/drift.md explains it.",
             reads="params.yaml (section drift), models/onnx/<key>/, the new images; with --served the server's log "
-            "and the export of the version that answered last",
+            "and the export of the model that answered last",
             writes="reports/drift/, a run of MLflow",
             example="python -m stages drift /data/this_month",
             codes="0 no drift shown, 3 drift, 4 too few patients, 1 failed",
@@ -70,8 +70,8 @@ def run(arguments: argparse.Namespace) -> int:
 
 
 def of_server(export: Export | None, params: Params) -> tuple[Export, New]:
-    """The export of the version that answered last, and the images that it has seen. `export`: one that the user
-    names; only images that its network has seen count then."""
+    """The export of the version that answered last, and the images that its network has seen. `export`: one that the
+    user names; only images that its network has seen count then."""
     from ..shared.exported import served
     from . import server
 

@@ -128,10 +128,10 @@ def caveats(new: New) -> list[str]:
             "of one patient make a false alarm more likely."
         )
     if new.known:
-        lines.append(f"Left out: {count(new.known, 'image')} of the study itself, or there twice.")
+        lines.append(f"Left out: {count(new.known, 'image')} of the study itself, or sent twice.")
     if new.others:
         images = count(new.others, "image")
-        lines.append(f"Left out: {images} that another version of the model answered; its features are other ones.")
+        lines.append(f"Left out: {images} that another network answered; its features are other ones.")
     if new.unreadable:
         reasons = "; ".join(f"{count} × {reason}" for reason, count in sorted(new.unreadable.items()))
         lines.append(f"{count(sum(new.unreadable.values()), 'file')} cannot be read: {reasons}.")

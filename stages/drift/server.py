@@ -21,7 +21,8 @@ REGISTERED = "models:/"
 
 @dataclass(frozen=True)
 class Seen:
-    """Images that one version of a model has seen in these days. others: how many other versions have seen."""
+    """Images that one network has seen in these days. version: the last one that had it. others: how many images other
+    networks have seen."""
 
     version: str
     onnx_sha256: str
@@ -31,7 +32,8 @@ class Seen:
 
 
 def seen(place: Path, days: int, network: str | None = None, now: datetime | None = None) -> Seen:
-    """Those of the version that answered last. `network`: only versions whose model.onnx has this SHA-256.
+    """Those of the network that answered last, or of the one whose model.onnx has the SHA-256 `network`. Versions may
+    share a network: another threshold gives another version, and the same features and probabilities.
 
     Raises:
         UserError: the log is missing or damaged, or has no such image.
@@ -48,7 +50,7 @@ def seen(place: Path, days: int, network: str | None = None, now: datetime | Non
             "--model out, or look further back: drift.days."
         )
     last = max(asked, key=lambda row: row.time)
-    own = [row for row in rows if (row.version, row.onnx_sha256) == (last.version, last.onnx_sha256)]
+    own = [row for row in rows if row.onnx_sha256 == last.onnx_sha256]
     return Seen(last.version, last.onnx_sha256, tuple(own), days, len(rows) - len(own))
 
 
@@ -108,7 +110,7 @@ def images(own: Seen) -> New:
     names, known = patients([""] * len(own.rows))
     everything = sample(features, columns, names, np.stack([row.probabilities for row in own.rows]))
     kept = first_of_each(features)
-    source = f"the images that {own.version} has seen on a server in the last {own.days} days"
+    source = f"the images that the network of {own.version} has seen on a server in the last {own.days} days"
     return New(everything.take(kept), source, known, known=len(own.rows) - len(kept), others=own.others)
 
 

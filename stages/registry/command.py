@@ -107,7 +107,7 @@ def gate(key: str | None = None, raw: Mapping[str, Any] | None = None) -> Decisi
             log.stamped(
                 event="gate", state="decided", name=decision.name, verdict=decision.verdict, reason=decision.reason,
                 candidate=decision.candidate, champion=decision.champion, test=decision.test, rules=decision.rules,
-                passing=decision.passing,
+                temporary=decision.temporary,
             )
         )  # fmt: skip
     for line in report.lines(decision):

@@ -39,7 +39,7 @@ class Criterion(Settings):
     champion: Estimate | None = None
     difference: Estimate | None = None
     bound: float | None = None
-    passing: bool = False
+    temporary: bool = False
     """It is about this machine at this moment, so that another answer may be given tomorrow."""
     positives_needed: int | None = None
     """More patients with the disease that would decide, if both models are equally good; null: not known or not
@@ -82,10 +82,10 @@ class Decision(Settings):
         return EXIT_CODES[self.verdict]
 
     @property
-    def passing(self) -> bool:
+    def temporary(self) -> bool:
         """Whether the candidate is rejected only for what says nothing of the model, so that it may be asked again."""
         failed = [own for own in self.criteria if own.answer == "fail"]
-        return bool(failed) and all(own.passing for own in failed)
+        return bool(failed) and all(own.temporary for own in failed)
 
     @property
     def positives_needed(self) -> int | None:

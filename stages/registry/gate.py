@@ -152,24 +152,15 @@ def of_export(export: Export, kept: pd.DataFrame, params: Params) -> list[Criter
     time = Criterion(
         name="time of one image", answer="pass" if spent <= limit else "fail",
         sentence=f"{spent:.1f} ms on this machine; at most {limit:g} ms are allowed.",
-        candidate=Estimate(value=spent), bound=limit, passing=True,
+        candidate=Estimate(value=spent), bound=limit, temporary=True,
     )  # fmt: skip
     return [parity, time]
 
 
 def of_history(own: Model, entries: Sequence[Entry]) -> list[Criterion]:
     """A model that was rolled back does not come in again by itself, unless a person has brought it back since."""
-    back = log.rolled_back(log.changes(entries)).get(own.digest)
-    if back is None:
-        return []
-    why = f": {back.reason}" if back.reason else ""
-    return [
-        Criterion(
-            name="history", answer="fail",
-            sentence=f"This very model was rolled back on {back.at[:10]} by {back.who}{why}. To bring it back "
-            f"on purpose: python -m stages rollback --to {back.champion.version if back.champion else ''}.",
-        )
-    ]  # fmt: skip
+    sentence = log.objection(entries, own.digest)
+    return [Criterion(name="history", answer="fail", sentence=sentence)] if sentence else []
 
 
 def reason(verdict: str, criteria: Sequence[Criterion]) -> str:

@@ -18,7 +18,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Literal
 
-from pydantic import ValidationError
+from pydantic import AliasChoices, Field, ValidationError
 
 from ..shared.core.environment import commit
 from ..shared.core.errors import UserError
@@ -69,8 +69,9 @@ class Entry(Settings):
     test: TestImages | None = None
     rules: str | None = None
     """Of a decision: digest of the settings that it rests on (gate.Rules); null: an earlier version wrote it."""
-    passing: bool = False
-    """Of a decision: the candidate was rejected only for what may be otherwise tomorrow (Decision.passing)."""
+    temporary: bool = Field(default=False, validation_alias=AliasChoices("temporary", "passing"))
+    """Of a decision: the candidate was rejected only for what may be otherwise tomorrow (Decision.temporary). Earlier
+    versions wrote `passing`."""
 
 
 def path() -> Path:
@@ -158,6 +159,19 @@ def rolled_back(changes: Sequence[Entry]) -> dict[str, Entry]:
         elif old is not None and promoted.get(new.digest, -1) <= promoted.get(old.digest, i):
             back[old.digest] = change
     return back
+
+
+def objection(entries: Sequence[Entry], digest: str) -> str:
+    """Why this model may not come in again by itself, and how a person brings it back; empty where it may."""
+    back = rolled_back(changes(entries)).get(digest)
+    if back is None:
+        return ""
+    why = f": {back.reason}" if back.reason else ""
+    number = back.champion.version if back.champion else ""
+    return (
+        f"This very model was rolled back on {back.at[:10]} by {back.who}{why}. To bring it back on purpose: "
+        f"python -m stages rollback --to {number}."
+    )
 
 
 def lines(entries: Sequence[Entry]) -> list[str]:

@@ -64,7 +64,8 @@ def promote(
 
     Raises:
         UserError: the verdict is another one; the champion is no longer the one that the candidate was judged against;
-            another machine changed it at the same time.
+            the candidate was rolled back after it had been judged; another machine changed the champion at the same
+            time.
     """
     if decision.verdict != "promote" and not anyway:
         raise UserError(
@@ -77,6 +78,9 @@ def promote(
         if champion and champion.digest == decision.candidate.digest:
             return champion
         check_current(champion, decision)
+        objection = log.objection(log.read(registry.name), decision.candidate.digest)
+        if objection and not anyway:
+            raise UserError(f"{decision.candidate.key}: {objection}")
         version = registered()
         change = log.stamped(
             event="promote", state="begun", name=registry.name, verdict=decision.verdict,

@@ -184,10 +184,13 @@ class Question:
 
 
 def judged_before(entries: list[log.Entry], question: Question) -> log.Entry | None:
-    """The last decision about this very question; None where it is to be asked, or asked again: a candidate that was
-    rejected for a passing reason is as good as not judged."""
-    own = [entry for entry in entries if entry.event == "gate" and asked(entry) == question]
-    return own[-1] if own and not own[-1].passing else None
+    """The last decision about this very question; None where it is to be asked, or asked again: the candidate was
+    rejected for a temporary reason, or it was rolled back or brought back after the decision."""
+    own = [i for i, entry in enumerate(entries) if entry.event == "gate" and asked(entry) == question]
+    if not own or entries[own[-1]].temporary:
+        return None
+    then, now = (log.objection(known, question.candidate) for known in (entries[: own[-1]], entries))
+    return entries[own[-1]] if then == now else None
 
 
 def asked(entry: log.Entry) -> Question | None:

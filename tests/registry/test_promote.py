@@ -202,8 +202,27 @@ def test_going_forward_again_says_nothing_against_the_version_in_between(two):
     put(two, "4", champion="2")
     rollback(two)
     assert backed() == {"digest3", "digest4"}  # both were bad
-    put(two, "3", champion="2", why="trained again by hand")
+    put(two, "3", champion="2", anyway="trained again by hand")
     assert backed() == {"digest4"}
+
+
+def test_an_old_verdict_does_not_bring_in_again_what_was_rolled_back_since(two):
+    rollback(two, why="misses effusions")
+    before = log.path().read_bytes()
+    with pytest.raises(UserError, match=r"rolled back on .* misses effusions. .*rollback --to 2"):
+        put(two, "2", champion="1")
+    assert (two.aliases["champion"], log.path().read_bytes()) == ("1", before)
+    assert put(two, "2", champion="1", anyway="the effusions were artefacts").number == "2"
+    assert backed() == set()
+
+
+def test_a_line_of_an_earlier_version_that_called_temporary_passing_is_read(two):
+    with log.path().open("a") as file:
+        file.write(log.path().read_text().splitlines()[0].replace('"name"', '"passing": true, "name"') + "\n")
+    assert [entry.temporary for entry in log.read("chest")] == [False] * 4 + [True]
+    log.append(log.stamped(event="gate", state="decided", name="chest", temporary=True))
+    assert '"temporary": true' in log.path().read_text().splitlines()[-1]
+    assert log.read("chest")[-1].temporary
 
 
 def test_a_rollback_says_which_change_it_finished_first(two, capsys):

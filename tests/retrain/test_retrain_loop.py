@@ -96,7 +96,7 @@ def test_a_model_that_passed_earlier_is_judged_again_before_it_is_promoted(
     assert calls[3:] == steps
 
 
-def test_what_failed_for_a_passing_reason_is_tried_again(calls: list[str], monkeypatch: pytest.MonkeyPatch) -> None:
+def test_what_failed_for_a_temporary_reason_is_tried_again(calls: list[str], monkeypatch: pytest.MonkeyPatch) -> None:
     """The gate has passed the model, and then the server was away."""
     works, reasons = registry.promote, [UserError("MLflow refused: no space left")]
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 from pathlib import Path
+from typing import Literal
 
 import pytest
 
@@ -20,12 +21,12 @@ BOARD = """rank,key,kind,status,metric,auroc,auroc_low,auroc_high,val_auroc,chos
 """
 
 
-def entry(verdict: str, candidate: str, champion: str | None, passing: bool = False) -> Entry:
+def entry(verdict: str, candidate: str, champion: str | None, temporary: bool = False) -> Entry:
     return Entry(
         event="gate", state="decided", id="1", at="2026-11-26T12:00:00Z", who="t", name="lightbox", verdict=verdict,
         reason="Not decided: sensitivity.", candidate=Model(key="a-b-c", digest=candidate),
         champion=Model(key="d-e-f", digest=champion, version="1") if champion else None,
-        test=log.TestImages(fingerprint="today", images=1, patients=1, sketch=[]), rules="rules", passing=passing,
+        test=log.TestImages(fingerprint="today", images=1, patients=1, sketch=[]), rules="rules", temporary=temporary,
     )  # fmt: skip
 
 
@@ -85,10 +86,31 @@ def test_a_decision_is_remembered_for_the_same_question_alone() -> None:
     assert "not asked again" in summary.of_round(made)
 
 
-def test_a_rejection_for_a_passing_reason_is_no_judgement() -> None:
+def test_a_rejection_for_a_temporary_reason_is_no_judgement() -> None:
     same = Question("x", "y", "today", "rules")
-    assert loop.judged_before([entry("reject", "x", "y", passing=True)], same) is None
-    assert loop.judged_before([entry("reject", "x", "y", passing=True), entry("reject", "x", "y")], same) is not None
+    assert loop.judged_before([entry("reject", "x", "y", temporary=True)], same) is None
+    assert loop.judged_before([entry("reject", "x", "y", temporary=True), entry("reject", "x", "y")], same) is not None
+
+
+def test_a_decision_from_before_a_rollback_of_the_model_is_not_remembered() -> None:
+    """The gate then rejects it and says why; that decision is remembered, until a person brings the model back."""
+
+    def change(event: Literal["promote", "rollback"], new: str, old: str) -> list[Entry]:
+        begun = log.stamped(
+            event=event, state="begun", name="lightbox", candidate=Model(key="k", digest=new, version="1"),
+            champion=Model(key="k", digest=old, version="2"),
+        )  # fmt: skip
+        return [begun, log.stamped(event=event, state="done", name="lightbox", id=begun.id)]
+
+    same = Question("x", "y", "today", "rules")
+    entries = [entry("promote", "x", "y"), *change("promote", "x", "y")]
+    assert loop.judged_before(entries, same) is entries[0]
+    entries += change("rollback", "y", "x")
+    assert loop.judged_before(entries, same) is None
+    entries += [entry("reject", "x", "y")]
+    assert loop.judged_before(entries, same) is entries[-1]
+    entries += [*change("rollback", "x", "y"), *change("promote", "y", "x")]
+    assert loop.judged_before(entries, same) is None
 
 
 @pytest.mark.parametrize(("verdict", "names"), [("acquisition", ["intervals", "separation"]), ("", ["intervals"])])
