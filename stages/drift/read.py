@@ -9,6 +9,7 @@ from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -24,24 +25,32 @@ from ..shared.images.kinds import is_clutter, is_image
 from ..shared.images.naming import in_name
 from .statistics.sample import Sample
 
+if TYPE_CHECKING:
+    from ..shared.exported.source import Source
+
 BATCH = 32
 CONFIDENCE = "confidence"  # the largest probability of an image, as a fact
 
 
+def no_mask(_: tuple[int, int]) -> None:
+    """Of an image that has none."""
+
+
 @dataclass(frozen=True)
 class File:
-    """patient: empty where nothing says whose image it is."""
+    """patient: empty where nothing says whose image it is. mask: its class numbers for an image that is h×w, uint8
+    h×w."""
 
     read: Callable[[], bytes]
     patient: str = ""
+    mask: Callable[[tuple[int, int]], np.ndarray | None] = no_mask
 
 
 @dataclass(frozen=True)
 class New:
     """New images. source: where they come from, in words. known: images of the study itself, left out. unreadable:
-    reasons and how often. others: images in a server's log that another
-    version of the model has seen. patients_known: else each image
-    counts as a patient. files: of the sample, where there are any."""
+    reasons and how often. others: images in a server's log that another network has seen. patients_known: else each
+    image counts as a patient. files: of the sample, where there are any."""
 
     sample: Sample
     source: str
@@ -84,8 +93,15 @@ def of_folder(path: Path, export: Export, patient: str | None) -> New:
     """All images of a folder, or of a .zip.
 
     Raises:
-        UserError: it does not exist or has no image that can be read.
+        UserError: it does not exist or has no image that can be read; the model crops images to their masks, and a
+            folder has none.
     """
+    if export.preprocessor.crop_to_mask is not None:
+        raise UserError(
+            f"{export.recipe.key} learned from images that were cropped to a mask (CropToMask), and a folder has no "
+            "masks: images that are not cropped would look like drift. Drift of such a model can only be measured on a "
+            "study with masks: add the images to the study, then python -m stages drift --study"
+        )
     if not path.exists():
         raise UserError(f"{path}: does not exist. Write the path of a folder of images, or of a .zip.")
     if path.is_dir():
@@ -109,7 +125,7 @@ def of_study(export: Export) -> New:
     """Images of data/raw.zip that the model does not know: those that came after it was trained.
 
     Raises:
-        UserError: validate has not run, or there is no such image.
+        UserError: validate has not run, there is no such image, or one has no mask and the model needs it.
     """
     files = unknown(export)
     if not files:
@@ -118,20 +134,23 @@ def of_study(export: Export) -> New:
 
 
 def unknown(export: Export) -> list[File]:
-    """Raises UserError when validate has not run."""
-    import pandas as pd
+    """Raises UserError when validate has not run, or an image has no mask and the model needs it."""
+    from ..shared.exported.source import Source, table_of
 
-    try:
-        manifest = pd.read_parquet(MANIFEST, columns=["path", "patient", "sha256", "quarantined", "label"])
-    except FileNotFoundError:
-        raise UserError(f"{MANIFEST}: missing. Run `dvc repro validate`.") from None
+    manifest = table_of(MANIFEST, "validate", ["path", "patient", "sha256", "quarantined", "label"])
     rows = manifest[~manifest["quarantined"].astype(bool) & manifest["label"].notna()]
     rows = rows[~rows["sha256"].isin(known_images(export))]
-    archive = Archive(RAW)
+    source = Source.of(export, rows["path"].tolist(), "new images")
     return [
-        File(_member(archive, path), "" if pd.isna(patient) else str(patient))
-        for path, patient in zip(rows["path"], rows["patient"], strict=True)
+        _in_study(source, path, patient) for path, patient in zip(rows["path"], rows["patient"].fillna(""), strict=True)
     ]
+
+
+def _in_study(source: Source, path: str, patient: str) -> File:
+    def mask(shape: tuple[int, int]) -> np.ndarray | None:
+        return source.numbers(path, source.masks_of(path), shape)
+
+    return File(lambda: source.data(path), str(patient), mask)
 
 
 def known_images(export: Export) -> set[str]:
@@ -168,7 +187,7 @@ def described(files: Sequence[File], export: Export, source: str) -> New:
             continue
         try:
             original = export.preprocessor.original(data, "image")
-            batch.append(export.preprocessor.prepare(original).image)
+            batch.append(export.preprocessor.prepare(original, file.mask(original.shape[:2])).image)
         except UnreadableImage as error:
             unreadable[error.reason] += 1
             continue
@@ -180,7 +199,7 @@ def described(files: Sequence[File], export: Export, source: str) -> New:
     predict()
     if not kept:
         raise UserError(
-            f"{source[0].upper()}{source[1:]}: no new image (of the study or there twice: {known}; "
+            f"{source[0].upper()}{source[1:]}: no new image (of the study or sent twice: {known}; "
             f"cannot be read: {unreadable.total()})."
         )
     columns = {name: np.array([each[name] for each in facts], np.float64) for name in FACTS}

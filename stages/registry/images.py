@@ -3,24 +3,21 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
-from pathlib import Path
 from statistics import median
 from typing import TYPE_CHECKING
 
 import numpy as np
 import pandas as pd
 
-from ..shared.arrays.masks import MaskFile, class_numbers, mask_files, structures_of
 from ..shared.core import metadata
 from ..shared.core.errors import UserError
 from ..shared.core.hardware import cores
-from ..shared.core.paths import MANIFEST, PROCESSED, RAW
+from ..shared.core.paths import MANIFEST, PROCESSED
 from ..shared.core.progress import progress
 from ..shared.core.task import CALIBRATED, PROBABILITY
-from ..shared.images.archive import Archive
+from ..shared.exported.source import Source, table_of
 from .decision import Dropped
 
 if TYPE_CHECKING:
@@ -50,15 +47,6 @@ def today() -> pd.DataFrame:
     return joined.assign(site=joined["site"].astype(object)) if "site" in joined else joined
 
 
-def table_of(path: Path, stage: str, columns: list[str] | None = None) -> pd.DataFrame:
-    try:
-        return pd.read_parquet(path, columns=columns)
-    except FileNotFoundError:
-        raise UserError(f"{path}: missing. Run `dvc repro {stage}`.") from None
-    except (OSError, ValueError) as error:
-        raise UserError(f"{path}: damaged ({error}). Run `dvc repro -f {stage}`.") from None
-
-
 def learned_by(export: Export, test: pd.DataFrame) -> np.ndarray:
     """N booleans: test images that may not judge this model, because it learned from an image of their group, or was
     tuned on one. A group is a patient, with all who share a picture with them."""
@@ -80,54 +68,10 @@ def check_classes(export: Export, test: pd.DataFrame, which: str) -> None:
         )
 
 
-@dataclass(frozen=True)
-class Source:
-    """Test images in data/raw.zip, on their way to one model. masks: of each image, by its path; empty where the model
-    does not crop to them."""
-
-    export: Export
-    archive: Archive
-    masks: Mapping[str, Sequence[MaskFile]]
-
-    @classmethod
-    def of(cls, export: Export, test: pd.DataFrame) -> Source:
-        """Raises UserError where the model needs masks and a test image has none."""
-        archive = Archive(RAW)
-        if export.preprocessor.crop_to_mask is None:
-            return cls(export, archive, {})
-        manifest = table_of(MANIFEST, "validate", ["path", "has_mask", "masks"])
-        structures = structures_of(manifest)
-        own = manifest[manifest["path"].isin(test["path"])]
-        masks = {path: mask_files(files, structures) for path, files in zip(own["path"], own["masks"], strict=True)}
-        bare = sum(not files for files in masks.values())
-        if bare and export.needs_mask:
-            raise UserError(
-                f"{export.recipe.key} learned from images that were cropped to a mask (CropToMask), and {bare} of "
-                f"{len(test)} test images have none, so it cannot be judged on them. Say in validate.mask where masks "
-                "lie, or leave these images out with validate.ignore."
-            )
-        return cls(export, archive, masks)
-
-    def read(self, path: str) -> tuple[bytes, list[bytes]]:
-        """The bytes of an image, and of its masks."""
-        return self.archive.read(path), [self.archive.read(file.path) for file in self.masks.get(path, ())]
-
-    def prepare(self, path: str, data: bytes, masks: Sequence[bytes]) -> np.ndarray:
-        """uint8 H×W×C, as preprocess made the images that the model learned from."""
-        if not masks:
-            return self.export.preprocess(data, path)
-        original = self.export.preprocessor.original(data, path)
-        numbers = class_numbers(self.masks[path], masks, original.shape[:2])
-        return self.export.preprocessor.prepare(original, numbers, path).image
-
-    def image(self, path: str) -> np.ndarray:
-        return self.prepare(path, *self.read(path))
-
-
 def predictions(export: Export, test: pd.DataFrame, what: str) -> pd.DataFrame:
     """`test` with the columns predicted, prob_<class> and calibrated_<class>, by the model's own preprocessing of the
     images in data/raw.zip."""
-    source, scores, calibrated, predicted = Source.of(export, test), [], [], list[str]()
+    source, scores, calibrated, predicted = Source.of(export, test["path"].tolist(), "test images"), [], [], list[str]()
     with (
         ThreadPoolExecutor(cores()) as pool,
         progress(desc=what, unit="images", total=len(test)) as bar,
@@ -152,7 +96,7 @@ def columns(prefix: str, classes: list[str], values: np.ndarray) -> Mapping[str,
 
 def latency(export: Export, test: pd.DataFrame, clock: Callable[[], float] = time.perf_counter) -> float:
     """Median milliseconds of one image, from its bytes to the answer; the first one warms up."""
-    source, spent = Source.of(export, test), []
+    source, spent = Source.of(export, test["path"].tolist(), "test images"), []
     for path in test["path"].iloc[: TIMED + 1]:
         (data, masks), start = source.read(path), clock()
         export.decide(export.predict(source.prepare(path, data, masks)[None]))

@@ -50,8 +50,7 @@ def run(arguments: argparse.Namespace) -> int:
     try:
         made = loop.go(params, arguments.jobs, arguments.promote or params.promote)
     except Exception as error:
-        reason = str(error) if isinstance(error, UserError) else f"Unexpected error: {type(error).__name__}."
-        summary.write(summary.of_failure(reason, unfinished()))
+        summary.write(summary.of_failure(loop.in_public(error), unfinished()))
         raise
     summary.write(summary.of_round(made), summary.pictures(made))
     print(f"{summary.headline(made)} Summary: {summary.FILE}")

@@ -18,8 +18,10 @@ from ..registry import log
 from ..registry.params import Params as RegistryParams
 from ..serve.params import Params as ServeParams
 from ..shared.core import settings
+from ..shared.core.credentials import without_credentials
 from ..shared.core.errors import UserError
 from ..shared.exported.chosen import chosen_key
+from ..shared.exported.source import UnusableImage
 from ..study import parse_matrix, tool_settings
 from . import remote
 from .params import Params
@@ -138,12 +140,21 @@ def watch(champion: Contender, raw: Mapping[str, Any]) -> tuple[str, str]:
         new = read.of_study(champion.export)
         return drift.watch(champion.export, new, tool_settings(DriftParams, raw, "drift"), raw).name, ""
     except UserError as error:
-        reason = str(error)
-    except Exception as error:  # its message may name a file, and so a patient
-        traceback.print_exception(error)
-        reason = f"Unexpected error: {type(error).__name__}. The log of this round has the details."
-    say(f"drift could not be measured: {reason}")
-    return "", reason
+        say(f"drift could not be measured: {error}")
+        return "", in_public(error)
+    except Exception as error:
+        print(without_credentials("".join(traceback.format_exception(error))), file=sys.stderr, end="")
+        say(f"drift could not be measured: {in_public(error)}")
+        return "", in_public(error)
+
+
+def in_public(error: Exception) -> str:
+    """What the summary says of an error: no name of an image, which may be that of a patient."""
+    if isinstance(error, UnusableImage):
+        return "An image of data/raw.zip, or its mask, cannot be used. The log of this round says which one and why."
+    if isinstance(error, UserError):
+        return str(error)
+    return f"Unexpected error: {type(error).__name__}. The log of this round has the details."
 
 
 def judge(made: Round, champion: Contender | None, raw: Mapping[str, Any], promote: bool) -> Round:

@@ -14,6 +14,7 @@ from typing import Any
 
 import cv2
 import numpy as np
+import pandas as pd
 import pytest
 from sklearn.linear_model import LogisticRegression
 
@@ -30,6 +31,7 @@ from stages.shared.core.words import points
 from stages.shared.exported import served
 from stages.shared.exported.facts import facts_of
 from stages.shared.exported.training import FACTS
+from stages.shared.images.archive import write_archive
 
 Change = Callable[[np.ndarray], np.ndarray]
 OPTIONS = Options(alpha=0.05, permutations=399, draws=100, level=0.95, seed=0)
@@ -161,6 +163,51 @@ def test_a_folder_without_images_and_one_that_is_not_there_are_named(model: Any,
         read.of_folder(tmp_path, model, None)
     with pytest.raises(UserError, match="does not exist"):
         read.of_folder(tmp_path / "none", model, None)
+
+
+class Cropping:
+    """Stands for an export that crops to the mask; its features are the pixels that it is given."""
+
+    def __init__(self, without_mask: str) -> None:
+        steps = [{"CropToMask": {"margin": 0, "without_mask": without_mask}}]
+        self.preprocessor = Preprocessor(PreprocessSpec(mode="grey", size=16, steps=steps))
+        self.recipe = SimpleNamespace(key="small_cnn-fine_tune-full")
+        self.training = SimpleNamespace(sha256=np.array(["known"]))
+        self.held_out = SimpleNamespace(sha256=np.array([], str))
+        self.needs_mask = without_mask == "refuse"
+
+    def predict(self, images: np.ndarray) -> Any:
+        features = images.reshape(len(images), -1).astype(np.float32)
+        return SimpleNamespace(features=features, probabilities=np.full((len(images), 2), 0.5, np.float32))
+
+
+@pytest.mark.parametrize("without_mask", ["refuse", "whole"])
+def test_new_images_of_the_study_are_cropped_to_their_masks_as_the_model_learned(
+    workspace: Path, without_mask: str
+) -> None:
+    """The last one has no mask."""
+    rng, images, members, rows = np.random.default_rng(0), [], [], []
+    for i in range(3):
+        image, mask = rng.integers(0, 256, (40, 60), np.uint8), np.zeros((40, 60), np.uint8)
+        mask[4:30, 10 + i : 50] = 255
+        masks = [{"structure": "lung", "path": f"masks/{i}.png", "invert": False, "threshold": 127}] * (i < 2)
+        images.append(image if i == 2 else image[4:30, 10 + i : 50])
+        members += [(f"images/{i}.png", png(image)), (f"masks/{i}.png", png(mask))]
+        rows.append({"path": f"images/{i}.png", "has_mask": i < 2, "masks": masks, "sha256": str(i)})
+    write_archive(workspace / "data" / "raw.zip", members)
+    table = pd.DataFrame(rows).assign(patient="p", quarantined=False, label="normal")
+    table.to_parquet(workspace / "data" / "manifest.parquet")
+    model: Any = Cropping(without_mask)
+    if without_mask == "refuse":
+        with pytest.raises(UserError, match=r"CropToMask.* 1 of 3 new images have none"):
+            read.of_study(model)
+        table = table.assign(sha256=["0", "1", "known"])
+        table.to_parquet(workspace / "data" / "manifest.parquet")
+        images = images[:2]
+    expected = [cv2.resize(image, (16, 16), interpolation=cv2.INTER_AREA).ravel() for image in images]
+    assert np.array_equal(read.of_study(model).sample.features, np.array(expected))
+    with pytest.raises(UserError, match="only be measured on a study with masks"):
+        read.of_folder(workspace, model, None)
 
 
 NOW = datetime(2026, 11, 26, 12, tzinfo=UTC)

@@ -20,6 +20,7 @@ from stages.registry.decision import Decision
 from stages.registry.gate import Contender, Rules, decide, digest
 from stages.registry.params import Params
 from stages.shared.core.errors import UserError
+from stages.shared.core.paths import RAW
 from stages.shared.exported.export import Answers
 from stages.shared.images.archive import write_archive
 
@@ -129,7 +130,7 @@ def test_numbers_are_those_of_the_models_own_answers_on_todays_test_images(study
     area = next(c for c in decision.criteria if c.name == "difference in AUROC")
     from stages.shared.images.archive import Archive
 
-    archive = Archive(images.RAW)
+    archive = Archive(RAW)
     for own, model in ((area.candidate, export), (area.champion, Bright("old"))):
         scores = [model.predict(model.preprocess(archive.read(p), p)[None]).scores[0, 1] for p in study["path"]]
         assert own.value == pytest.approx(roc_auc_score(study["label"] == "sick", scores))

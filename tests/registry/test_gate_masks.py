@@ -15,6 +15,8 @@ from stages.registry import images
 from stages.shared.arrays.masks import mask_files
 from stages.shared.arrays.preprocessing import Preprocessor, PreprocessSpec
 from stages.shared.core.errors import UserError
+from stages.shared.core.paths import RAW
+from stages.shared.exported.source import Source, UnusableImage
 from stages.shared.images.archive import Archive, write_archive
 
 from .test_gate import Bright
@@ -64,8 +66,8 @@ def masked(workspace):
 
 
 def test_images_are_cropped_as_they_were_for_training(masked, workspace):
-    source = images.Source.of(Cropped(), masked)
-    archive = Archive(images.RAW)
+    source = Source.of(Cropped(), NAMES, "test images")
+    archive = Archive(RAW)
     files = [
         ImageFile(path, str(i), mask_files(masks, ["left", "right"]))
         for i, (path, masks) in enumerate(zip(masked["path"], masked["masks"], strict=True))
@@ -88,3 +90,17 @@ def test_a_test_image_without_a_mask_stops_the_gate_with_the_reason(masked, work
         images.predictions(Cropped(), masked, "gate")
     lenient = PreprocessSpec(size=24, steps=[{"CropToMask": {"margin": 0.1, "without_mask": "whole"}}])
     assert len(images.predictions(Cropped(lenient), masked, "gate")) == 4
+
+
+def test_errors_that_name_an_image_are_of_one_kind_so_that_they_can_stay_out_of_public_texts(masked, workspace):
+    masked.loc[0, "masks"][0]["path"] = "masks/gone.png"
+    masked.loc[1, "masks"][0]["path"] = "notes.txt"
+    masked.to_parquet(workspace / "data" / "manifest.parquet")
+    members = [(name, Archive(RAW).read(name)) for name in Archive(RAW).names()]
+    members[[name for name, _ in members].index(NAMES[2])] = (NAMES[2], b"no image")
+    write_archive(workspace / "data" / "raw.zip", [*members, ("notes.txt", b"no image")])
+    source = Source.of(Cropped(), NAMES, "test images")
+    for path, named in zip(NAMES, ["masks/gone.png", "notes.txt", NAMES[2]], strict=False):
+        with pytest.raises(UnusableImage, match=named):
+            source.image(path)
+    assert source.image(NAMES[3]).shape == (24, 24, 1)

@@ -18,6 +18,7 @@ from stages.retrain.params import Params
 from stages.shared.core.errors import UserError
 from stages.shared.exported.export import Export
 from stages.shared.exported.reading import Reading
+from stages.shared.exported.source import UnusableImage
 
 PLACE = ("storage", "/mnt/storage")
 TODAY = log.TestImages(fingerprint="today", images=1, patients=1, sketch=[])
@@ -128,10 +129,18 @@ def test_a_rejected_model_is_judged_again_on_other_images_or_by_other_settings_a
 
 @pytest.mark.parametrize(
     ("error", "reason"),
-    [(UserError("no image can be read"), "no image can be read"), (ValueError("person12.png"), "ValueError")],
+    [
+        (UserError("no image can be read"), "no image can be read"),
+        (UnusableImage("data/raw.zip: member 'person12.png' is damaged."), "its mask, cannot be used. The log"),
+        (ValueError("person12.png of https://user:secret@host"), "ValueError"),
+    ],
 )
 def test_a_drift_that_cannot_be_measured_is_a_note_and_the_round_goes_on(
-    calls: list[str], monkeypatch: pytest.MonkeyPatch, error: Exception, reason: str
+    calls: list[str],
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    error: Exception,
+    reason: str,
 ) -> None:
     champion = SimpleNamespace(export=None, model=Model(key="d-e-f", digest="old", version="1"))
 
@@ -147,17 +156,21 @@ def test_a_drift_that_cannot_be_measured_is_a_note_and_the_round_goes_on(
     assert "# Retraining: promoted" in text
     assert reason in text
     assert "person12" not in text
+    errors = capsys.readouterr().err
+    assert "secret" not in errors
+    assert ("person12" in errors) == ("person12" in str(error))  # the log has the details
 
 
+@pytest.mark.parametrize("error", [RuntimeError("person12.png"), UnusableImage("person12.png: unreadable image.")])
 def test_any_failure_leaves_a_summary_and_a_begun_change_is_named(
-    calls: list[str], monkeypatch: pytest.MonkeyPatch
+    calls: list[str], monkeypatch: pytest.MonkeyPatch, error: Exception
 ) -> None:
     def break_down(**_: object) -> None:
         log.append(log.stamped(event="promote", state="begun", name="chest", candidate=Model(key="k", digest="new")))
-        raise RuntimeError("person12.png")
+        raise error
 
     monkeypatch.setattr(registry, "promote", break_down)
-    with pytest.raises(RuntimeError):
+    with pytest.raises(type(error)):
         command.run(Namespace(promote=True, jobs=None))
     text = summary.FILE.read_text()
     assert "# Retraining: failed" in text

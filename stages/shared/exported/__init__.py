@@ -1,4 +1,4 @@
-"""An exported model, models/onnx/<key>, read and run without torch, MLflow or pandas.
+"""An exported model, models/onnx/<key>, read and run without torch, MLflow or (but for source.py) pandas.
 
 export.py       Export: the folder, checked; bytes -> answers -> decisions
 session.py      ONNX Runtime or OpenVINO, whichever the export was certified with
@@ -10,5 +10,6 @@ training.py     training.npz: the images it learned from, as features and facts;
 chosen.py       the model that validation chose
 current.py      is an export still that of the model and the evaluation that lie here
 facts.py        what is measured of an image as it comes
+source.py       images of the study with their masks, for tools that ask a model about many; with pandas
 served.py       what a server remembers of the images it has seen: features and facts, no image
 """
