@@ -10,11 +10,13 @@ import hashlib
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import PurePosixPath
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from .. import study
+from ..shared.core import metadata
 from ..shared.core.errors import UserError
 from ..shared.core.files import read_json
 from ..shared.core.paths import SHORTCUTS
@@ -115,9 +117,15 @@ def decide(candidate: Contender, champion: Contender | None, rules: Rules) -> De
 
 
 def tested_on(test: pd.DataFrame) -> TestImages:
-    """What the log keeps of these images."""
-    pairs = zip(test["sha256"].astype(str), test["label"].astype(str), strict=True)
-    return described(pairs, int(test["patient"].nunique()))
+    """What the log keeps of these images: all that a verdict depends on. What validate measures of a file follows from
+    its SHA-256. The number of a group changes with other patients of the study, so a group is named by its first
+    image."""
+    named = ["label", "patient", *(["site"] if "site" in test else []), *metadata.columns(test.columns)]
+    table = test[["sha256", *named]].astype(object)
+    table["group"] = test.groupby("group")["sha256"].transform("min")
+    table["folder"] = [str(PurePosixPath(path).parent) for path in test["path"]]
+    rows = table.where(table.notna(), "").astype(str).itertuples(index=False, name=None)
+    return described(rows, int(test["patient"].nunique()))
 
 
 def asked(contenders: Mapping[str, Contender], kept: pd.DataFrame, rules: Rules) -> list[Criterion]:

@@ -37,8 +37,9 @@ class Model(Settings):
 
 
 class TestImages(Settings):
-    """What a decision rests on. `fingerprint`: of all images and labels. `sketch`: the smallest digests of the images
-    (wear.py), from which the share is estimated that two sets have in common."""
+    """What a decision rests on. `fingerprint`: of all images, with label, patient, group, site, folder and metadata.
+    `sketch`: the smallest digests of the images (wear.py), from which the share is estimated that two sets have in
+    common."""
 
     fingerprint: str
     images: int

@@ -9,6 +9,7 @@ image.
 from __future__ import annotations
 
 import hashlib
+import json
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
@@ -42,12 +43,12 @@ class Pair:
     champion: str | None
 
 
-def described(images: Iterable[tuple[str, str]], patients: int) -> TestImages:
-    """`images`: (sha256 of the file, label) of each."""
-    pairs = sorted(images)
-    fingerprint = hashlib.sha256("\n".join(map(":".join, pairs)).encode()).hexdigest()
-    digests = sorted({hashlib.sha256(image.encode()).hexdigest()[:DIGITS] for image, _ in pairs})
-    return TestImages(fingerprint=fingerprint, images=len(pairs), patients=patients, sketch=digests[:SKETCH])
+def described(images: Iterable[tuple[str, ...]], patients: int) -> TestImages:
+    """`images`: of each, the sha256 of the file, then all else that it is judged by: label, patient, …"""
+    rows = sorted(images)
+    fingerprint = hashlib.sha256(json.dumps(rows).encode()).hexdigest()
+    digests = sorted({hashlib.sha256(image.encode()).hexdigest()[:DIGITS] for image, *_ in rows})
+    return TestImages(fingerprint=fingerprint, images=len(rows), patients=patients, sketch=digests[:SKETCH])
 
 
 def shared(today: TestImages, earlier: TestImages) -> float:

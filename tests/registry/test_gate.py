@@ -14,7 +14,7 @@ from PIL import Image
 from ruamel.yaml import YAML
 from sklearn.metrics import roc_auc_score
 
-from stages.registry import images, log, report
+from stages.registry import gate, images, log, report
 from stages.registry.command import check_today
 from stages.registry.decision import Decision
 from stages.registry.gate import Contender, Rules, decide, digest
@@ -221,6 +221,25 @@ def test_only_todays_question_is_promoted(study, workspace, repository):
     pd.read_parquet(path).iloc[1:].to_parquet(path)
     with pytest.raises(UserError, match="other test images"):
         check_today(decision, raw)
+
+
+def test_corrected_patients_or_metadata_are_another_question_and_other_numbers_of_the_groups_are_not(study):
+    def fingerprint(**columns):
+        return gate.tested_on(study.assign(**{"meta_age": 40.0, **columns})).fingerprint
+
+    own = fingerprint()
+    assert fingerprint(group=study["group"] + 7) == own
+    assert gate.tested_on(study.assign(meta_age=40.0).iloc[::-1]).fingerprint == own
+    others = {
+        "label": study["label"].replace("sick", "virus"),
+        "patient": study["patient"].replace("p3", "p5"),
+        "group": study["group"].replace(3, 5),
+        "path": study["path"].str.replace("sick/", "later/"),
+        "meta_age": study["group"].map(lambda group: None if group == 3 else 40.0),
+        "site": "north",
+    }
+    assert len({fingerprint(**{name: values}) for name, values in others.items()} | {own}) == len(others) + 1
+    assert gate.tested_on(study).sketch == gate.tested_on(study.assign(**others)).sketch
 
 
 def test_models_of_other_classes_are_not_compared(study):
