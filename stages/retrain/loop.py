@@ -117,11 +117,11 @@ def after(raw: Mapping[str, Any], since: float) -> Round:
 
 def export(key: str, raw: Mapping[str, Any]) -> None:
     """Unless there is one of what lies here. In a process of its own, which imports torch."""
-    from ..shared.exported.current import is_current
+    from ..shared.exported.current import is_current, options
 
     if is_current(key, tool_settings(ServeParams, raw, "serve").reading):
         return
-    run([sys.executable, "-m", "stages", "export", key], f"the export of {key}")
+    run([sys.executable, "-m", "stages", "export", key, *options(key)], f"the export of {key}")
 
 
 def in_words(champion: Contender | None) -> str:
