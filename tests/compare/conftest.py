@@ -341,7 +341,7 @@ def write_cases(root: Path, key: str, test: pd.DataFrame, index: pd.DataFrame, r
     classes = [str(name) for name in test.label.cat.categories]
     with contextlib.chdir(root):
         few = Explain(images=8, shares=[0.5], bootstrap=100)
-        write_examination(folder, examine(network(len(classes)), load_arrays(), test, classes, few))
+        write_examination(folder, examine(network(len(classes)), load_arrays(), test, classes, few), "planted")
 
 
 def fabricate(root: Path, classes: list[str] | None = None, patients: int = 160, size: int = 32) -> Path:

@@ -56,8 +56,7 @@ def remedy(error: Exception, artifacts: str) -> str:
     package = missing_client(error) if isinstance(error, ImportError) else None
     if package:
         return f"Install what reads that address: pip install {package}"
-    store = type(error).__module__.partition(".")[0] not in LIBRARIES or isinstance(error, OSError)
-    if artifacts and store:
+    if artifacts:
         return (
             "Can that place be reached, is it there, and are its credentials set (docs/retraining.md)? For S3: "
             "AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY, and MLFLOW_S3_ENDPOINT_URL where it is not Amazon's."
