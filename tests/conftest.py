@@ -24,6 +24,11 @@ def repository() -> Path:
     return REPOSITORY
 
 
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Whole pipelines first: they take minutes each, and two processes share the files in this order."""
+    items.sort(key=lambda item: "pipeline" not in item.path.parts)
+
+
 @pytest.fixture(scope="session")
 def shipped() -> Path:
     """The checkpoint of small_cnn that comes with the repository."""
