@@ -6,21 +6,24 @@ import subprocess
 import sys
 from collections.abc import Sequence
 
+from ..shared.core.credentials import without_credentials
 from ..shared.core.errors import UserError, unknown
 
-LAST = 6  # lines of DVC's output in a message
+LAST = 6  # lines of DVC's output that are printed
 
 
 def dvc(*arguments: str, remedy: str) -> str:
     """DVC's output.
 
     Raises:
-        UserError: it failed, with its last lines.
+        UserError: it failed. Its last lines are printed here and stand in no message: they may name files of patients,
+            and messages go into the summary.
     """
     done = subprocess.run([sys.executable, "-m", "dvc", *arguments], capture_output=True, text=True, check=False)
     if done.returncode:
         lines = [line for line in (done.stdout + done.stderr).splitlines() if line.strip()][-LAST:]
-        raise UserError("\n".join([f"`dvc {' '.join(arguments)}` failed. {remedy}", *lines]))
+        print(without_credentials("\n".join(lines)), file=sys.stderr)
+        raise UserError(f"`dvc {' '.join(arguments)}` failed; the log has its last lines. {remedy}")
     return done.stdout
 
 

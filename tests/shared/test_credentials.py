@@ -67,7 +67,7 @@ def test_what_mlflow_refuses_shows_none():
     assert SECRET not in str(caught.value)
 
 
-def test_what_dvc_says_of_a_remote_shows_none_in_the_summary_of_a_round(monkeypatch, workspace):
+def test_what_dvc_says_of_a_remote_shows_none_in_the_log_and_the_summary_of_a_round(monkeypatch, workspace, capsys):
     line = f"ERROR: unable to reach 'webdavs://ann:{SECRET}@example.org/x'"
 
     def run(command, **_):
@@ -77,5 +77,6 @@ def test_what_dvc_says_of_a_remote_shows_none_in_the_summary_of_a_round(monkeypa
     with pytest.raises(UserError) as caught:
         remote.pull(("storage", "webdavs://example.org/x"))
     text = summary.of_failure(str(caught.value))
-    assert "webdavs://example.org/x" in text
-    assert SECRET not in text
+    printed = capsys.readouterr().err
+    assert "unable to reach 'webdavs://example.org/x'" in printed
+    assert SECRET not in printed + text
