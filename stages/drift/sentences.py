@@ -36,6 +36,7 @@ REMEDY = {
     "unclear": "Collect more images and ask again.",
 }
 
+NONE = "–"  # in the place of a number that is not defined
 NOT_IDENTIFIABLE = (
     "The prevalence is not identifiable: the model answers to images of one class as to those of another, or as to a "
     "mixture of others, so its answers do not say how many there are of each."
@@ -58,7 +59,9 @@ def paragraphs(findings: Findings, new: New, classes: Sequence[str], least: int)
     parts = [ABOUT[findings.name]]
     shown = [change(test) for test in findings.evidence if test.kind == "fact"]
     if shown:
-        parts.append(f"{'What differs' if findings.name != 'prevalence' else 'Also'}: {'; '.join(shown)}.")
+        alike = findings.alike is not None and set(findings.evidence) <= set(findings.alike.tests)
+        where = " between images of equal classes" if alike else ""  # other numbers than those of all images
+        parts.append(f"{f'What differs{where}' if findings.name != 'prevalence' else 'Also'}: {'; '.join(shown)}.")
     parts.append(of_prevalence(findings, classes))
     parts.append(REMEDY[findings.name])
     parts.append("Other images need not mean worse answers: only labels show that.")
@@ -96,7 +99,9 @@ def change(test: Test) -> str:
 
 def moved(test: Test) -> str:
     """A shift, in standard deviations of the reference; a fact that never varied there has none."""
-    return f"{test.effect:+.1f} SD".replace("-", "−") if np.isfinite(test.effect) else "it never varied before"
+    if not np.isfinite(test.effect):
+        return "it never varied before"
+    return f"{test.effect:+.1f} SD".replace("-", "−") if abs(test.effect) >= 0.05 else "0.0 SD"
 
 
 def of_prevalence(findings: Findings, classes: Sequence[str]) -> str:
@@ -154,7 +159,7 @@ def row(test: Test) -> dict[str, str]:
     elif test.kind == "answers":
         own, least = points(test.effect), points(test.smallest)
     else:
-        own, least = moved(test), f"±{test.smallest:.1f} SD"
+        own, least = moved(test), f"±{test.smallest:.1f} SD" if np.isfinite(test.effect) else NONE
     question = QUESTIONS.get(test.name, f"Is {test.name} distributed as before?")
     return {"question": question, "effect": own, "smallest": least, "p": p_text(test.adjusted)}
 
@@ -174,7 +179,9 @@ def lines(findings: Findings, new: New, classes: Sequence[str], alpha: float, le
             cells = [
                 own[name].ljust(width) for name, width in zip(("question", "effect", "smallest"), widths, strict=True)
             ]
-            text.append(f"  {'!' if differs else ' '} {cells[0]}  {cells[1]}  from {cells[2]}  p {own['p']}")
+            text.append(
+                f"  {'!' if differs else ' '} {cells[0]}  {cells[1]}  {'from' if own['smallest'] != NONE else '    '} {cells[2]}  p {own['p']}"
+            )
     return text
 
 

@@ -34,7 +34,7 @@ AHEAD = 2  # messages per thread that may wait in memory to be written
 
 class NpyWriter:
     """Into an open file: the header of a uint8 array, then its rows one by one. Its room on the disk is taken at once
-    where the system can do that: a full disk is known before the work, and writing takes a third of the time."""
+    where the system can do that: a full disk is known before the work, and some file systems then write faster."""
 
     def __init__(self, file: BinaryIO, shape: tuple[int, ...]) -> None:
         self._file = file

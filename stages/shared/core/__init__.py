@@ -11,6 +11,7 @@ metadata.py     what is known of an image beside its label
 task.py         the names of the tasks
 matrix.py       which models the study trains
 judging.py      how predictions are judged: draws, intervals, thresholds
+deal.py         groups -> parts, as even as possible
 groups.py       which images must stay together: of a patient, and of patients who share a picture
 job.py          what a stage is given and what it gives back
 progress.py     progress bars
