@@ -179,9 +179,8 @@ def lines(findings: Findings, new: New, classes: Sequence[str], alpha: float, le
             cells = [
                 own[name].ljust(width) for name, width in zip(("question", "effect", "smallest"), widths, strict=True)
             ]
-            text.append(
-                f"  {'!' if differs else ' '} {cells[0]}  {cells[1]}  {'from' if own['smallest'] != NONE else '    '} {cells[2]}  p {own['p']}"
-            )
+            mark, least = "!" if differs else " ", "from" if own["smallest"] != NONE else "    "
+            text.append(f"  {mark} {cells[0]}  {cells[1]}  {least} {cells[2]}  p {own['p']}")
     return text
 
 

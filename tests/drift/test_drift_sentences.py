@@ -7,12 +7,13 @@ import pytest
 
 from stages.drift import sentences
 from stages.drift.read import New
-from stages.drift.statistics.battery import Comparison, Test
+from stages.drift.statistics.battery import Comparison
+from stages.drift.statistics.battery import Test as Result
 from stages.drift.verdict import Findings
 
 
-def fact(name: str, effect: float) -> Test:
-    return Test(name, "fact", effect, p=0.001, smallest=0.7, adjusted=0.004)
+def fact(name: str, effect: float) -> Result:
+    return Result(name, "fact", effect, p=0.001, smallest=0.7, adjusted=0.004)
 
 
 @pytest.mark.parametrize(
