@@ -179,8 +179,8 @@ def lines(findings: Findings, new: New, classes: Sequence[str], alpha: float, le
             cells = [
                 own[name].ljust(width) for name, width in zip(("question", "effect", "smallest"), widths, strict=True)
             ]
-            mark, least = "!" if differs else " ", "from" if own["smallest"] != NONE else "    "
-            text.append(f"  {mark} {cells[0]}  {cells[1]}  {least} {cells[2]}  p {own['p']}")
+            mark, word = "!" if differs else " ", "from" if own["smallest"] != NONE else "    "
+            text.append(f"  {mark} {cells[0]}  {cells[1]}  {word} {cells[2]}  p {own['p']}")
     return text
 
 
